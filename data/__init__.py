@@ -1,0 +1,1 @@
+"""Data sets in the HumanML3D folder layout."""

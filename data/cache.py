@@ -1,0 +1,210 @@
+"""All motions of a data folder in one memory-mapped array, and all its captions in one file.
+
+HumanML3D is 58,456 small files; opening them takes minutes on a cold disk. The first use concatenates them beside the
+data; later uses map the result. The cache is keyed by names, sizes and times of the files, so a change rebuilds it.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from tqdm import tqdm
+
+from data.spec import DatasetSpec
+from data.text import Caption, parse_captions
+from utils.errors import UserError
+from utils.files import atomic_folder, read_json, write_json
+
+CACHE_VERSION = 1
+FRAMES_FILE = "frames.npy"
+INDEX_FILE = "index.json"
+CAPTIONS_FILE = "captions.json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class MotionCache:
+    """Motions and captions of a data folder.
+
+    Attributes:
+        folder: where the cache lies.
+        frames: (F, D) float32, all clips one after the other; memory-mapped, read-only.
+        names: clip ids.
+        offsets, lengths: (N,) first row and number of rows of each clip.
+        captions: of each clip that has a text file.
+        problems: what was left out, by kind, each entry naming a file.
+    """
+
+    folder: Path
+    frames: np.ndarray
+    names: tuple[str, ...]
+    offsets: np.ndarray
+    lengths: np.ndarray
+    captions: dict[str, tuple[Caption, ...]]
+    problems: dict[str, list[str]]
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Index of each clip id."""
+        return {name: row for row, name in enumerate(self.names)}
+
+    def motion(self, name: str) -> np.ndarray:
+        """Features (T, D) of a clip; a read-only view."""
+        row = self.rows[name]
+        return self.frames[self.offsets[row] : self.offsets[row] + self.lengths[row]]
+
+    def __reduce__(self) -> tuple:
+        # A spawned worker maps the file again; the default would copy the frames through a pipe.
+        return _read, (self.folder,)
+
+
+def open_cache(spec: DatasetSpec) -> MotionCache:
+    """The cache of a data folder, built if it is missing or out of date.
+
+    Raises:
+        UserError: the folder has no usable motion, or no place can be written for the cache.
+    """
+    motions, texts = _files(spec.motion_folder, ".npy"), _files(spec.text_folder, ".txt")
+    key = _key(spec, motions, texts)
+    homes = _homes(spec.root)
+    for home in homes:
+        if (home / key / INDEX_FILE).is_file():
+            return _read(home / key)
+    home = next((home for home in homes if _writable(home)), None)
+    if home is None:
+        raise UserError(f"none of {', '.join(map(str, homes))} can be written; make one of them writable for the cache")
+    try:
+        with atomic_folder(home / key) as aside:
+            _build(spec, list(motions), list(texts), aside)
+    except OSError as error:
+        # Another process may have put the same cache there first.
+        if not (home / key / INDEX_FILE).is_file():
+            raise UserError(
+                f"cannot build the cache in {home} ({error}); free space there or make it writable"
+            ) from error
+    for old in home.iterdir():
+        if old.is_dir() and old.name != key and not old.name.startswith("."):
+            shutil.rmtree(old, ignore_errors=True)
+    cache = _read(home / key)
+    for kind, entries in cache.problems.items():
+        logger.warning("%s: %d %s (%s)", spec.root, len(entries), kind, shorten(entries))
+    return cache
+
+
+def shorten(entries: list[str], limit: int = 5) -> str:
+    """The first entries of a list, for a message."""
+    return ", ".join(entries[:limit]) + (", ..." if len(entries) > limit else "")
+
+
+def _homes(root: Path) -> list[Path]:
+    """Places for the cache in order of preference: beside the data, else in the user's cache folder."""
+    digest = hashlib.blake2b(str(root.resolve()).encode(), digest_size=8).hexdigest()
+    return [root / ".cache", Path.home() / ".cache" / "lamp" / digest]
+
+
+def _writable(home: Path) -> bool:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(home, os.W_OK)
+
+
+def _files(folder: Path, suffix: str) -> dict[str, tuple[int, int]]:
+    """Size and modification time of each file of a folder, by stem, in order of name."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        found = {
+            entry.name[: -len(suffix)]: (entry.stat().st_size, entry.stat().st_mtime_ns)
+            for entry in entries
+            if entry.name.endswith(suffix) and not entry.name.startswith(".")
+        }
+    return dict(sorted(found.items()))
+
+
+def _key(spec: DatasetSpec, motions: dict[str, tuple[int, int]], texts: dict[str, tuple[int, int]]) -> str:
+    facts = repr((CACHE_VERSION, spec.feature_dim, list(motions.items()), list(texts.items())))
+    return hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()
+
+
+def _build(spec: DatasetSpec, motions: list[str], texts: list[str], folder: Path) -> None:
+    """Write the three files of the cache into `folder`."""
+    names: list[str] = []
+    lengths: list[int] = []
+    problems: dict[str, list[str]] = {}
+    with open(folder / FRAMES_FILE, "wb") as file:
+        _write_header(file, 0, spec.feature_dim)
+        for name, motion in _motions(spec, motions, problems):
+            names.append(name)
+            lengths.append(len(motion))
+            file.write(motion.data)
+        file.seek(0)
+        _write_header(file, sum(lengths), spec.feature_dim)
+    if not names:
+        first = next(iter(problems.values()), [f"{spec.motion_folder} is empty"])[0]
+        raise UserError(
+            f"{spec.root} has no motion with {spec.feature_dim} features ({first}); "
+            f"check --data_root, and that --dataset_name {spec.name} is the right format"
+        )
+    captions = {}
+    for name in tqdm(texts, desc="reading captions", disable=None):
+        parsed = parse_captions((spec.text_folder / f"{name}.txt").read_text(encoding="utf-8-sig", errors="replace"))
+        captions[name] = [(c.text, " ".join(c.tokens), c.start, c.end) for c in parsed.captions]
+        if parsed.problems:
+            problems.setdefault("broken caption lines", []).extend(f"{name}.txt {text}" for text in parsed.problems)
+    (folder / CAPTIONS_FILE).write_text(json.dumps(captions, ensure_ascii=False), encoding="utf-8")
+    write_json(folder / INDEX_FILE, {"names": names, "lengths": lengths, "problems": problems})
+
+
+def _motions(spec: DatasetSpec, names: list[str], problems: dict[str, list[str]]) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and float32 features (T, D) of each usable clip; the others are entered in `problems`."""
+    for name in tqdm(names, desc="reading motions", disable=None):
+        try:
+            motion = np.load(spec.motion_folder / f"{name}.npy", allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            problems.setdefault("unreadable motions", []).append(f"{name}.npy: {error}")
+            continue
+        if motion.ndim != 2 or motion.shape[1] != spec.feature_dim or not len(motion):
+            problems.setdefault("motions of a wrong shape", []).append(f"{name}.npy has shape {motion.shape}")
+            continue
+        motion = np.ascontiguousarray(motion, dtype=np.float32)
+        if not np.isfinite(motion).all():
+            problems.setdefault("motions with NaN or infinity", []).append(f"{name}.npy")
+            continue
+        yield name, motion
+
+
+def _write_header(file: BinaryIO, rows: int, columns: int) -> None:
+    """Header of an .npy file; NumPy pads it so that it keeps its size when the first axis grows."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, columns)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path) -> MotionCache:
+    index = read_json(folder / INDEX_FILE)
+    lengths = np.array(index["lengths"], dtype=np.int64)
+    captions = {
+        name: tuple(Caption(text, tags.split(), start, end) for text, tags, start, end in entries)
+        for name, entries in read_json(folder / CAPTIONS_FILE).items()
+    }
+    return MotionCache(
+        folder=folder,
+        # A plain array view: indexing a memmap object itself is slower.
+        frames=np.asarray(np.load(folder / FRAMES_FILE, mmap_mode="r")),
+        names=tuple(index["names"]),
+        offsets=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        captions=captions,
+        problems=index["problems"],
+    )

@@ -1,0 +1,218 @@
+"""Splits, statistics and loaders of a data folder."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from data.cache import open_cache, shorten
+from data.motion import CaptionChoice, MotionTextDataset, WindowDataset
+from data.sampling import EpochSampler
+from data.spec import DatasetSpec
+from utils.errors import UserError
+from utils.features import FeatureLayout
+from utils.files import read_json
+
+# Feature groups that the tokenizer's training weighs more.
+_BIASED_GROUPS = ("yaw_velocity", "root_velocity", "root_height", "contacts")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Mean and standard deviation (D,) of the features."""
+
+    mean: Tensor
+    std: Tensor
+
+    def with_feature_bias(self, layout: FeatureLayout, bias: float) -> "Stats":
+        """Statistics whose root and contact features weigh `bias` times more (Guo et al. 2022; 5 when published)."""
+        std = self.std.clone()
+        for group in _BIASED_GROUPS:
+            std[layout.groups[group]] /= bias
+        return replace(self, std=std)
+
+
+def load_stats(spec: DatasetSpec) -> Stats:
+    """Mean.npy and Std.npy of a data folder.
+
+    Raises:
+        UserError: a file is missing, or does not hold one usable number for each feature.
+    """
+    values = {}
+    for name in ("Mean", "Std"):
+        path = spec.root / f"{name}.npy"
+        try:
+            value = np.load(path, allow_pickle=False).astype(np.float32)
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing; copy the data set with its Mean.npy and Std.npy") from None
+        except (ValueError, EOFError, OSError) as error:
+            raise UserError(f"{path} cannot be read ({error}); copy it again") from error
+        if value.shape != (spec.feature_dim,) or not np.isfinite(value).all() or (name == "Std" and (value <= 0).any()):
+            wanted = "positive" if name == "Std" else "finite"
+            raise UserError(
+                f"{path} of shape {value.shape} does not hold {spec.feature_dim} {wanted} numbers; "
+                f"copy it again, and check that --dataset_name {spec.name} is right"
+            )
+        values[name] = torch.from_numpy(value)
+    return Stats(mean=values["Mean"], std=values["Std"])
+
+
+def load_split(spec: DatasetSpec, split: str) -> list[str]:
+    """Clip ids of a split whose motion file exists, in the order of the split file.
+
+    Raises:
+        UserError: no such split file, or none of its clips exists.
+    """
+    path = spec.root / f"{split}.txt"
+    if not path.is_file():
+        known = sorted(file.stem for file in spec.root.glob("*.txt"))
+        raise UserError(f"{path} is missing; splits there: {', '.join(known) or 'none'}")
+    names = list(dict.fromkeys(path.read_text(encoding="utf-8-sig").split()))
+    present = {file.name for file in spec.motion_folder.iterdir()}
+    missing = [name for name in names if f"{name}.npy" not in present]
+    if len(missing) == len(names):
+        raise UserError(f"none of the {len(names)} clips of {path} is in {spec.motion_folder}; copy the motions there")
+    if missing:
+        logger.warning("%s lists %d clips that do not exist: %s", path, len(missing), shorten(missing))
+    gone = set(missing)
+    return [name for name in names if name not in gone]
+
+
+def tokenizer_loader(
+    spec: DatasetSpec,
+    split: str,
+    *,
+    batch_size: int,
+    stats: Stats | None = None,
+    window: int = 64,
+    shuffle: bool = True,
+    drop_last: bool = True,
+    epoch_size: int | None = None,
+    seed: int = 0,
+    workers: int = 0,
+) -> DataLoader:
+    """Loader of `MotionBatch`es of windows.
+
+    Args:
+        spec: data set.
+        split: name of a split file.
+        batch_size: lowered to the number of samples if an incomplete batch would be dropped.
+        stats: normalisation; None takes the folder's.
+        window: frames.
+        shuffle: random order; clip weights of the folder count only then.
+        drop_last: leave out the last incomplete batch.
+        epoch_size: samples in an epoch; None takes the number of windows.
+        seed: `loader.sampler.set_epoch(n)` draws epoch n of this seed.
+        workers: loading processes; 0 is fastest unless the disk is slow.
+    """
+    stats = stats or load_stats(spec)
+    dataset = WindowDataset(
+        open_cache(spec),
+        load_split(spec, split),
+        window=window,
+        mean=stats.mean,
+        std=stats.std,
+        unit_length=spec.unit_length,
+        weights=_optional_json(spec.root / "weights.json") if shuffle else None,
+        epoch_size=epoch_size,
+        seed=seed,
+    )
+    return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers)
+
+
+def text_loader(
+    spec: DatasetSpec,
+    split: str,
+    *,
+    batch_size: int,
+    stats: Stats | None = None,
+    captions: CaptionChoice = "random",
+    augment: bool = True,
+    shuffle: bool = True,
+    drop_last: bool = True,
+    weighted: bool = True,
+    seed: int = 0,
+    workers: int = 0,
+) -> DataLoader:
+    """Loader of `TextMotionBatch`es.
+
+    Args:
+        spec: data set.
+        split: name of a split file.
+        batch_size: lowered to the number of samples if an incomplete batch would be dropped.
+        stats: normalisation; None takes the folder's.
+        captions: "random", "first" or "all" of each motion.
+        augment: random crops and lengths; False gives whole motions from their first frame.
+        shuffle: random order.
+        drop_last: leave out the last incomplete batch.
+        weighted: draw clips by the folder's weights.json (only with shuffle and random captions).
+        seed: `loader.sampler.set_epoch(n)` draws epoch n of this seed.
+        workers: loading processes; 0 is fastest unless the disk is slow.
+    """
+    stats = stats or load_stats(spec)
+    dataset = MotionTextDataset(
+        open_cache(spec),
+        load_split(spec, split),
+        spec=spec,
+        mean=stats.mean,
+        std=stats.std,
+        captions=captions,
+        augment=augment,
+        weights=_optional_json(spec.root / "weights.json") if shuffle and weighted else None,
+        labels=_optional_json(spec.root / "labels.json"),
+        seed=seed,
+    )
+    if dataset.dropped:
+        counts = ", ".join(f"{count} {reason}" for reason, count in dataset.dropped.items())
+        logger.info("%s, split %s: left out %s", spec.root, split, counts)
+    return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers)
+
+
+def _loader(
+    dataset: WindowDataset | MotionTextDataset,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    drop_last: bool,
+    seed: int,
+    workers: int,
+) -> DataLoader:
+    if drop_last and batch_size > len(dataset):
+        logger.warning("batch size lowered from %d to the %d samples there are", batch_size, len(dataset))
+        batch_size = len(dataset)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
+        drop_last=drop_last,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Collate function: the data sets return whole batches."""
+    return batch
+
+
+def _optional_json(path: Path) -> Any | None:
+    """Content of a JSON file that need not exist.
+
+    Raises:
+        UserError: it exists and is not valid JSON.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); make it again or delete it") from error

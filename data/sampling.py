@@ -1,0 +1,69 @@
+"""Which samples an epoch holds: shuffling, weights and random numbers that depend on nothing but seed and index."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from utils.errors import UserError
+
+
+class EpochSampler(Sampler[int]):
+    """Indices of an epoch, which carry the epoch's number to the data set (see `data.motion`).
+
+    Args:
+        size: samples in an epoch.
+        shuffle: in an order drawn from seed and epoch.
+        seed: of the order.
+    """
+
+    def __init__(self, size: int, *, shuffle: bool, seed: int = 0) -> None:
+        self._size, self._shuffle, self._seed, self._epoch = size, shuffle, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.arange(self._size)
+        if self._shuffle:
+            order = np.random.default_rng((self._seed, self._epoch)).permutation(self._size)
+        return iter((self._epoch * self._size + order).tolist())
+
+
+def clip_weights(names: list[str], weights: dict[str, float] | None) -> np.ndarray:
+    """Weight of each clip (N,)."""
+    values = np.array([(weights or {}).get(name, 1.0) for name in names], dtype=np.float64)
+    if not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
+        raise UserError("weights.json must hold finite weights, none negative and not all 0 in a split")
+    return values
+
+
+def draw_stratified(cumulative: np.ndarray, size: int, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw an item for each index in proportion to its weight, and a position in [0, 1) within the item.
+
+    The i-th sample of an epoch is drawn from the i-th of `size` equal strata of the total weight: with equal weights
+    and one stratum for each, every item comes up once in an epoch; otherwise as often as its weight says, to rounding.
+    """
+    strata = np.asarray(indices, dtype=np.int64) % size
+    position = (strata + uniform(seed, indices, stream=0)) * (cumulative[-1] / size)
+    # Rounding may put the last position at the very end: the last item of weight > 0, not one after it.
+    last = np.searchsorted(cumulative, cumulative[-1])
+    items = np.minimum(np.searchsorted(cumulative, position, side="right"), last)
+    weight = np.diff(cumulative, prepend=0.0)[items]
+    return items, np.clip((position - (cumulative[items] - weight)) / weight, 0.0, 1.0)
+
+
+def uniform(seed: int, indices: list[int], stream: int) -> np.ndarray:
+    """A number in [0, 1) for each index: a hash of (seed, stream, index), the finaliser of SplitMix64 applied twice."""
+    state = np.asarray(indices, dtype=np.uint64)
+    for key in (seed, stream):
+        # Python integers, since an overflow of NumPy scalars would warn; arrays wrap silently.
+        state = state * np.uint64(0x9E3779B97F4A7C15) + np.uint64((key + 1) * 0xD1B54A32D192ED03 % 2**64)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        state = state ^ (state >> np.uint64(31))
+    return (state >> np.uint64(11)) * 2.0**-53

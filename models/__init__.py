@@ -1,0 +1,1 @@
+"""Networks of LaMP: motion tokenizer, language-motion pretraining, generators."""

@@ -1,0 +1,122 @@
+"""Saving and loading of model folders: `config.json` + `model.safetensors`, from disk or the Hugging Face hub."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from utils.errors import UserError
+from utils.files import atomic_path, read_json, write_json
+
+Model = TypeVar("Model", bound="LaMPModel")
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class LaMPModel(nn.Module):
+    """Base of all our networks: built from one flat, frozen dataclass, saved as a self-contained folder.
+
+    A subclass sets `config_class`, takes the config as its only constructor argument and keeps it as `self.config`.
+    Files other than config and weights that the model needs (a vocabulary) are listed in `extra_files`; they are
+    written by `save_extra` and read by `load_extra`.
+    """
+
+    config_class: ClassVar[type]
+    extra_files: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return next(self.parameters()).device
+
+    def save_extra(self, folder: Path) -> None:
+        """Write `extra_files` into `folder`."""
+
+    def load_extra(self, folder: Path) -> None:
+        """Read `extra_files` from `folder`."""
+
+    def save_pretrained(
+        self, folder: str | Path, dtype: torch.dtype | None = None, meta: dict[str, Any] | None = None
+    ) -> None:
+        """Write the model folder; each file is written aside and renamed.
+
+        Args:
+            folder: where to write.
+            dtype: stored type of floating-point weights (for instance `torch.float16` to ship); None keeps theirs.
+            meta: facts about the weights (data, training step, tokenizer they depend on), stored under "meta".
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            key: (value.to(dtype) if dtype is not None and value.is_floating_point() else value).detach().contiguous()
+            for key, value in self.state_dict().items()
+        }
+        with atomic_path(folder / WEIGHTS_FILE) as aside:
+            save_file(state, aside)
+        self.save_extra(folder)
+        config = {"model": type(self).__name__, **dataclasses.asdict(self.config), "meta": meta or {}}
+        write_json(folder / CONFIG_FILE, config)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Model], source: str | Path, subfolder: str = "", device: torch.device | str = "cpu"
+    ) -> Model:
+        """Load a model folder strictly, in float32 and eval mode.
+
+        Args:
+            source: a folder, or a Hugging Face hub id (downloaded once into the hub's cache).
+            subfolder: folder below `source`.
+            device: where to put the model.
+
+        Raises:
+            UserError: the folder or a file is missing, is of another model, or does not fit the configuration.
+        """
+        folder = _local_folder(source, subfolder, (CONFIG_FILE, WEIGHTS_FILE, *cls.extra_files))
+        try:
+            values = read_json(folder / CONFIG_FILE)
+        except ValueError as error:
+            raise UserError(f"{folder / CONFIG_FILE} is not valid JSON ({error}); fetch or save the model again") from error
+        kind, meta = values.pop("model", None), values.pop("meta", {})
+        if kind != cls.__name__:
+            raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.__name__}")
+        known = {field.name for field in dataclasses.fields(cls.config_class)}
+        if unknown := sorted(set(values) - known):
+            raise UserError(f"{folder / CONFIG_FILE} has unknown entries {unknown}; it was written by another version")
+        # JSON has no tuples; frozen configs use them for sequences.
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        model = cls(cls.config_class(**values))
+        try:
+            state = load_file(folder / WEIGHTS_FILE)
+            state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+            model.load_state_dict(state, strict=True)
+        except (RuntimeError, SafetensorError) as error:
+            raise UserError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {error}") from error
+        model.load_extra(folder)
+        model.meta = meta
+        return model.to(device).eval()
+
+
+def _local_folder(source: str | Path, subfolder: str, files: tuple[str, ...]) -> Path:
+    """Folder with `files`, downloading them when `source` is a hub id and not a folder on disk."""
+    folder = Path(source) / subfolder
+    if folder.is_dir():
+        for name in files:
+            if not (folder / name).is_file():
+                raise UserError(f"model folder {folder} lacks {name}; train the model again or name another one")
+        return folder
+    text = str(source)
+    if text.count("/") != 1 or text.startswith((".", "/", "~")) or Path(source).exists():
+        raise UserError(f"no model folder {folder}; train it, or check the model's name")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        paths = [hf_hub_download(text, name, subfolder=subfolder or None) for name in files]
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"no folder {folder}, and {text} could not be had from the hub: {error}") from error
+    return Path(paths[0]).parent

@@ -1,0 +1,1 @@
+"""Language-motion pretraining (Q-Former)."""

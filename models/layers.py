@@ -1,0 +1,166 @@
+"""Transformer layers shared by the masked and the residual transformer.
+
+Post-norm encoder layers (Vaswani et al. 2017, sections 3.1-3.5, with an exact GELU) on top of
+`scaled_dot_product_attention`, so that every device picks its fused kernel.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def sinusoidal_table(length: int, width: int) -> Tensor:
+    """Sinusoidal positions (Vaswani et al. 2017, section 3.5): sine on even columns, cosine on odd ones.
+
+    Args:
+        length: number of positions.
+        width: columns, even.
+
+    Returns:
+        Table (length, width).
+    """
+    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    angles = torch.arange(length).unsqueeze(1) * frequencies
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
+
+
+class SinusoidalPositions(nn.Module):
+    """Position table of `length` rows; longer sequences get the rows they need computed on the fly."""
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.register_buffer("table", sinusoidal_table(length, width), persistent=False)
+
+    def forward(self, length: int) -> Tensor:
+        """First `length` positions (length, width)."""
+        if length <= self.table.shape[0]:
+            return self.table[:length]
+        return sinusoidal_table(length, self.width).to(self.table)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each followed by residual, dropout and LayerNorm (post-norm)."""
+
+    def __init__(self, width: int, num_heads: int, *, ff_size: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.linear1 = nn.Linear(width, ff_size)
+        self.linear2 = nn.Linear(ff_size, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def _attend(self, tokens: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+        batch, length, width = tokens.shape
+        qkv = self.qkv(tokens).view(batch, length, 3, self.num_heads, width // self.num_heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        dropout = self.dropout.p if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout, is_causal=causal)
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+        """Apply the layer.
+
+        Args:
+            tokens: (B, N, D).
+            mask: boolean (True = may attend) or additive, broadcastable to (B, heads, N, N).
+            causal: a token attends to itself and those before it; excludes `mask`.
+
+        Returns:
+            (B, N, D).
+        """
+        tokens = self.norm1(tokens + self.dropout(self._attend(tokens, mask, causal)))
+        hidden = self.dropout(F.gelu(self.linear1(tokens)))
+        return self.norm2(tokens + self.dropout(self.linear2(hidden)))
+
+
+class PredictionHead(nn.Module):
+    """BERT's output head: linear, GELU, LayerNorm, linear."""
+
+    def __init__(self, width: int, output_width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.output = nn.Linear(width, output_width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., output_width)."""
+        return self.output(self.norm(F.gelu(self.dense(hidden))))
+
+
+class ConditionedEncoder(nn.Module):
+    """Encoder over [condition, extra tokens, motion tokens]; only motion tokens carry positions.
+
+    A condition of zeros stands for "no condition"; the projection's bias remains.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        code_dim: int,
+        cond_dim: int,
+        num_layers: int,
+        num_heads: int,
+        ff_size: int,
+        dropout: float,
+        max_length: int,
+    ) -> None:
+        super().__init__()
+        if width % num_heads or width % 2:
+            raise ValueError(f"latent_dim {width} must be even and a multiple of num_heads {num_heads}")
+        self.input_projection = nn.Linear(code_dim, width)
+        self.condition_projection = nn.Linear(cond_dim, width)
+        self.positions = SinusoidalPositions(max_length, width)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, num_heads, ff_size=ff_size, dropout=dropout) for _ in range(num_layers)
+        )
+
+    def forward(
+        self,
+        embedded: Tensor,
+        condition: Tensor,
+        *,
+        extra: Tensor | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+    ) -> Tensor:
+        """Encode motion tokens under a condition.
+
+        Args:
+            embedded: token embeddings (B, n, code_dim).
+            condition: (G * B, cond_dim): G variants of the condition (guidance) for the same tokens.
+            extra: further tokens without position (B, m, D).
+            mask: see `EncoderLayer`, over 1 + m + n tokens and G * B (or 1) samples.
+            causal: see `EncoderLayer`; the condition, being first, then sees itself only.
+
+        Returns:
+            Hidden states of the motion tokens (G * B, n, D).
+        """
+        length = embedded.shape[1]
+        variants = condition.shape[0] // embedded.shape[0]
+        tokens = self.dropout(self.input_projection(embedded) + self.positions(length))
+        if extra is not None:
+            tokens = torch.cat((extra, tokens), dim=1)
+        head = self.condition_projection(condition.to(tokens.dtype)).unsqueeze(1)
+        tokens = torch.cat((head, tokens.repeat(variants, 1, 1)), dim=1)
+        for layer in self.layers:
+            tokens = layer(tokens, mask, causal=causal)
+        return tokens[:, -length:]
+
+
+def init_weights(module: nn.Module) -> None:
+    """BERT-style start for `nn.Module.apply`: N(0, 0.02) matrices, zero biases; Xavier for packed q, k, v."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    elif isinstance(module, EncoderLayer):
+        nn.init.xavier_uniform_(module.qkv.weight)

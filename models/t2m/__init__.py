@@ -1,0 +1,1 @@
+"""Text-to-motion generators over motion tokens."""

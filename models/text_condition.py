@@ -1,0 +1,78 @@
+"""Frozen text encoders of the generators: LaMP (the default) or CLIP ViT-B/32 (the paper's baseline)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from models.lamp.model import LaMP
+from utils.errors import UserError
+
+CLIP_SOURCE = "openai/clip-vit-base-patch32"
+
+
+class TextCondition(Protocol):
+    """What the generators need of a text encoder."""
+
+    dim: int
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Condition vectors (B, dim) of sentences, without gradients."""
+        ...
+
+
+class LaMPCondition:
+    """LaMP's text condition: its queries after attending to the text, averaged (LaMP, section 3.3)."""
+
+    def __init__(self, lamp: LaMP) -> None:
+        self.lamp = lamp.eval().requires_grad_(False)
+        self.dim = lamp.config.hidden_size
+
+    @torch.inference_mode()
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        return self.lamp.text_condition(list(texts)).float()
+
+
+class ClipCondition:
+    """CLIP's projected text embedding, by the transformers library.
+
+    Args:
+        source: hub id or folder of a CLIP model.
+        device: where to compute.
+
+    Raises:
+        UserError: transformers is not installed or the model cannot be had.
+    """
+
+    def __init__(self, source: str = CLIP_SOURCE, device: torch.device | str = "cpu") -> None:
+        try:
+            from transformers import AutoTokenizer, CLIPTextModelWithProjection
+        except ImportError as error:
+            raise UserError("CLIP needs transformers: pip install 'lamp-motion[train]'") from error
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(source)
+            self.model = CLIPTextModelWithProjection.from_pretrained(source).to(device).eval().requires_grad_(False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"--text_encoder clip: {source} cannot be loaded ({str(error).splitlines()[0]})") from error
+        self.dim = self.model.config.projection_dim
+
+    @torch.inference_mode()
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        batch = self.tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt")
+        return self.model(**batch.to(self.model.device)).text_embeds.float()
+
+
+class CachedCondition:
+    """Remembers the condition of each sentence: training sees the same captions every epoch."""
+
+    def __init__(self, encoder: TextCondition) -> None:
+        self.encoder, self.dim = encoder, encoder.dim
+        self._known: dict[str, Tensor] = {}
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Condition vectors (B, dim); only sentences not seen before are encoded."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self.encoder(new).clone()))
+        return torch.stack([self._known[text] for text in texts])

@@ -1,0 +1,47 @@
+"""Reconstruction loss of the motion tokenizer (MoMask, equation 2, with the weight of local positions)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+LOSSES = {"l1_smooth": F.smooth_l1_loss, "l1": F.l1_loss, "l2": F.mse_loss}
+
+
+@dataclass
+class ReconstructionLoss:
+    """Scalars: `total` = `features` + weight * `positions`."""
+
+    total: Tensor
+    features: Tensor
+    positions: Tensor
+
+
+def reconstruction_loss(
+    recon: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    position_slice: slice = slice(None),
+    *,
+    kind: Literal["l1_smooth", "l1", "l2"] = "l1_smooth",
+    position_weight: float = 0.5,
+) -> ReconstructionLoss:
+    """Distance of a reconstruction from its target, over all features and once more over the joints' positions.
+
+    Args:
+        recon: normalised features (B, T, D).
+        target: normalised features (B, T, D).
+        mask: True at frames that count (B, T); None means all of them.
+        position_slice: where the local joint positions lie among the D features.
+        kind: smooth L1 (with a knee at 1), L1 or squared error.
+        position_weight: weight of the second term.
+    """
+    if mask is None:
+        mask = recon.new_ones(recon.shape[:2])
+    distance = LOSSES[kind](recon.float(), target.float(), reduction="none") * mask[..., None]
+    frames = mask.sum().clamp(min=1)
+    features = distance.sum() / (frames * distance.shape[-1])
+    positions = distance[..., position_slice]
+    positions = positions.sum() / (frames * positions.shape[-1])
+    return ReconstructionLoss(features + position_weight * positions, features, positions)

@@ -1,0 +1,1 @@
+"""Command-line options, one dataclass per script."""

@@ -1,0 +1,109 @@
+"""Options that scripts share: what a run is called, where it lives, on which device, and how long it trains."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from utils.cli import TRANSIENT, alias
+from utils.errors import UserError
+
+
+@dataclass(kw_only=True)
+class CommonOptions:
+    """Run"""
+
+    name: str
+    """name of the run; its space is <checkpoints_dir>/<dataset_name>/<name>"""
+    dataset_name: str = "t2m"
+    """t2m (HumanML3D), kit (KIT-ML), mini (the shipped one), or a name of your own together with --data_root"""
+    data_root: Path | None = None
+    """folder of the data set, of HumanML3D's layout; by default the one of --dataset_name"""
+    checkpoints_dir: Path = Path("./checkpoints")
+    """where the spaces of all runs are"""
+    gpu_id: int | None = None
+    """GPU of a single process, -1 for the CPU; by default the best device; launchers (torchrun) place by themselves"""
+    seed: int = 3407
+    """seed of everything random"""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without looking at data.
+
+        Raises:
+            UserError: a value that cannot be.
+        """
+        if not self.name or Path(self.name).name != self.name:
+            raise UserError(f"--name {self.name!r} must be a plain name, it becomes a folder of {self.checkpoints_dir}")
+        if self.gpu_id is not None and self.gpu_id < -1:
+            raise UserError(f"--gpu_id {self.gpu_id}: give a GPU's number, or -1 for the CPU")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed} must not be negative")
+
+    @property
+    def space(self) -> Path:
+        """Folder of the run: weights, options, logs, state."""
+        return Path(self.checkpoints_dir) / self.dataset_name / self.name
+
+
+@dataclass(kw_only=True)
+class TrainOptions(CommonOptions):
+    """Training"""
+
+    batch_size: int = 64
+    """samples a step and process"""
+    max_epoch: int = 50
+    """epochs to train"""
+    max_iter: int = 0
+    """stop after this many iterations in total; 0: train all epochs"""
+    max_minutes: float = 0.0
+    """stop cleanly after this many minutes, to be resumed with --is_continue; 0: no limit"""
+    lr: float = 2e-4
+    """learning rate after warm-up"""
+    warm_up_iter: int = 2000
+    """iterations over which the learning rate rises from 0"""
+    milestones: list[int] = field(default_factory=lambda: [50_000])
+    """iterations at which the learning rate is multiplied by --gamma"""
+    gamma: float = 0.1
+    """factor of the learning rate at each of --milestones"""
+    weight_decay: float = 0.0
+    """AdamW's weight decay"""
+    grad_clip: float = 0.0
+    """largest norm of the gradient; 0: not clipped"""
+    gradient_accumulation_steps: int = 1
+    """batches an iteration (an update of the weights)"""
+    ema_decay: float = 0.0
+    """decay of the averaged weights that are evaluated and saved, for instance 0.999; 0: no averaging"""
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    """number format of the forward pass"""
+    num_workers: int = 0
+    """processes that load data; 0: the training process itself"""
+    log_every: int = 50
+    """iterations between two lines of the log"""
+    save_latest: int = 500
+    """iterations between two savings of latest/ and state/; 0: only at the end of epochs"""
+    eval_every_e: int = 1
+    """epochs between two evaluations; 0: only after the last"""
+    eval_iter: int = field(default=0, metadata=alias("--eval_every_iter"))
+    """also evaluate each time this many iterations are done; 0: off"""
+    is_continue: bool = field(default=False, metadata=TRANSIENT)
+    """resume the run --name where it stopped"""
+    overwrite: bool = field(default=False, metadata=TRANSIENT)
+    """start anew in a space that holds a run already, and delete that run"""
+
+    def __post_init__(self) -> None:
+        """Check values that exclude each other.
+
+        Raises:
+            UserError: a value that cannot be, or two that exclude each other.
+        """
+        super().__post_init__()
+        for name in ("batch_size", "max_epoch", "gradient_accumulation_steps", "log_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)} must be at least 1")
+        not_negative = ("max_iter", "max_minutes", "lr", "warm_up_iter", "gamma", "weight_decay", "grad_clip")
+        for name in (*not_negative, "num_workers", "save_latest", "eval_every_e", "eval_iter"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} {getattr(self, name)} must not be negative")
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(f"--ema_decay {self.ema_decay} must be at least 0 and below 1")
+        if self.is_continue and self.overwrite:
+            raise UserError("--is_continue and --overwrite exclude each other: resume, or start anew")

@@ -1,0 +1,44 @@
+"""Options of language-motion pretraining."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.lamp.model import LaMPConfig
+from options.common import TrainOptions
+from utils.cli import nested
+from utils.errors import UserError
+
+
+@dataclass(kw_only=True)
+class LaMPOptions(TrainOptions):
+    """Train LaMP, the language-motion model."""
+
+    name: str = "lamp_name"
+    """name of the run; its space is <checkpoints_dir>/<dataset_name>/<name>"""
+    vq_name: str = "vq_name"
+    """tokenizer whose frozen encoder gives the motion features"""
+    bert: str = "bert-base-uncased"
+    """BERT-family weights to start from: a folder or a hub id; its sizes are taken over; "none" starts from scratch"""
+    max_epoch: int = 100
+    """epochs to train"""
+    lr: float = 1e-4
+    """highest learning rate"""
+    min_lr: float = 1e-5
+    """learning rate at the end of the cosine"""
+    start_lr: float = 1e-6
+    """learning rate at the start of the warm-up"""
+    weight_decay: float = 0.05
+    """AdamW's weight decay, not on biases and norms"""
+    random_captions: bool = True
+    """draw one of a motion's captions at random; otherwise its first"""
+    model: LaMPConfig = nested(
+        LaMPConfig, skip=("vocab_size", "motion_width", "nb_code", "temperature", "has_motion", "has_condition")
+    )
+    """sizes of LaMP, those of --bert replaced by its own"""
+    vocab: Path | None = None
+    """with --bert none: a WordPiece vocab.txt"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bert == "none" and self.vocab is None:
+            raise UserError("--bert none needs --vocab FILE, a WordPiece vocabulary")

@@ -1,0 +1,58 @@
+"""Options of the motion tokenizer's training and evaluation."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from models.vq.model import RVQConfig
+from options.common import CommonOptions, TrainOptions
+from utils.cli import alias, nested
+from utils.errors import UserError
+
+
+@dataclass(kw_only=True)
+class VQOptions(TrainOptions):
+    """Train the motion tokenizer (RVQ-VAE)."""
+
+    name: str = "rvq"
+    """name of the run; its space is <checkpoints_dir>/<dataset_name>/<name>"""
+    batch_size: int = 256
+    """windows a step and process (512 published)"""
+    milestones: list[int] = field(default_factory=lambda: [150_000, 250_000])
+    """iterations at which the learning rate is multiplied by --gamma"""
+    gamma: float = 0.05
+    """factor of the learning rate at each of --milestones"""
+    window_size: int = 64
+    """frames of a training window"""
+    epoch_size: int = 0
+    """windows an epoch; 0: as many as the data have"""
+    feat_bias: float = 5.0
+    """how much more the root and contact features weigh in the loss"""
+    recons_loss: Literal["l1_smooth", "l1", "l2"] = "l1_smooth"
+    """reconstruction loss"""
+    commit: float = 0.02
+    """weight of the commitment loss"""
+    loss_vel: float = field(default=0.5, metadata=alias("--loss_position"))
+    """weight of the second reconstruction term, over the local joint positions"""
+    model: RVQConfig = nested(RVQConfig, skip=("input_width", "quantize_dropout_prob"))
+    """sizes of the tokenizer"""
+    quantize_dropout_prob: float = field(default=0.2, metadata=alias("--quantize_drop_prob"))
+    """probability that a batch uses only the levels up to a random one"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window_size % self.model.frames_per_token:
+            raise UserError(f"--window_size {self.window_size} is not a multiple of {self.model.frames_per_token}")
+
+
+@dataclass(kw_only=True)
+class EvalVQOptions(CommonOptions):
+    """Evaluate a motion tokenizer's reconstruction."""
+
+    which_epoch: str = field(default="best", metadata=alias("--checkpoint"))
+    """checkpoint in the space: best (by MPJPE), latest, or another folder of it"""
+    split: list[str] = field(default_factory=lambda: ["test"])
+    """splits to evaluate"""
+    batch_size: int = 64
+    """motions at a time"""
+    ext: str = "reconstruction"
+    """name of the log, <space>/eval/<ext>.log"""

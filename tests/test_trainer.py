@@ -1,0 +1,292 @@
+"""The training loop: resuming is exact, the best models are kept, interruptions save."""
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from models.hub import LaMPModel
+from options.common import TrainOptions
+from utils.errors import UserError
+from utils.schedule import warmup_cosine, warmup_multistep
+from utils.seed import seed_everything
+from utils.trainer import Trainer
+
+BATCHES = 4
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    width: int = 3
+
+
+class Toy(LaMPModel):
+    """Dropout draws random numbers, BatchNorm and `seen` are buffers that change in forward."""
+
+    config_class = ToyConfig
+
+    def __init__(self, config: ToyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.Sequential(nn.Linear(2, config.width), nn.BatchNorm1d(config.width), nn.Dropout(0.5))
+        self.head = nn.Linear(config.width, 1)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.seen += x.abs().sum()
+        return self.head(self.layers(x))
+
+
+class Noisy(Dataset):
+    """Items that are random, as windows cut at random places are."""
+
+    def __len__(self) -> int:
+        return 4 * BATCHES
+
+    def __getitem__(self, index: int) -> Tensor:
+        return index / 16 + torch.rand(2)
+
+
+class Batches:
+    """An iterable that is no DataLoader, with random order from torch's global generator."""
+
+    def __len__(self) -> int:
+        return BATCHES
+
+    def __iter__(self) -> Any:
+        for index in torch.randperm(BATCHES).tolist():
+            yield {"x": index + torch.randn(4, 2)}
+
+
+def step(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+    x = batch["x"] if isinstance(batch, dict) else batch
+    loss = (model(x).squeeze(-1) - x.sum(-1)).pow(2).mean()
+    return {"loss": loss, "half": loss / 2}
+
+
+def options(folder: Path, **values: Any) -> TrainOptions:
+    base = dict(name="run", checkpoints_dir=folder, gpu_id=-1, warm_up_iter=2, milestones=[5], lr=0.05, log_every=2)
+    return TrainOptions(**{**base, "max_epoch": 2, "save_latest": 0, **values})
+
+
+def trainer(opt: TrainOptions, **extra: Any) -> Trainer:
+    seed_everything(opt.seed)
+    model = Toy(ToyConfig())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=opt.lr)
+    scheduler = warmup_multistep(optimizer, opt.warm_up_iter, opt.milestones, opt.gamma)
+    return Trainer(model, optimizer, scheduler=scheduler, options=opt, **{"step": step, **extra})
+
+
+def weights(folder: Path, name: str = "latest") -> dict[str, Tensor]:
+    return load_file(folder / "t2m" / "run" / name / "model.safetensors")
+
+
+def loader(kind: str) -> Any:
+    return Batches() if kind == "iterable" else DataLoader(Noisy(), batch_size=4, shuffle=True)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    lines = (folder / "t2m" / "run" / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if "it_per_s" not in k} for line in lines]
+
+
+def draw(model: nn.Module, epoch: int) -> dict[str, float]:
+    """An evaluation that uses up random numbers."""
+    return {"draw": torch.rand(()) + epoch}
+
+
+def scripted(values: list[float]) -> Any:
+    """An evaluation that gives these numbers, one an epoch."""
+    return lambda model, epoch: {"fid": values[epoch - 1], "top1": values[epoch - 1]}
+
+
+def state_of(folder: Path) -> Path:
+    (state,) = (folder / "t2m" / "run" / "state").iterdir()
+    return state
+
+
+@pytest.mark.parametrize("kind", ["iterable", "DataLoader"])
+@pytest.mark.parametrize("extra", [{}, {"ema_decay": 0.9, "gradient_accumulation_steps": 2, "grad_clip": 0.1}])
+def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, kind: str, extra: dict[str, Any]) -> None:
+    last = 6 // extra.get("gradient_accumulation_steps", 1)
+    middle = (last + 1) // 2  # inside the first epoch, or, where batches are accumulated, inside the second
+    trainer(options(tmp_path / "a", max_iter=last, **extra), evaluate=draw).fit(loader(kind))
+    first = trainer(options(tmp_path / "b", max_iter=middle, **extra), evaluate=draw).fit(loader(kind))
+    assert first.iteration == middle and first.finished
+    again = trainer(options(tmp_path / "b", max_iter=last, is_continue=True, **extra), evaluate=draw)
+    torch.rand(5)  # what a script draws before training must not matter
+    assert again.fit(loader(kind)).iteration == last
+    whole, parts = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[key], parts[key]) for key in whole)
+    a, b = (torch.load(state_of(tmp_path / run) / "optimizer.bin") for run in "ab")
+    assert a["param_groups"] == b["param_groups"]
+    assert all(torch.equal(a["state"][i][key], b["state"][i][key]) for i in a["state"] for key in a["state"][i])
+    assert rows(tmp_path / "a")[-1] == rows(tmp_path / "b")[-1]
+
+
+def test_an_epoch_is_not_repeated_with_the_same_data(tmp_path: Path) -> None:
+    seen = []
+    trainer(options(tmp_path), step=lambda m, b: seen.append(b["x"]) or step(m, b)).fit(Batches())
+    assert len(seen) == 2 * BATCHES
+    assert len({float(x.sum()) for x in seen}) == len(seen)
+
+
+def test_best_models_are_kept_by_metric_and_mode(tmp_path: Path) -> None:
+    run = trainer(
+        options(tmp_path, max_epoch=3), evaluate=scripted([2.0, 1.0, 3.0]), best={"fid": "min", "top1": "max"}
+    )
+    progress = run.fit(Batches())
+    assert progress.best == {"fid": 1.0, "top1": 3.0}
+    folders = {"best_fid": 2, "best_top1": 3, "latest": 3}
+    for name, epoch in folders.items():
+        assert Toy.from_pretrained(run.space / name).meta["epoch"] == epoch
+    assert Toy.from_pretrained(run.space / "best_fid").meta["metrics"]["fid"] == 1.0
+    assert {path.name for path in run.space.iterdir()} == {*folders, "state", "logs", "opt.json", "metrics.jsonl"}
+    assert [row["val/fid"] for row in rows(tmp_path) if "val/fid" in row] == [2.0, 1.0, 3.0]
+
+
+def test_losses_are_logged_as_means_over_the_window(tmp_path: Path) -> None:
+    seen = []
+    record = lambda m, b: seen.append(step(m, b)) or seen[-1]  # noqa: E731
+    trainer(options(tmp_path, max_epoch=1), step=record).fit(Batches())
+    losses = [values["loss"].item() for values in seen]
+    logged = rows(tmp_path)
+    assert [row["iteration"] for row in logged] == [2, 4]
+    assert logged[0]["train/loss"] == pytest.approx(sum(losses[:2]) / 2)
+    assert logged[1]["train/half"] == pytest.approx(sum(losses[2:]) / 4)
+    assert "iteration 4/4" in (tmp_path / "t2m/run/logs/train.log").read_text()
+
+
+def test_accumulated_gradients_equal_one_larger_batch(tmp_path: Path) -> None:
+    def plain(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+        return {"loss": model.head(model.layers[0](batch)).pow(2).mean()}
+
+    data = torch.randn(8, 2)
+    common = {"max_epoch": 1, "lr": 0.1}
+    trainer(options(tmp_path / "a", **common), step=plain).fit([data])
+    trainer(options(tmp_path / "b", gradient_accumulation_steps=2, **common), step=plain).fit([data[:4], data[4:]])
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.allclose(a[key], b[key], atol=1e-6) for key in a)
+
+
+def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:
+    evaluated = []
+    run = trainer(
+        options(tmp_path, ema_decay=0.9), evaluate=lambda m, e: evaluated.append(m) or {"training": float(m.training)}
+    )
+    run.fit(Batches())
+    assert all(model is run.average.model for model in evaluated)
+    assert [row["val/training"] for row in rows(tmp_path) if "val/training" in row] == [0.0, 0.0]
+    saved, trained = weights(tmp_path), run.accelerator.unwrap_model(run.model).state_dict()
+    assert not torch.equal(saved["head.weight"], trained["head.weight"])
+    assert torch.equal(saved["seen"], trained["seen"]) and saved["seen"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_after_the_iteration_and_saves(tmp_path: Path, number: int) -> None:
+    def interrupted(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        if run.progress.iteration == 2:
+            os.kill(os.getpid(), number)
+        return step(model, batch)
+
+    before = signal.getsignal(number)
+    run = trainer(options(tmp_path), step=interrupted)
+    progress = run.fit(Batches())
+    assert (progress.iteration, progress.finished) == (3, False)
+    assert signal.getsignal(number) is before
+    assert trainer(options(tmp_path, is_continue=True)).fit(Batches()).iteration == 2 * BATCHES
+
+
+def test_time_limit_stops_and_resumes(tmp_path: Path) -> None:
+    progress = trainer(options(tmp_path, max_minutes=1e-9)).fit(Batches())
+    assert (progress.iteration, progress.finished) == (1, False)
+    progress = trainer(options(tmp_path, is_continue=True)).fit(Batches())
+    assert progress.finished and progress.epoch == 2
+
+
+def test_a_failed_save_keeps_the_state_before(tmp_path: Path) -> None:
+    trainer(options(tmp_path, max_iter=2)).fit(Batches())
+    run = trainer(options(tmp_path, is_continue=True))
+    run.accelerator.save_state = lambda folder, **_: (Path(folder).mkdir(parents=True), 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run.fit(Batches())
+    assert trainer(options(tmp_path, is_continue=True)).fit(Batches()).iteration == 2 * BATCHES
+    state_of(tmp_path)  # and the unfinished one is gone
+
+
+def test_mistakes_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no state to resume"):
+        trainer(options(tmp_path, is_continue=True))
+    trainer(options(tmp_path, max_iter=1)).fit(Batches())
+    with pytest.raises(UserError, match=r"--is_continue.*--overwrite"):
+        trainer(options(tmp_path))
+    assert trainer(options(tmp_path, max_iter=2, overwrite=True)).fit(Batches()).iteration == 2
+    with pytest.raises(UserError, match="--batch_size"):
+        trainer(options(tmp_path, overwrite=True)).fit([])
+
+
+def test_a_loss_that_is_not_finite_stops_and_saves_nothing(tmp_path: Path) -> None:
+    def broken(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        return {"loss": step(model, batch)["loss"] * (float("nan") if run.progress.iteration == 2 else 1)}
+
+    run = trainer(options(tmp_path, log_every=50), step=broken)
+    with pytest.raises(UserError, match="iteration 3"):
+        run.fit(Batches())
+    assert not (run.space / "latest").exists() and not (run.space / "state").exists()
+
+
+def test_a_resumed_run_takes_the_learning_rate_of_the_options(tmp_path: Path) -> None:
+    trainer(options(tmp_path, max_iter=3)).fit(Batches())
+    run = trainer(options(tmp_path, max_iter=4, lr=0.001, is_continue=True))
+    run.fit(Batches())
+    assert run.scheduler.get_last_lr() == [0.001]
+
+
+def test_loader_may_start_inside_an_epoch(tmp_path: Path) -> None:
+    class Seekable(Batches):
+        start = 0
+
+        def start_at(self, batch: int) -> None:
+            self.start = batch
+
+        def __iter__(self) -> Any:
+            first, self.start = self.start, 0
+            return iter([{"x": torch.full((4, 2), float(i))} for i in range(first, BATCHES)])
+
+    trainer(options(tmp_path / "a", max_iter=7)).fit(Seekable())
+    for stop in (3, 7):
+        trainer(options(tmp_path / "b", max_iter=stop, is_continue=stop == 7)).fit(Seekable())
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_schedules() -> None:
+    def rates(make: Any, iterations: int) -> list[float]:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        schedule, out = make(optimizer), []
+        for _ in range(iterations):
+            out.append(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+        return out
+
+    steps = rates(lambda o: warmup_multistep(o, warm_up_iter=3, milestones=[6, 5], gamma=0.1), 7)
+    assert steps == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.1, 0.01])
+    cosine = rates(lambda o: warmup_cosine(o, 8, warm_up_iter=2, start_factor=0.2, end_factor=0.1), 10)
+    assert cosine == pytest.approx([0.2, 0.6, 1, *cosine[3:5], 0.55, *cosine[6:8], 0.1, 0.1])
+    assert all(a > b for a, b in pairwise(cosine[2:9]))
+
+
+def test_fp16_needs_a_gpu(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--mixed_precision fp16"):
+        trainer(options(tmp_path, mixed_precision="fp16"))

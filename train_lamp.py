@@ -1,0 +1,147 @@
+"""Train LaMP, the language-motion model: contrastive, matching, captioning and motion-code losses (LaMP, section 3.2).
+
+HumanML3D on one GPU:
+
+    python train_lamp.py --name lamp_name --gpu_id 0 --dataset_name t2m --batch_size 64 --vq_name vq_name
+
+The shipped model, on a laptop's CPU:
+
+    python train_lamp.py --config options/mini/lamp.json
+
+Several GPUs: `accelerate launch train_lamp.py ...`. Resume: add `--is_continue`.
+"""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data.loaders import Stats, text_loader
+from data.motion import TextMotionBatch
+from data.spec import get_spec
+from models.checkpoints import model_folder
+from models.lamp.init import config_for_bert, initialize_from_bert
+from models.lamp.model import LaMP, LaMPBatch, LaMPConfig
+from models.lamp.text import TextTokenizer
+from models.vq.model import RVQVAE
+from options.lamp import LaMPOptions
+from utils.cli import parse, print_options
+from utils.device import resolve_device
+from utils.errors import main_with_errors
+from utils.retrieval import label_pools, retrieval_scores
+from utils.schedule import warmup_cosine
+from utils.seed import seed_everything
+from utils.trainer import Trainer
+
+EVALUATION_DRAWS = 20
+_FROM_BERT = ("vocab_size", "hidden_size", "num_heads", "intermediate_size", "max_positions")
+
+
+def build_model(options: LaMPOptions, tokenizer: RVQVAE) -> LaMP:
+    """LaMP for this tokenizer, its language side from `--bert`."""
+    motion = {"motion_width": tokenizer.config.code_dim, "nb_code": tokenizer.config.nb_code}
+    if options.bert == "none":
+        words = TextTokenizer(options.vocab.read_text(encoding="utf-8").split("\n"))
+        model = LaMP(dataclasses.replace(options.model, vocab_size=len(words), **motion))
+        model.tokenizer = words
+        return model
+    chosen = {
+        field.name: getattr(options.model, field.name)
+        for field in dataclasses.fields(LaMPConfig)
+        if field.name not in _FROM_BERT
+    }
+    model = LaMP(config_for_bert(options.bert, **(chosen | motion)))
+    report = initialize_from_bert(model, options.bert)
+    print(f"language side from {report.source}, layers {report.layers}, {report.words} words")
+    return model
+
+
+def make_batch(model: LaMP, tokenizer: RVQVAE, batch: TextMotionBatch) -> LaMPBatch:
+    """What LaMP sees of a batch: features and base codes of the frozen tokenizer, caption ids."""
+    with torch.no_grad():
+        features = tokenizer.encode_features(batch.motion, batch.lengths)
+        tokens = batch.lengths // tokenizer.config.frames_per_token
+        codes = tokenizer.quantizer.encode(features, tokens)[..., 0]
+    text = model.tokenizer(batch.captions, model.config.max_text_length).to(batch.motion.device)
+    return LaMPBatch(features, tokens, codes, text, batch.motion_ids)
+
+
+@torch.inference_mode()
+def evaluate_retrieval(model: LaMP, tokenizer: RVQVAE, loader: Any, device: torch.device) -> dict[str, float]:
+    """Retrieval among labels (or clips) of a loader's data, both ways."""
+    texts, motions, labels = [], [], []
+    for batch in loader:
+        batch = batch.to(device)
+        features = tokenizer.encode_features(batch.motion, batch.lengths)
+        tokens = batch.lengths // tokenizer.config.frames_per_token
+        motions.append(model.encode_motion(features, tokens).embeddings)
+        texts.append(model.encode_text(batch.captions, with_condition=False).embedding)
+        labels += batch.motion_ids.tolist()
+    similarity = model.similarity(torch.cat(texts), torch.cat(motions))
+    scores = retrieval_scores(similarity, list(label_pools([str(i) for i in labels], EVALUATION_DRAWS, seed=0)))
+    flat = {f"{way}_{key}": value for way, values in scores.items() for key, value in values.items()}
+    return {"R@1": (scores["t2m"]["R@1"] + scores["m2t"]["R@1"]) / 2, **flat}
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights with decay; biases, norms and single vectors without."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+@main_with_errors
+def main() -> None:
+    """Options, frozen tokenizer, data, model, loop."""
+    options = parse(LaMPOptions)
+    print_options(options)
+    seed_everything(options.seed)
+    spec = get_spec(options.dataset_name, options.data_root)
+    device = resolve_device(options.gpu_id)
+    space = options.checkpoints_dir / options.dataset_name / options.vq_name
+    tokenizer = RVQVAE.from_pretrained(model_folder(space), device=device).requires_grad_(False)
+    stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
+    train = text_loader(
+        spec,
+        "train",
+        batch_size=options.batch_size,
+        stats=stats,
+        captions="random" if options.random_captions else "first",
+        seed=options.seed,
+        workers=options.num_workers,
+    )
+    validation = text_loader(
+        spec, "val", batch_size=64, stats=stats, captions="first", augment=False, shuffle=False, drop_last=False
+    )
+    model = build_model(options, tokenizer)
+
+    def step(module: nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:
+        output = module(make_batch(model, tokenizer, batch))
+        return {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+
+    def evaluate(module: LaMP, epoch: int) -> dict[str, float]:
+        return evaluate_retrieval(module, tokenizer, validation, device)
+
+    optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.lr, betas=(0.9, 0.99))
+    total = options.max_iter or len(train) * options.max_epoch
+    trainer = Trainer(
+        model,
+        optimizer,
+        scheduler=warmup_cosine(
+            optimizer,
+            total,
+            min(options.warm_up_iter, total // 2),
+            options.start_lr / options.lr,
+            options.min_lr / options.lr,
+        ),
+        options=options,
+        step=step,
+        evaluate=evaluate,
+        best={"R@1": "max"},
+    )
+    trainer.fit(train, train.sampler.set_epoch)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Train a generator over motion tokens: the masked transformer (base level) or the residual transformer (the others).
+
+    python train_t2m_transformer.py --name mtrans_name --gpu_id 0 --dataset_name t2m --batch_size 64 --vq_name vq_name
+    python train_t2m_transformer.py --transformer residual --name rtrans_name --dataset_name t2m --vq_name vq_name
+
+The shipped models, on a laptop's CPU:
+
+    python train_t2m_transformer.py --config options/mini/masked.json
+    python train_t2m_transformer.py --config options/mini/residual.json
+
+Several GPUs: `accelerate launch train_t2m_transformer.py ...`. Resume: add `--is_continue`.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.loaders import Stats, text_loader
+from data.motion import TextMotionBatch
+from data.spec import get_spec
+from models.checkpoints import model_folder
+from models.lamp.model import LaMP
+from models.t2m.masked import MaskedConfig, MaskedTransformer
+from models.t2m.residual import ResidualConfig, ResidualTransformer
+from models.text_condition import CachedCondition, ClipCondition, LaMPCondition
+from models.vq.model import RVQVAE
+from options.t2m import GeneratorOptions, T2MOptions
+from utils.cli import parse, print_options
+from utils.device import resolve_device
+from utils.errors import main_with_errors
+from utils.schedule import warmup_multistep
+from utils.seed import seed_everything
+from utils.trainer import Trainer
+
+
+def load_frozen(options: GeneratorOptions) -> tuple[RVQVAE, CachedCondition]:
+    """The tokenizer and the text encoder that a generator is trained on, on the training device."""
+    device = resolve_device(options.gpu_id)
+    root = options.checkpoints_dir / options.dataset_name
+    tokenizer = RVQVAE.from_pretrained(model_folder(root / options.vq_name), device=device).requires_grad_(False)
+    if options.text_encoder == "clip":
+        return tokenizer, CachedCondition(ClipCondition(options.clip_source, device))
+    lamp = LaMP.from_pretrained(model_folder(root / options.lamp_name), device=device)
+    return tokenizer, CachedCondition(LaMPCondition(lamp))
+
+
+def make_loaders(options: GeneratorOptions, tokenizer: RVQVAE) -> tuple[Any, Any]:
+    """Training and validation pairs, normalised as the tokenizer wants them."""
+    spec = get_spec(options.dataset_name, options.data_root)
+    stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
+    common = {"stats": stats, "batch_size": options.batch_size, "seed": options.seed}
+    train = text_loader(spec, "train", workers=options.num_workers, **common)
+    validation = text_loader(
+        spec, "val", captions="first", augment=False, shuffle=False, drop_last=False, **common
+    )
+    return train, validation
+
+
+def build_model(options: T2MOptions, tokenizer: RVQVAE, cond_dim: int) -> MaskedTransformer | ResidualTransformer:
+    """The transformer that `options` describe."""
+    common = {
+        "num_tokens": tokenizer.config.nb_code,
+        "code_dim": options.token_dim,
+        "latent_dim": options.latent_dim,
+        "ff_size": options.ff_size,
+        "num_layers": options.n_layers,
+        "num_heads": options.n_heads,
+        "dropout": options.dropout,
+        "cond_dim": cond_dim,
+        "cond_drop_prob": options.cond_drop_prob,
+    }
+    if options.transformer == "masked":
+        return MaskedTransformer(MaskedConfig(**common, attention=options.attention))
+    return ResidualTransformer(
+        ResidualConfig(**common, num_quantizers=tokenizer.config.num_quantizers, share_weight=options.share_weight)
+    )
+
+
+def make_step(tokenizer: RVQVAE, text: CachedCondition, base_only: bool) -> Any:
+    """Loss of one batch: motions to tokens, captions to conditions, both frozen."""
+
+    def step(model: torch.nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            codes = tokenizer.encode(batch.motion, batch.lengths)
+        condition = text(batch.captions)
+        tokens = batch.lengths // tokenizer.config.frames_per_token
+        output = model(codes[..., 0] if base_only else codes, condition, tokens)
+        return {"loss": output.loss, "accuracy": output.accuracy}
+
+    return step
+
+
+def make_evaluation(step: Any, loader: Any, device: torch.device) -> Any:
+    """Loss and accuracy on validation data, with the same random masks every time."""
+
+    def evaluate(model: torch.nn.Module, epoch: int) -> dict[str, float]:
+        totals: dict[str, Tensor] = {}
+        count = 0
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            for batch in loader:
+                for key, value in step(model, batch.to(device)).items():
+                    totals[key] = totals.get(key, 0.0) + value * len(batch)
+                count += len(batch)
+        return {key: (value / count).item() for key, value in totals.items()}
+
+    return evaluate
+
+
+@main_with_errors
+def main() -> None:
+    """Options, frozen models, data, model, loop."""
+    options = parse(T2MOptions)
+    print_options(options)
+    seed_everything(options.seed)
+    tokenizer, text = load_frozen(options)
+    train, validation = make_loaders(options, tokenizer)
+    model = build_model(options, tokenizer, text.dim)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
+    )
+    step = make_step(tokenizer, text, base_only=options.transformer == "masked")
+    trainer = Trainer(
+        model,
+        optimizer,
+        scheduler=warmup_multistep(optimizer, options.warm_up_iter, options.milestones, options.gamma),
+        options=options,
+        step=step,
+        evaluate=make_evaluation(step, validation, tokenizer.device),
+        best={"loss": "min"},
+    )
+    trainer.fit(train, train.sampler.set_epoch)
+
+
+if __name__ == "__main__":
+    main()

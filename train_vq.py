@@ -1,0 +1,118 @@
+"""Train the motion tokenizer (RVQ-VAE), the first stage.
+
+HumanML3D on one GPU:
+
+    python train_vq.py --name vq_name --gpu_id 0 --dataset_name t2m --batch_size 256 --max_epoch 50 \
+        --quantize_dropout_prob 0.2 --gamma 0.05
+
+The shipped model, on a laptop's CPU:
+
+    python train_vq.py --config options/mini/vq.json
+
+Several GPUs: `accelerate launch train_vq.py ...`. Resume: add `--is_continue`.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.loaders import load_stats, text_loader, tokenizer_loader
+from data.spec import get_spec
+from models.vq.losses import reconstruction_loss
+from models.vq.model import RVQVAE
+from options.vq import VQOptions
+from utils.cli import parse, print_options
+from utils.errors import main_with_errors
+from utils.reconstruction import evaluate_reconstruction
+from utils.schedule import warmup_multistep
+from utils.seed import seed_everything
+from utils.trainer import Trainer
+
+
+def make_step(options: VQOptions, layout: Any) -> Any:
+    """Loss of one batch of windows."""
+
+    def step(model: RVQVAE, batch: Any) -> dict[str, Tensor]:
+        output = model(batch.motion, batch.lengths)
+        frames = torch.arange(batch.motion.shape[1], device=batch.motion.device)
+        loss = reconstruction_loss(
+            output.recon,
+            batch.motion,
+            frames < batch.lengths[:, None],
+            layout.positions,
+            kind=options.recons_loss,
+            position_weight=options.loss_vel,
+        )
+        return {
+            "loss": loss.total + options.commit * output.commit_loss,
+            "features": loss.features,
+            "positions": loss.positions,
+            "commit": output.commit_loss,
+            "perplexity": output.perplexity.nanmean(),
+        }
+
+    return step
+
+
+def make_evaluation(loader: Any) -> Any:
+    """Reconstruction of whole validation motions."""
+
+    def evaluate(model: RVQVAE, epoch: int) -> dict[str, float]:
+        def roundtrip(motion: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+            output = model(motion, lengths)
+            return output.recon, output.codes
+
+        result = evaluate_reconstruction(loader, roundtrip, model.denormalize, model.config.nb_code, model.device)
+        levels = {f"usage_{q}": value for q, value in enumerate(result.usage)}
+        levels |= {f"perplexity_{q}": value for q, value in enumerate(result.perplexity)}
+        return {"mpjpe": result.mpjpe, "drift": result.drift, **levels}
+
+    return evaluate
+
+
+@main_with_errors
+def main() -> None:
+    """Options, data, model, loop."""
+    options = parse(VQOptions)
+    print_options(options)
+    seed_everything(options.seed)
+    spec = get_spec(options.dataset_name, options.data_root)
+    stats = load_stats(spec).with_feature_bias(spec.layout, options.feat_bias)
+    loader = tokenizer_loader(
+        spec,
+        "train",
+        batch_size=options.batch_size,
+        stats=stats,
+        window=options.window_size,
+        epoch_size=options.epoch_size or None,
+        seed=options.seed,
+        workers=options.num_workers,
+    )
+    validation = text_loader(
+        spec, "val", batch_size=64, stats=stats, captions="first", augment=False, shuffle=False, drop_last=False
+    )
+    config = replace(
+        options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob
+    )
+    model = RVQVAE(config)
+    model.mean.copy_(stats.mean)
+    model.std.copy_(stats.std)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
+    )
+    trainer = Trainer(
+        model,
+        optimizer,
+        scheduler=warmup_multistep(optimizer, options.warm_up_iter, options.milestones, options.gamma),
+        options=options,
+        step=make_step(options, spec.layout),
+        evaluate=make_evaluation(validation),
+        best={"mpjpe": "min"},
+    )
+    trainer.fit(loader, loader.sampler.set_epoch)
+
+
+if __name__ == "__main__":
+    main()

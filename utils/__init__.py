@@ -1,0 +1,1 @@
+"""Geometry, motion files, training loop and other tools that know nothing of the models."""

@@ -1,0 +1,269 @@
+"""Command line from a dataclass: each field is a flag, the string under it is its help, its type the flag's type.
+
+A field that is a dataclass itself (a model's config) is flattened; a name that occurs twice is an error.  Dashes and
+underscores in flags are interchangeable, `--config opt.json` gives values that the flags override.
+"""
+
+import argparse
+import ast
+import dataclasses
+import difflib
+import inspect
+import itertools
+import os
+import sys
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar, Union
+
+from utils.errors import UserError
+from utils.files import read_json, write_json
+
+Options = TypeVar("Options")
+
+TRANSIENT = {"transient": True}
+"""Field metadata of what concerns one call of a script only (resume, overwrite) and is not saved with the options."""
+
+
+def alias(*spellings: str) -> dict[str, Any]:
+    """Field metadata that gives a flag further spellings: `field(default=0.2, metadata=alias("--drop_prob"))`."""
+    return {"alias": spellings}
+
+
+def nested(config: type, skip: Sequence[str] = (), **defaults: Any) -> Any:
+    """Field holding a flattened `config`; its fields in `skip` get no flag, `defaults` replace the config's own."""
+    return dataclasses.field(default_factory=lambda: config(**defaults), metadata={"skip": tuple(skip)})
+
+
+def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
+    """Read `argv` (default: the process's own) into `options`; mistakes end the process with one line and code 2."""
+    flags = {flag.name: flag for flag in _flags(options)}
+    parser = _Parser(
+        description=_first_line(options),
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="opt.json (or a public opt.txt) with values; flags win over it"
+    )
+    groups = {title: parser.add_argument_group(title) for title in dict.fromkeys(flag.group for flag in flags.values())}
+    spelled = {"__config": "--config", "__help": "--help"}
+    for flag in flags.values():
+        if not flag.hidden:
+            action = flag.add_to(groups[flag.group])
+            spelled.update({spelling.replace("-", "_"): spelling for spelling in action.option_strings})
+    words = [_respell(word, spelled) for word in (sys.argv[1:] if argv is None else argv)]
+    known, rest = parser.parse_known_args(words)
+    try:
+        if rest:
+            close = difflib.get_close_matches(rest[0].replace("-", "_"), spelled, n=1)
+            raise UserError(f"unknown argument {rest[0]}" + (f"; did you mean {spelled[close[0]]}?" if close else ""))
+        given = vars(known)
+        config = given.pop("config", None)
+        return _build(options, flags, {**(_read_values(flags, config) if config else {}), **given})
+    except (UserError, ValueError) as error:
+        parser.error(str(error))
+
+
+def flatten(options: Any) -> dict[str, Any]:
+    """Values of `options` by flag name, those of nested dataclasses included."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            values = {**flatten(value), **values}
+        else:
+            values[field.name] = value
+    return values
+
+
+def print_options(options: Any) -> None:
+    """Print the options a script runs with, one a line (first process only)."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        values = flatten(options)
+        width = max(map(len, values))
+        print("\n".join(f"{name:<{width}}  {value}" for name, value in values.items()), flush=True)
+
+
+def save_options(options: Any, path: str | Path) -> None:
+    """Write `options` as flat JSON, which `--config` and `load_options` read; `TRANSIENT` fields are left out."""
+    transient = {field.name for field in dataclasses.fields(options) if field.metadata.get("transient")}
+    values = {name: value for name, value in flatten(options).items() if name not in transient}
+    write_json(path, {name: str(value) if isinstance(value, Path) else value for name, value in values.items()})
+
+
+def load_options(options: type[Options], path: str | Path) -> Options:
+    """Read what `save_options` wrote, or a public system's `opt.txt` (its entries that we do not have are ignored)."""
+    flags = {flag.name: flag for flag in _flags(options)}
+    try:
+        return _build(options, flags, _read_values(flags, path))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def read_opt_txt(path: str | Path) -> dict[str, Any]:
+    """Read the `key: value` lines of a public system's `opt.txt`; numbers, booleans, lists and None become values."""
+    values: dict[str, Any] = {}
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        key, colon, text = (part.strip() for part in line.partition(":"))
+        if colon and not line.startswith("-"):
+            try:
+                values[key] = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                values[key] = text
+    return values
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+@dataclasses.dataclass
+class _Flag:
+    """One field as a flag; the type hint `kind` is taken apart into item type, container, choices and optional."""
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+    group: str
+    aliases: tuple[str, ...]
+    hidden: bool = False
+
+    def __post_init__(self) -> None:
+        self.optional = typing.get_origin(self.kind) in (Union, types.UnionType)
+        if self.optional:
+            self.kind = next(kind for kind in typing.get_args(self.kind) if kind is not type(None))
+        self.container = typing.get_origin(self.kind) if typing.get_origin(self.kind) in (list, tuple) else None
+        if self.container:
+            self.kind = typing.get_args(self.kind)[0]
+        self.choices = typing.get_args(self.kind) if typing.get_origin(self.kind) is Literal else ()
+        self.item = type(self.choices[0]) if self.choices else self.kind
+
+    def add_to(self, group: Any) -> argparse.Action:
+        """Add the flag to an argparse group."""
+        note = "required" if self.default is dataclasses.MISSING else f"default: {self.default}"
+        common = {"dest": self.name, "help": f"{self.help} ({note})".strip().replace("%", "%%")}
+        if self.item is bool:
+            common["action"] = argparse.BooleanOptionalAction
+        else:
+            common["metavar"] = (
+                "{" + ",".join(map(str, self.choices)) + "}" if self.choices else self.item.__name__.upper()
+            )
+            common["nargs"] = "+" if self.container else None
+        return group.add_argument(f"--{self.name}", *self.aliases, **common)
+
+    def convert(self, value: Any) -> Any:
+        """Bring a word of the command line or a value of a file to the field's type."""
+        if self.container and isinstance(value, (list, tuple)) and not (self.optional and list(value) == ["none"]):
+            return self.container(self._item(item) for item in value)
+        if self.optional and (value is None or value in ("none", ["none"])):
+            return None
+        return self.container([self._item(value)]) if self.container else self._item(value)
+
+    def _item(self, value: Any) -> Any:
+        wrong = isinstance(value, bool) != (self.item is bool) or (isinstance(value, float) and self.item is int)
+        try:
+            result = None if wrong or value is None else self.item(value)
+        except (TypeError, ValueError):
+            result = None
+        if result is None:
+            raise UserError(f"--{self.name}: {value!r} is not of type {self.item.__name__}")
+        if self.choices and result not in self.choices:
+            raise UserError(f"--{self.name}: {value!r} is none of {', '.join(map(str, self.choices))}")
+        return result
+
+
+def _flags(options: type) -> Iterator[_Flag]:
+    """Flags of a dataclass, those of nested dataclasses included."""
+    flags = list(_all_flags(options, instance=None, skip=()))
+    seen: set[str] = set()
+    # A skipped field may share its name with an option: it follows that one.
+    for flag in sorted(flags, key=lambda flag: flag.hidden):
+        if flag.name in seen and not flag.hidden:
+            raise TypeError(f"{options.__name__} has two flags --{flag.name}; rename one of the fields")
+        if flag.name not in seen:
+            seen.add(flag.name)
+            yield flag
+
+
+def _all_flags(options: type, instance: Any, skip: Sequence[str]) -> Iterator[_Flag]:
+    hints, helps = typing.get_type_hints(options), _help_texts(options)
+    for field in dataclasses.fields(options):
+        if not field.init:
+            continue
+        default = field.default if instance is None else getattr(instance, field.name)
+        if instance is None and field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if dataclasses.is_dataclass(default):
+            yield from _all_flags(type(default), instance=default, skip=field.metadata.get("skip", ()))
+            continue
+        owner = next(base for base in reversed(options.__mro__) if field.name in inspect.get_annotations(base))
+        text = field.metadata.get("help", helps.get(field.name, ""))
+        aliases, hidden = field.metadata.get("alias", ()), field.name in skip
+        yield _Flag(field.name, hints[field.name], default, text, _first_line(owner), aliases, hidden)
+
+
+def _help_texts(options: type) -> dict[str, str]:
+    """The string literal under each field, over the class and its bases."""
+    texts: dict[str, str] = {}
+    for base in reversed(options.__mro__[:-1]):
+        body = ast.parse(inspect.cleandoc(inspect.getsource(base))).body[0].body
+        for field, below in itertools.pairwise(body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                texts[field.target.id] = " ".join(str(below.value.value).split())
+    return texts
+
+
+def _first_line(options: type) -> str:
+    return (options.__doc__ or options.__name__).strip().splitlines()[0].rstrip(".")
+
+
+def _respell(word: str, spelled: dict[str, str]) -> str:
+    """Bring a flag to the spelling argparse knows, dashes for underscores or the other way round."""
+    name, equals, value = word.partition("=")
+    return spelled.get(name.replace("-", "_"), name) + equals + value if word.startswith("--") else word
+
+
+def _read_values(flags: dict[str, _Flag], path: str | Path) -> dict[str, Any]:
+    """Values of an `opt.json` or `opt.txt` by flag name."""
+    if not Path(path).is_file():
+        raise UserError(f"no options file {path}; check the path, or train the model again")
+    names = {spelling.lstrip("-").replace("-", "_"): name for name, flag in flags.items() for spelling in flag.aliases}
+    public = Path(path).suffix == ".txt"
+    try:
+        values = read_opt_txt(path) if public else read_json(path)
+    except ValueError as error:
+        raise UserError(f"{path} is not a file of options: {error}") from error
+    values = {names.get(key, key): value for key, value in values.items()}
+    if not public and (unknown := sorted(set(values) - set(flags))):
+        raise UserError(f"{path} has unknown entries {', '.join(unknown)}; it belongs to another script")
+    return {key: value for key, value in values.items() if key in flags}
+
+
+def _build(options: type[Options], flags: dict[str, _Flag], values: dict[str, Any]) -> Options:
+    """Make the dataclass out of flat values, defaults for the rest."""
+    values = {name: flags[name].convert(value) for name, value in values.items()}
+    if missing := [
+        f"--{name}" for name, flag in flags.items() if flag.default is dataclasses.MISSING and name not in values
+    ]:
+        raise UserError(f"{' '.join(missing)} must be given")
+    arguments: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        default = None if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if dataclasses.is_dataclass(default):
+            inner = [f.name for f in dataclasses.fields(default) if f.init]
+            own = {name: values.get(name, flags[name].default) for name in inner}
+            arguments[field.name] = dataclasses.replace(default, **own)
+        elif field.name in values:
+            arguments[field.name] = values[field.name]
+    return options(**arguments)

@@ -1,0 +1,92 @@
+"""Rotations that exporting needs beyond `utils.geometry`; quaternions are (w, x, y, z), tensors float64."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from utils.geometry import matrix_to_quat, quat_between, quat_multiply, quat_rotate, quat_to_euler_zyx
+
+
+def quat_from_frames(rest: tuple[Tensor, Tensor], posed: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotations (..., 4) that take a rest frame to posed frames.
+
+    Args:
+        rest: bone direction and hinge axis (3,), which need not be perpendicular.
+        posed: the same two (..., 3); the bone direction is met exactly, the hinge axis as well as that allows.
+    """
+    return matrix_to_quat(_frame(*posed) @ _frame(*rest).transpose(-1, -2))
+
+
+def _frame(bone: Tensor, hinge: Tensor) -> Tensor:
+    bone = F.normalize(bone, dim=-1)
+    hinge = F.normalize(_reject(hinge, bone), dim=-1)
+    return torch.stack((hinge, bone, torch.linalg.cross(hinge, bone)), dim=-1)
+
+
+def _reject(v: Tensor, axis: Tensor) -> Tensor:
+    """Part of vectors (..., 3) perpendicular to a unit axis (..., 3)."""
+    return v - (v * axis).sum(-1, keepdim=True) * axis
+
+
+def kabsch(source: Tensor, target: Tensor) -> Tensor:
+    """Rotations (..., 4) that best turn vectors (..., K, 3) onto others in least squares (Kabsch 1976)."""
+    source, target = torch.broadcast_tensors(source, target)
+    u, _, vt = torch.linalg.svd(target.transpose(-1, -2) @ source)
+    flip = torch.ones_like(u[..., 0])
+    flip[..., 2] = torch.linalg.det(u @ vt)
+    return matrix_to_quat((u * flip[..., None, :]) @ vt)
+
+
+def align_directions(source: Tensor, target: Tensor, iterations: int = 50) -> Tensor:
+    """Rotations (..., 4) at which the shortest rotations left from each source to its target cancel on average.
+
+    This is where the public joints-to-BVH code settles at a joint of several children: unlike least squares, a bone
+    counts by its direction and not by its length. The start is the least-squares fit, so rigid sets are done at once.
+
+    Args:
+        source: (K, 3) rest vectors.
+        target: (..., K, 3).
+    """
+    source, target = F.normalize(source, dim=-1), F.normalize(target, dim=-1)
+    q = kabsch(source, target)
+    for _ in range(iterations):
+        left = quat_between(quat_rotate(q[..., None, :], source), target)
+        step = quat_log(left).mean(-2)
+        q = quat_multiply(quat_exp(step), q)
+        if step.abs().max() < 1e-8:
+            break
+    return F.normalize(q, dim=-1)
+
+
+def quat_log(q: Tensor) -> Tensor:
+    """Half rotation vectors (..., 3) of unit quaternions (..., 4), w >= 0."""
+    sin = q[..., 1:].norm(dim=-1, keepdim=True)
+    return q[..., 1:] * torch.where(sin > 1e-12, torch.atan2(sin, q[..., :1]) / sin.clamp_min(1e-12), 1.0)
+
+
+def quat_exp(v: Tensor) -> Tensor:
+    """Unit quaternions (..., 4) of half rotation vectors (..., 3)."""
+    angle = v.norm(dim=-1, keepdim=True)
+    return torch.cat((torch.cos(angle), v * torch.sinc(angle / math.pi)), dim=-1)
+
+
+def continuous_euler_zyx(q: Tensor) -> Tensor:
+    """Euler angles (T, ..., 3) in radians, columns z, y, x with R = Rz Ry Rx, without jumps along time.
+
+    Every rotation has the two forms (z, y, x) and (z + pi, pi - y, x + pi), each up to whole turns. Changing the form
+    between two frames costs the same from either, so the running choice is the parity of the changes that pay off.
+    """
+    angles = quat_to_euler_zyx(q)
+    other = angles * angles.new_tensor([1.0, -1.0, 1.0]) + math.pi
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        turn = torch.remainder(b - a + math.pi, 2 * math.pi) - math.pi
+        return turn.square().sum(-1)
+
+    change = distance(angles[:-1], other[1:]) < distance(angles[:-1], angles[1:])
+    second = F.pad(change.movedim(0, -1).cumsum(-1) % 2, (1, 0)).movedim(-1, 0).bool()
+    angles = torch.where(second[..., None], other, angles)
+    turns = torch.round((angles[1:] - angles[:-1]) / (2 * math.pi)).cumsum(0)
+    return torch.cat((angles[:1], angles[1:] - 2 * math.pi * turns))

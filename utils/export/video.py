@@ -1,0 +1,169 @@
+"""Stick-figure video of a motion, piped straight into the ffmpeg that comes with imageio-ffmpeg."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from utils.errors import UserError
+from utils.export.scene import INK, Scene, Style
+from utils.files import atomic_path
+
+# Tried in this order; Pillow's own font, which has Latin letters only, comes last.
+FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf", "Helvetica.ttc")
+TITLE_LINES = 3
+
+
+def write_mp4(
+    joints: np.ndarray, path: str | Path, fps: float = 20.0, title: str = "", style: Style | None = None
+) -> None:
+    """Write an H.264 video of a motion.
+
+    Args:
+        joints: (T, J, 3), J 22 in metres or 21 in KIT-ML's millimetres.
+        path: the mp4 file.
+        fps: frames a second.
+        title: text above the figure; wrapped, and cut after three lines.
+        style: sizes.
+
+    Raises:
+        UserError: a joint is not finite, or ffmpeg fails (its last line is quoted).
+    """
+    scene = Scene(joints, fps, style)
+    caption = _title_image(title, scene.width, scene.height)
+    with atomic_path(path) as aside:
+        _encode(
+            (_with_title(scene.frame(index), caption) for index in range(len(joints))),
+            aside,
+            size=(scene.width, scene.height),
+            fps=fps,
+        )
+
+
+def render_frames(
+    joints: np.ndarray, indices: Sequence[int], fps: float = 20.0, title: str = "", style: Style | None = None
+) -> list[Image.Image]:
+    """Images of the frames `indices` of a motion, as they are in its video."""
+    scene = Scene(joints, fps, style)
+    caption = _title_image(title, scene.width, scene.height)
+    return [_with_title(scene.frame(index), caption) for index in indices]
+
+
+def contact_sheet(
+    joints: np.ndarray,
+    path: str | Path,
+    count: int = 8,
+    fps: float = 20.0,
+    title: str = "",
+    style: Style | None = None,
+) -> None:
+    """Write one PNG with `count` evenly spaced frames of a motion side by side, four to a row.
+
+    Args:
+        joints: (T, J, 3).
+        path: the png file.
+        count: number of frames; fewer if the motion is shorter.
+        fps: frames a second, for the time under each frame.
+        title: text above the first frame.
+        style: sizes of one frame.
+    """
+    style = style or Style(size=(288, 288))
+    scene = Scene(joints, fps, style)
+    indices = np.unique(np.linspace(0, len(joints) - 1, count).round().astype(int)).tolist()
+    caption = _title_image(title, scene.width, scene.height)
+    columns = min(4, len(indices))
+    sheet = Image.new("RGB", (columns * scene.width, -(-len(indices) // columns) * scene.height), "white")
+    for place, index in enumerate(indices):
+        image = _with_title(scene.frame(index), caption if place == 0 else None)
+        stamp = f"{index / fps:.1f} s"
+        ImageDraw.Draw(image).text((8, scene.height - 22), stamp, fill=INK, font=_font(14))
+        sheet.paste(image, (place % columns * scene.width, place // columns * scene.height))
+    with atomic_path(path) as aside:
+        sheet.save(aside)
+
+
+def _encode(frames: Iterable[Image.Image], path: Path, size: tuple[int, int], fps: float) -> None:
+    """Pipe RGB images through ffmpeg into an mp4 that starts playing before it is loaded whole."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{size[0]}x{size[1]}", "-r", f"{fps:g}", "-i", "-", "-an"]
+    command += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "yuv420p"]
+    command += ["-movflags", "+faststart", str(path)]
+    # A file takes any amount of messages; a pipe that nobody reads would block.
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages)
+        try:
+            for frame in frames:
+                process.stdin.write(frame.tobytes())
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # ffmpeg ended early; its exit code and message say why
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            code = process.wait()
+        if code != 0:
+            messages.seek(0)
+            lines = messages.read().decode(errors="replace").strip().splitlines() or ["no message"]
+            raise UserError(f"ffmpeg could not write {path.name}: {lines[-1]}; save npy or bvh, or check the disk")
+
+
+def _with_title(image: Image.Image, caption: Image.Image | None) -> Image.Image:
+    if caption is not None:
+        image.paste(caption, (0, 0), caption)
+    return image
+
+
+def _title_image(title: str, width: int, height: int) -> Image.Image | None:
+    """The title on transparent ground, centred; None without a title."""
+    words = "".join(char if char.isprintable() else " " for char in title).split()
+    if not words:
+        return None
+    font = _font(max(10, height // 26))
+    measure = ImageDraw.Draw(Image.new("L", (1, 1)))
+    lines = _wrap(words, lambda text: measure.textlength(text, font=font), room=0.92 * width)
+    step = font.getbbox("Ag")[3] * 1.25
+    image = Image.new("RGBA", (width, int(step * len(lines) + 12)), (*INK, 0))
+    draw = ImageDraw.Draw(image)
+    for row, line in enumerate(lines):
+        draw.text((width / 2, 8 + row * step), line, fill=(*INK, 255), font=font, anchor="ma")
+    return image
+
+
+def _wrap(words: list[str], measure, room: float) -> list[str]:
+    """Lines of at most `room`, `TITLE_LINES` of them at most; a word longer than a line is broken."""
+    lines = [""]
+    for word in words:
+        joined = f"{lines[-1]} {word}".strip()
+        if measure(joined) <= room:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for char in word:
+            if lines[-1] and measure(lines[-1] + char) > room:
+                lines.append("")
+            lines[-1] += char
+        if len(lines) > TITLE_LINES:
+            break
+    if len(lines) > TITLE_LINES:
+        last = lines[TITLE_LINES - 1]
+        while last and measure(last + "…") > room:
+            last = last[:-1]
+        lines = [*lines[: TITLE_LINES - 1], last + "…"]
+    return lines
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    for name in FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return ImageFont.load_default(size)

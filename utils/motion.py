@@ -1,0 +1,156 @@
+"""`Motion`: joint positions with their frame rate and text, saved and loaded by file suffix."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from utils.errors import UserError
+from utils.export.bvh import fit_skeleton, to_bvh
+from utils.export.checks import checked_joints, skeleton_of
+from utils.export.npz import MotionArchive, read_npz, write_npz
+from utils.features import features_to_joints
+from utils.files import atomic_path
+from utils.foot_contact import clean_feet
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A human motion.
+
+    Attributes:
+        joints: (T, J, 3) float32 positions, Y up; metres for the 22 joints of HumanML3D.
+        features: (T, D) float32 motion features, not normalised, if known.
+        fps: frames a second.
+        text: the prompt or caption.
+        meta: anything else that JSON can hold, for instance the seed.
+
+    Raises:
+        UserError: shapes do not fit, or a joint is NaN or infinite.
+    """
+
+    joints: np.ndarray
+    features: np.ndarray | None = None
+    fps: float = 20.0
+    text: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        joints = checked_joints(self.joints, what=f"motion {self.text!r}" if self.text else "motion")
+        object.__setattr__(self, "joints", joints.astype(np.float32))
+        if not self.fps > 0:
+            raise UserError(f"fps must be positive, got {self.fps}")
+        if self.features is not None:
+            features = np.asarray(self.features, dtype=np.float32)
+            if features.ndim != 2 or len(features) != len(joints):
+                raise UserError(f"features {features.shape} do not go with {len(joints)} frames of joints")
+            object.__setattr__(self, "features", features)
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return len(self) / self.fps
+
+    def with_constant_bones(self) -> "Motion":
+        """The motion as its BVH file plays it: bone lengths constant, within a few millimetres of the original.
+
+        Saved from this, npy and bvh agree. Features are dropped, since they describe the original.
+        """
+        return replace(self, joints=fit_skeleton(self.joints).joints, features=None)
+
+    def with_foot_cleanup(self) -> "Motion":
+        """Constant bones, and feet that stand still on the floor y = 0 while planted; features are dropped."""
+        joints = clean_feet(fit_skeleton(self.joints).joints, self.fps)
+        return replace(self, joints=joints, features=None)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a file whose kind the suffix names: .npy (joints), .npz (everything), .bvh or .mp4.
+
+        The file is written aside and renamed, so it is whole or not there.
+
+        Raises:
+            UserError: unknown suffix, or a place that cannot be written to.
+        """
+        path = Path(path)
+        writer = _WRITERS.get(path.suffix.lower())
+        if writer is None:
+            raise UserError(f"cannot save a motion as {path.name}: use one of {', '.join(_WRITERS)}")
+        try:
+            writer(self, path)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Motion":
+        """Read .npz as written by `save`, or .npy with joints (T, 22 or 21, 3) or features (T, 263 or 251).
+
+        Raises:
+            UserError: no such file, another format, or arrays of other shapes.
+        """
+        path = Path(path)
+        reader = _READERS.get(path.suffix.lower())
+        if reader is None:
+            raise UserError(f"cannot load a motion from {path.name}: use one of {', '.join(_READERS)}")
+        try:
+            return reader(path)
+        except FileNotFoundError as error:
+            raise UserError(f"no motion file {path}; check the path") from error
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _save_npy(motion: Motion, path: Path) -> None:
+    with atomic_path(path) as aside:
+        np.save(aside, motion.joints)
+
+
+def _save_npz(motion: Motion, path: Path) -> None:
+    write_npz(MotionArchive(motion.joints, motion.features, motion.fps, motion.text, motion.meta), path)
+
+
+def _save_bvh(motion: Motion, path: Path) -> None:
+    text = to_bvh(motion.joints, motion.fps)
+    with atomic_path(path) as aside:
+        aside.write_text(text, encoding="ascii")
+
+
+def _save_mp4(motion: Motion, path: Path) -> None:
+    # Drawing brings Pillow and ffmpeg along, which nothing else here needs.
+    from utils.export.video import write_mp4
+
+    write_mp4(motion.joints, path, fps=motion.fps, title=motion.text)
+
+
+def _load_npy(path: Path) -> Motion:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise UserError(f"{path} is not a plain npy array ({error}); save it with numpy.save") from error
+    features = None
+    if array.ndim == 2 and array.shape[1] in (263, 251):
+        features = array.astype(np.float32)
+        array = features_to_joints(torch.from_numpy(features)).numpy()
+    joints = checked_joints(array, what=str(path))
+    return Motion(joints, features, fps=skeleton_of(joints).fps, meta={"source": path.name})
+
+
+def _load_npz(path: Path) -> Motion:
+    archive = read_npz(path)
+    checked_joints(archive.joints, what=str(path))
+    return Motion(archive.joints, archive.features, archive.fps, archive.text, archive.meta)
+
+
+_WRITERS: dict[str, Callable[[Motion, Path], None]] = {
+    ".npy": _save_npy,
+    ".npz": _save_npz,
+    ".bvh": _save_bvh,
+    ".mp4": _save_mp4,
+}
+_READERS: dict[str, Callable[[Path], Motion]] = {".npy": _load_npy, ".npz": _load_npz}

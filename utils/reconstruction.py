@@ -1,0 +1,67 @@
+"""How well a tokenizer keeps motions: position error, path drift, code usage."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.features import features_to_joints
+from utils.metrics import code_usage, mpjpe, path_drift
+
+
+@dataclass
+class Reconstruction:
+    """Averages over the frames (mpjpe) or clips (drift) of a data set.
+
+    Attributes:
+        mpjpe: root-aligned position error, in the data's unit times 1000 (millimetres for HumanML3D).
+        drift: distance of the path's ends, same unit.
+        usage: share of codes in use, per level.
+        perplexity: of the codes, per level.
+        clips: number of motions.
+    """
+
+    mpjpe: float
+    drift: float
+    usage: list[float]
+    perplexity: list[float]
+    clips: int
+
+
+@torch.inference_mode()
+def evaluate_reconstruction(
+    batches: Iterable[Any],
+    roundtrip: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    denormalize: Callable[[Tensor], Tensor],
+    nb_code: int,
+    device: torch.device,
+) -> Reconstruction:
+    """Encode and decode whole motions and compare.
+
+    Args:
+        batches: with `motion` (B, T, D) normalised and `lengths` (B,).
+        roundtrip: (motion, lengths) to (reconstruction, codes (B, n, Q)).
+        denormalize: normalised features to features.
+        nb_code: codes of a level.
+        device: where to compute.
+    """
+    errors, drifts, all_codes = [], [], []
+    for batch in batches:
+        motion, lengths = batch.motion.to(device), batch.lengths.to(device)
+        recon, codes = roundtrip(motion, lengths)
+        target, predicted = features_to_joints(denormalize(motion)), features_to_joints(denormalize(recon))
+        valid = torch.arange(motion.shape[1], device=device) < lengths[:, None]
+        errors.append(mpjpe(predicted, target)[valid])
+        last = (lengths - 1)[:, None, None, None].expand(-1, 1, *target.shape[2:])
+        drifts.append(path_drift(predicted.gather(1, last), target.gather(1, last)))
+        all_codes.append(codes.flatten(0, 1))
+    usage, perplexity = code_usage(torch.cat(all_codes), nb_code)
+    return Reconstruction(
+        1000 * torch.cat(errors).mean().item(),
+        1000 * torch.cat(drifts).mean().item(),
+        usage.tolist(),
+        perplexity.tolist(),
+        sum(len(d) for d in drifts),
+    )

@@ -1,0 +1,56 @@
+"""Retrieval protocols: which motions and texts compete with each other."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from utils.metrics import recall_at, retrieval_ranks
+
+POOL = 32
+
+
+def label_pools(labels: Sequence[str], draws: int, seed: int, pool: int = POOL) -> Iterator[list[int]]:
+    """Pools of samples with different labels: in each draw one sample a label, in random order.
+
+    Args:
+        labels: of each sample.
+        draws: how often to draw one sample a label.
+        seed: of the draws.
+        pool: samples in a pool; with fewer labels than that all of them, otherwise the last incomplete pool of a draw
+            is left out, as the field's protocol does with batches.
+
+    Yields:
+        Indices of the samples of a pool.
+    """
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        members[label].append(index)
+    names = sorted(members)
+    rng = random.Random(seed)
+    for _ in range(draws):
+        order = [rng.choice(members[name]) for name in rng.sample(names, len(names))]
+        size = min(pool, len(order))
+        for start in range(0, len(order) - size + 1, size):
+            yield order[start : start + size]
+
+
+def retrieval_scores(similarity: Tensor, pools: Sequence[Sequence[int]]) -> dict[str, dict[str, float]]:
+    """Recall both ways, averaged over pools.
+
+    Args:
+        similarity: (N, N), text i against motion j.
+        pools: indices of the samples that compete.
+
+    Returns:
+        {"t2m": {"R@1": ..., ...}, "m2t": {...}} in percent.
+    """
+    text_ranks, motion_ranks = [], []
+    for pool in pools:
+        index = torch.tensor(pool, device=similarity.device)
+        part = similarity[index][:, index]
+        text_ranks.append(retrieval_ranks(part))
+        motion_ranks.append(retrieval_ranks(part.T))
+    return {"t2m": recall_at(torch.cat(text_ranks)), "m2t": recall_at(torch.cat(motion_ranks))}
