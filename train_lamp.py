@@ -21,6 +21,7 @@ from data.loaders import Stats, text_loader
 from data.motion import TextMotionBatch
 from data.spec import get_spec
 from models.checkpoints import model_folder
+from models.lamp.embedder import LaMPEmbedder
 from models.lamp.init import config_for_bert, initialize_from_bert
 from models.lamp.model import LaMP, LaMPBatch, LaMPConfig
 from models.lamp.text import TextTokenizer
@@ -67,19 +68,15 @@ def make_batch(model: LaMP, tokenizer: RVQVAE, batch: TextMotionBatch) -> LaMPBa
     return LaMPBatch(features, tokens, codes, text, batch.motion_ids)
 
 
-@torch.inference_mode()
-def evaluate_retrieval(model: LaMP, tokenizer: RVQVAE, loader: Any, device: torch.device) -> dict[str, float]:
+def evaluate_retrieval(embedder: LaMPEmbedder, loader: Any, device: torch.device) -> dict[str, float]:
     """Retrieval among labels (or clips) of a loader's data, both ways."""
     texts, motions, labels = [], [], []
     for batch in loader:
-        batch = batch.to(device)
-        features = tokenizer.encode_features(batch.motion, batch.lengths)
-        tokens = batch.lengths // tokenizer.config.frames_per_token
-        motions.append(model.encode_motion(features, tokens).embeddings)
-        texts.append(model.encode_text(batch.captions, with_condition=False).embedding)
+        motions.append(embedder.motions(batch.motion.to(device), batch.lengths.to(device)))
+        texts.append(embedder.texts(batch.captions))
         labels += batch.motion_ids.tolist()
-    similarity = model.similarity(torch.cat(texts), torch.cat(motions))
-    scores = retrieval_scores(similarity, list(label_pools([str(i) for i in labels], EVALUATION_DRAWS, seed=0)))
+    similarity = embedder.similarity(torch.cat(texts), torch.cat(motions))
+    scores = retrieval_scores(similarity, list(label_pools(labels, EVALUATION_DRAWS, seed=0)))
     flat = {f"{way}_{key}": value for way, values in scores.items() for key, value in values.items()}
     return {"R@1": (scores["t2m"]["R@1"] + scores["m2t"]["R@1"]) / 2, **flat}
 
@@ -121,7 +118,7 @@ def main() -> None:
         return {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
 
     def evaluate(module: LaMP, epoch: int) -> dict[str, float]:
-        return evaluate_retrieval(module, tokenizer, validation, device)
+        return evaluate_retrieval(LaMPEmbedder(module, tokenizer), validation, device)
 
     optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.lr, betas=(0.9, 0.99))
     total = options.max_iter or len(train) * options.max_epoch

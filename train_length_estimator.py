@@ -1,7 +1,7 @@
 """Train the length estimator: how long is the motion that a sentence asks for?
 
-    python train_length_estimator.py --name length_estimator --dataset_name t2m --vq_name vq_name --lamp_name lamp_name
-    python train_length_estimator.py --config options/mini/length.json
+python train_length_estimator.py --name length_estimator --dataset_name t2m --vq_name vq_name --lamp_name lamp_name
+python train_length_estimator.py --config options/mini/length.json
 """
 
 import torch

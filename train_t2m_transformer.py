@@ -51,9 +51,7 @@ def make_loaders(options: GeneratorOptions, tokenizer: RVQVAE) -> tuple[Any, Any
     stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
     common = {"stats": stats, "batch_size": options.batch_size, "seed": options.seed}
     train = text_loader(spec, "train", workers=options.num_workers, **common)
-    validation = text_loader(
-        spec, "val", captions="first", augment=False, shuffle=False, drop_last=False, **common
-    )
+    validation = text_loader(spec, "val", captions="first", augment=False, shuffle=False, drop_last=False, **common)
     return train, validation
 
 

@@ -56,7 +56,7 @@ def make_step(options: VQOptions, layout: Any) -> Any:
     return step
 
 
-def make_evaluation(loader: Any) -> Any:
+def make_evaluation(loader: Any, millimetres: float) -> Any:
     """Reconstruction of whole validation motions."""
 
     def evaluate(model: RVQVAE, epoch: int) -> dict[str, float]:
@@ -64,7 +64,9 @@ def make_evaluation(loader: Any) -> Any:
             output = model(motion, lengths)
             return output.recon, output.codes
 
-        result = evaluate_reconstruction(loader, roundtrip, model.denormalize, model.config.nb_code, model.device)
+        result = evaluate_reconstruction(
+            loader, roundtrip, model.denormalize, model.config.nb_code, millimetres, model.device
+        )
         levels = {f"usage_{q}": value for q, value in enumerate(result.usage)}
         levels |= {f"perplexity_{q}": value for q, value in enumerate(result.perplexity)}
         return {"mpjpe": result.mpjpe, "drift": result.drift, **levels}
@@ -93,9 +95,7 @@ def main() -> None:
     validation = text_loader(
         spec, "val", batch_size=64, stats=stats, captions="first", augment=False, shuffle=False, drop_last=False
     )
-    config = replace(
-        options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob
-    )
+    config = replace(options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob)
     model = RVQVAE(config)
     model.mean.copy_(stats.mean)
     model.std.copy_(stats.std)
@@ -108,7 +108,7 @@ def main() -> None:
         scheduler=warmup_multistep(optimizer, options.warm_up_iter, options.milestones, options.gamma),
         options=options,
         step=make_step(options, spec.layout),
-        evaluate=make_evaluation(validation),
+        evaluate=make_evaluation(validation, spec.skeleton.millimetres),
         best={"mpjpe": "min"},
     )
     trainer.fit(loader, loader.sampler.set_epoch)

@@ -14,6 +14,7 @@ from data.cache import open_cache, shorten
 from data.motion import CaptionChoice, MotionTextDataset, WindowDataset
 from data.sampling import EpochSampler
 from data.spec import DatasetSpec
+from data.text import parse_captions
 from utils.errors import UserError
 from utils.features import FeatureLayout
 from utils.files import read_json
@@ -173,6 +174,22 @@ def text_loader(
         counts = ", ".join(f"{count} {reason}" for reason, count in dataset.dropped.items())
         logger.info("%s, split %s: left out %s", spec.root, split, counts)
     return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers)
+
+
+def read_first_captions(spec: DatasetSpec, names: list[str]) -> list[str]:
+    """First caption of each clip, read from `spec.text_folder`.
+
+    Raises:
+        UserError: a clip has none.
+    """
+    captions = []
+    for name in names:
+        path = spec.text_folder / f"{name}.txt"
+        parsed = parse_captions(path.read_text(encoding="utf-8")).captions if path.is_file() else ()
+        if not parsed:
+            raise UserError(f"{path} is missing or has no caption")
+        captions.append(parsed[0].text)
+    return captions
 
 
 def _loader(

@@ -20,6 +20,7 @@ class DatasetSpec:
         frame_limit: clips or parts must be shorter than this.
         max_frames: longest motion that the models see.
         unit_length: frames of one motion token; lengths are multiples of it.
+        texts: folder of the caption files below `root`.
         shorten_lengths: in training a third of the samples is one unit shorter (HumanML3D's recipe, not KIT-ML's).
     """
 
@@ -31,6 +32,7 @@ class DatasetSpec:
     max_frames: int = 196
     unit_length: int = 4
     shorten_lengths: bool = True
+    texts: str = "texts"
 
     @property
     def fps(self) -> float:
@@ -60,7 +62,7 @@ class DatasetSpec:
     @property
     def text_folder(self) -> Path:
         """Folder of the caption files `ID.txt`."""
-        return self.root / "texts"
+        return self.root / self.texts
 
 
 SPECS: dict[str, DatasetSpec] = {

@@ -1,9 +1,11 @@
 """Finding the model folder of a training run or of a shipped model."""
 
 from pathlib import Path
+from typing import Any
 
 from models.hub import CONFIG_FILE
 from utils.errors import UserError
+from utils.files import read_json
 
 
 def model_folder(space: str | Path, which: str = "best") -> Path:
@@ -28,3 +30,15 @@ def model_folder(space: str | Path, which: str = "best") -> Path:
     if not space.is_dir():
         raise UserError(f"no model {space}; train it first, or check its name and --dataset_name")
     raise UserError(f"{space} has no checkpoint '{which}'; there: {', '.join(there) or 'none yet'}")
+
+
+def read_run_options(space: str | Path) -> dict[str, Any]:
+    """Saved options of a run.
+
+    Raises:
+        UserError: there are none.
+    """
+    path = Path(space) / "opt.json"
+    if not path.is_file():
+        raise UserError(f"{path} is missing; {space} is no training run (check the name and --dataset_name)")
+    return read_json(path)

@@ -80,7 +80,7 @@ class LaMPModel(nn.Module):
         try:
             values = read_json(folder / CONFIG_FILE)
         except ValueError as error:
-            raise UserError(f"{folder / CONFIG_FILE} is not valid JSON ({error}); fetch or save the model again") from error
+            raise UserError(f"{folder / CONFIG_FILE} is not valid JSON ({error}); fetch it again") from error
         kind, meta = values.pop("model", None), values.pop("meta", {})
         if kind != cls.__name__:
             raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.__name__}")
@@ -99,6 +99,17 @@ class LaMPModel(nn.Module):
         model.load_extra(folder)
         model.meta = meta
         return model.to(device).eval()
+
+
+def is_model(source: str | Path, subfolder: str = "") -> bool:
+    """Whether `source` (a folder on disk, or a hub id) has a model in `subfolder`."""
+    if (Path(source) / subfolder / CONFIG_FILE).is_file():
+        return True
+    if Path(source).is_dir() or str(source).count("/") != 1:
+        return False
+    from huggingface_hub import file_exists
+
+    return file_exists(str(source), f"{subfolder}/{CONFIG_FILE}" if subfolder else CONFIG_FILE)
 
 
 def _local_folder(source: str | Path, subfolder: str, files: tuple[str, ...]) -> Path:

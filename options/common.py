@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from utils.cli import TRANSIENT, alias
 from utils.errors import UserError
@@ -12,6 +12,7 @@ from utils.errors import UserError
 class CommonOptions:
     """Run"""
 
+    name_needed: ClassVar[bool] = True
     name: str
     """name of the run; its space is <checkpoints_dir>/<dataset_name>/<name>"""
     dataset_name: str = "t2m"
@@ -31,7 +32,7 @@ class CommonOptions:
         Raises:
             UserError: a value that cannot be.
         """
-        if not self.name or Path(self.name).name != self.name:
+        if Path(self.name).name != self.name or (self.name_needed and not self.name):
             raise UserError(f"--name {self.name!r} must be a plain name, it becomes a folder of {self.checkpoints_dir}")
         if self.gpu_id is not None and self.gpu_id < -1:
             raise UserError(f"--gpu_id {self.gpu_id}: give a GPU's number, or -1 for the CPU")

@@ -92,9 +92,7 @@ JOINT_MAPS: dict[str, JointMap] = {
         "head": "upperneck",
         "left_collar": ["thorax", "lclavicle", 0.5],
         "right_collar": ["thorax", "rclavicle", 0.5],
-        **_sided(
-            _limbs("{}hipjoint", "{}femur", "{}tibia", "{}foot", "{}clavicle", "{}humerus", "{}radius"), "l", "r"
-        ),
+        **_sided(_limbs("{}hipjoint", "{}femur", "{}tibia", "{}foot", "{}clavicle", "{}humerus", "{}radius"), "l", "r"),
     },
     "mixamo_4_spines": {
         "pelvis": "Hips",

@@ -24,8 +24,8 @@ from utils.files import atomic_folder, write_json
 from utils.skeleton import HUMANML3D, KIT, Skeleton
 
 SKELETONS = {"humanml3d": HUMANML3D, "kit": KIT}
-# Parts of the originals; the rest is the test split.
-_TRAIN, _VAL = 0.7, 0.1
+# Parts of the originals; the rest is the training split.
+_VAL, _TEST = 0.1, 0.2
 # One clip in so many has a caption that speaks of its first half only.
 _PART_EVERY = 6
 
@@ -232,10 +232,10 @@ def _write_splits(folder: Path, names: Sequence[str]) -> None:
     """Split files; a mirrored clip follows its original. Too few clips for three parts are in all of them."""
     originals = [name for name in names if not name.startswith("M")]
     order = np.random.default_rng(0).permutation(len(originals))
-    train, val = round(_TRAIN * len(originals)), max(round(_VAL * len(originals)), 1)
-    chosen = {"train": order[:train], "val": order[train : train + val], "test": order[train + val :]}
-    if not len(chosen["test"]):
-        chosen = {split: order for split in chosen}
+    val, test = (max(round(share * len(order)), 1) for share in (_VAL, _TEST))
+    chosen = {"val": order[:val], "test": order[val : val + test], "train": order[val + test :]}
+    if len(order) < len(chosen):
+        chosen = dict.fromkeys(chosen, order)
     splits = {
         split: [name for name in names if int(name.lstrip("M")) in set(ids.tolist())] for split, ids in chosen.items()
     }

@@ -1,7 +1,8 @@
 """Reading raw motion capture (BVH, ASF/AMC) as joint positions.
 
-A file becomes a `Take`: every joint's position in every frame at the asked rate, resampled on the rotations so that
-bones keep their lengths, in the file's own unit and axes. `prepare.joint_map` turns it into the 22 joints of the format.
+A file becomes a `Take`: every joint's position in every frame at the asked rate, resampled on the rotations so
+that bones keep their lengths, in the file's own unit and axes. `prepare.joint_map` turns it into the 22 joints of the
+format.
 """
 
 import re

@@ -33,7 +33,7 @@ class Config:
 class Options(TrainOptions):
     """Toy script"""
 
-    model: Config = nested(Config, skip=("input_width",), width=16)  # noqa: RUF009
+    model: Config = nested(Config, skip=("input_width",), width=16)
     quantize_dropout_prob: float = field(default=0.2, metadata=alias("--quantize_drop_prob"))
     """chance of fewer levels"""
     kind: Literal["a", "b"] = "a"
@@ -123,7 +123,7 @@ def test_every_common_option_has_a_help_text() -> None:
 def test_a_name_that_occurs_twice_is_an_error() -> None:
     @dataclass
     class Twice:
-        model: Config = nested(Config)  # noqa: RUF009
+        model: Config = nested(Config)
         width: int = 3
 
     with pytest.raises(TypeError, match="--width"):
@@ -133,7 +133,7 @@ def test_a_name_that_occurs_twice_is_an_error() -> None:
 def test_a_skipped_field_follows_the_option_of_its_name() -> None:
     @dataclass
     class Follows:
-        model: Config = nested(Config, skip=("width",))  # noqa: RUF009
+        model: Config = nested(Config, skip=("width",))
         width: int = 3
 
     options = parse(Follows, ["--width", "5"])

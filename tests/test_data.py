@@ -29,8 +29,8 @@ from utils.skeleton import HUMANML3D, KIT
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> DatasetSpec:
-    """24 clips of HumanML3D's format; not to be changed by a test."""
-    return get_spec("mini", make_sample(tmp_path_factory.mktemp("data") / "sample", 24, frames=(28, 120)))
+    """16 clips of HumanML3D's format; not to be changed by a test."""
+    return get_spec("mini", make_sample(tmp_path_factory.mktemp("data") / "sample", 16, frames=(28, 100)))
 
 
 @pytest.fixture()
@@ -178,7 +178,7 @@ def test_cache_goes_to_the_home_folder_if_the_data_cannot_be_written(
 
 
 def test_data_of_the_other_format_is_refused(own: DatasetSpec) -> None:
-    with pytest.raises(UserError, match="no motion with 251 features.*--dataset_name kit"):
+    with pytest.raises(UserError, match=r"no motion with 251 features.*--dataset_name kit"):
         open_cache(get_spec("kit", own.root))
     assert list((own.root / ".cache").iterdir()) == []
 
@@ -232,12 +232,12 @@ def test_an_epoch_holds_every_window_once(sample: DatasetSpec) -> None:
     index = 0
     for name in load_split(sample, "all"):
         motion = (torch.tensor(cache.motion(name)) - stats.mean) / stats.std
-        for start in range(expected[name]):
-            length = min(64, len(motion) // 4 * 4)
-            assert batch.lengths[index] == length
-            torch.testing.assert_close(batch.motion[index, :length], motion[start : start + length])
-            assert (batch.motion[index, length:] == 0).all()
-            index += 1
+        length, count = min(64, len(motion) // 4 * 4), expected[name]
+        clip = slice(index, index + count)
+        assert (batch.lengths[clip] == length).all() and (batch.motion[clip, length:] == 0).all()
+        windows = motion[: count - 1 + length].unfold(0, length, 1).transpose(1, 2)
+        torch.testing.assert_close(batch.motion[clip, :length], windows)
+        index += count
     assert index == len(dataset) and batch.lengths.min() < 64
 
 
@@ -271,14 +271,14 @@ def test_training_samples_are_crops_with_a_caption_of_their_clip(sample: Dataset
     dataset, stats, cache = text_dataset(sample), load_stats(sample), open_cache(sample)
     texts = {name: {caption.text for caption in captions} for name, captions in cache.captions.items()}
     seen = Counter()
-    for epoch in range(30):
+    for epoch in range(15):
         batch = dataset.__getitems__([epoch * len(dataset) + i for i in range(len(dataset))])
         assert batch.motion.shape[1] == batch.lengths.max()
         for i, name in enumerate(batch.names):
             assert batch.captions[i] in texts[name] and len(batch.tokens[i]) >= 3
             seen[batch.captions[i], name] += 1
             length, clip = int(batch.lengths[i]), cache.motion(name)
-            assert length % 4 == 0 and len(clip) // 4 * 4 - length in {0, 4} or "half" in name or len(clip) > length
+            assert length % 4 == 0
             assert (batch.motion[i, length:] == 0).all()
             crop = batch.motion[i, :length] * stats.std + stats.mean
             starts = np.flatnonzero(np.abs(clip[: len(clip) - length + 1] - crop[0].numpy()).max(1) < 1e-3)
@@ -290,10 +290,10 @@ def test_a_third_of_the_samples_is_one_unit_shorter_but_not_in_kit(sample: Datas
     for spec, share in ((sample, 1 / 3), (kit, 0.0)):
         dataset = text_dataset(spec)
         full = torch.cat([b.lengths for b in text_dataset(spec, augment=False)])
-        indices = list(range(100 * len(dataset)))
+        indices = list(range(40 * len(dataset)))
         shorter = full[torch.tensor(indices) % len(dataset)] - dataset.__getitems__(indices).lengths
         assert set(shorter.tolist()) <= {0, 4}
-        assert (shorter == 4).float().mean() == pytest.approx(share, abs=0.03)
+        assert (shorter == 4).float().mean() == pytest.approx(share, abs=0.04)
 
 
 def test_evaluation_samples_are_whole_motions(sample: DatasetSpec) -> None:
@@ -339,13 +339,13 @@ def test_nothing_left_is_an_error(own: DatasetSpec) -> None:
 
 def test_equal_labels_are_never_negatives(sample: DatasetSpec) -> None:
     labels = read_json(sample.root / "labels.json")
-    batch = next(iter(text_loader(sample, "all", batch_size=24)))
+    batch = next(iter(text_loader(sample, "all", batch_size=16)))
     for i, first in enumerate(batch.names):
         for j, second in enumerate(batch.names):
             assert (batch.motion_ids[i] == batch.motion_ids[j]) == (labels[first] == labels[second])
     unlabelled = text_dataset(sample)
     batch = unlabelled.__getitems__(list(range(len(unlabelled))))
-    assert len(set(batch.motion_ids.tolist())) == len(set(batch.names)) == 24
+    assert len(set(batch.motion_ids.tolist())) == len(set(batch.names)) == 16
 
 
 def test_folder_weights_decide_how_often_a_clip_is_drawn(own: DatasetSpec) -> None:
@@ -367,7 +367,7 @@ def test_folder_weights_decide_how_often_a_clip_is_drawn(own: DatasetSpec) -> No
 # Loaders
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 24])
+@pytest.mark.parametrize("batch_size", [1, 5, 16])
 def test_samples_do_not_depend_on_the_batch(sample: DatasetSpec, batch_size: int) -> None:
     def samples(size: int) -> list[tuple]:
         loader = text_loader(sample, "all", batch_size=size, drop_last=False, seed=2)
@@ -481,7 +481,7 @@ def test_sample_motion_is_plausible(tmp_path: Path, skeleton) -> None:
 def test_mirrored_clips_are_mirror_images(sample: DatasetSpec) -> None:
     labels = read_json(sample.root / "labels.json")
     mirrored = [name for name in labels if name.startswith("M")]
-    assert len(mirrored) == 12
+    assert len(mirrored) == 8
     splits = {split: set(load_split(sample, split)) for split in ("train", "val", "test")}
     for name in mirrored:
         assert labels[name].replace("right", "left") == labels[name[1:]].replace("right", "left")

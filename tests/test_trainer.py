@@ -290,3 +290,10 @@ def test_schedules() -> None:
 def test_fp16_needs_a_gpu(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--mixed_precision fp16"):
         trainer(options(tmp_path, mixed_precision="fp16"))
+
+
+def test_a_state_of_another_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer(options(tmp_path, max_iter=1)).fit(Batches())
+    monkeypatch.setattr(ToyConfig.__init__, "__defaults__", (5,))
+    with pytest.raises(UserError, match=r"does not fit this model.*opt\.json"):
+        trainer(options(tmp_path, is_continue=True)).fit(Batches())

@@ -1,10 +1,11 @@
 """The motion features of HumanML3D and KIT-ML: joint positions to features and back (Guo et al. 2022, section 4).
 
-A feature vector of a frame holds, in this order: root yaw velocity (1), root velocity on the floor (2), root height (1),
-local joint positions 3(J-1), local joint rotations 6(J-1), joint velocities 3J, foot contacts 4 (left ankle, left toe,
-right ankle, right toe). All functions take any leading batch dimensions and stay on the device of their input.
+A feature vector of a frame holds, in this order: root yaw velocity (1), root velocity on the floor (2), root height
+(1), local joint positions 3(J-1), local joint rotations 6(J-1), joint velocities 3J, foot contacts 4 (left ankle, left
+toe, right ankle, right toe). All functions take any leading batch dimensions and stay on the device of their input.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -151,7 +152,7 @@ def forward_kinematics(matrices: Tensor, root_position: Tensor, skeleton: Skelet
     absolute: list[Tensor] = [matrices[..., 0, :, :]] + [matrices[..., 0, :, :]] * (skeleton.num_joints - 1)
     positions: list[Tensor] = [root_position] * skeleton.num_joints
     for chain in skeleton.chains:
-        for parent, joint in zip(chain[:-1], chain[1:]):
+        for parent, joint in itertools.pairwise(chain):
             absolute[joint] = absolute[skeleton.rotation_parents[joint]] @ matrices[..., joint, :, :]
             positions[joint] = positions[parent] + absolute[joint] @ offsets[joint]
     return torch.stack(positions, dim=-2)
@@ -178,7 +179,7 @@ def uniform_skeleton(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -
     bones = F.normalize(joints[..., 1:, :] - joints[..., parents, :], dim=-1) * bone_lengths[1:, None]
     positions: list[Tensor] = [joints[..., 0, :] * scale[..., None, None]] * skeleton.num_joints
     for chain in skeleton.chains:
-        for parent, joint in zip(chain[:-1], chain[1:]):
+        for parent, joint in itertools.pairwise(chain):
             positions[joint] = positions[parent] + bones[..., joint - 1, :]
     return torch.stack(positions, dim=-2)
 
@@ -252,7 +253,7 @@ def joints_to_features(
 
 
 def recover_root(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Root rotation (..., T, 4), which turns the facing to +Z, and root position (..., T, 3) of features (..., T, D)."""
+    """Root rotation (..., T, 4), turning the facing to +Z, and root position (..., T, 3) of features (..., T, D)."""
     half_angle = F.pad(features[..., :-1, 0], (1, 0)).cumsum(-1)
     zero = torch.zeros_like(half_angle)
     root = torch.stack((half_angle.cos(), zero, half_angle.sin(), zero), dim=-1)

@@ -23,10 +23,23 @@ REACH = 0.999  # of the leg's length, so that a knee never locks
 
 @dataclass(frozen=True)
 class ContactLimits:
-    """When a foot counts as planted; speeds in m/s, heights in metres above the floor."""
+    """When a foot counts as planted; speeds in m/s, heights and lengths in metres, times in seconds.
+
+    Attributes:
+        enter_speed: contact needs a frame slower than this,
+        keep_speed, ankle_keep_speed: and lasts while the toe or ankle is slower than this (an ankle also turns about a
+            planted toe, which is no sliding).
+        toe_height, ankle_height: highest above the floor.
+        rise: a foot this far above the middle height of its phase has not landed yet or is taking off.
+        shortest: time of a phase.
+        longest_gap: an interruption as short as this is noise.
+        blend: time over which a correction fades in and out.
+        largest_slide: a foot that strays further within a phase does so on purpose.
+    """
 
     enter_speed: float = 0.3
     keep_speed: float = 0.6
+    ankle_keep_speed: float = 0.4
     toe_height: float = 0.10
     ankle_height: float = 0.20
     rise: float = 0.015
@@ -88,11 +101,11 @@ def detect_contacts(joints: np.ndarray, fps: float, limits: ContactLimits | None
     limits = limits or ContactLimits()
     feet = joints[:, FEET]
     speed = _speed(feet, fps)
-    height = np.array([limits.ankle_height, limits.toe_height] * 2)
-    low = feet[..., 1] < height
+    low = feet[..., 1] < np.array([limits.ankle_height, limits.toe_height] * 2)
+    steady = speed < np.array([limits.ankle_keep_speed, limits.keep_speed] * 2)
     contact = np.zeros(low.shape, dtype=bool)
     for k in range(4):
-        keep = _close_gaps(low[:, k] & (speed[:, k] < limits.keep_speed), round(limits.longest_gap * fps))
+        keep = _close_gaps(low[:, k] & steady[:, k], round(limits.longest_gap * fps))
         for start, stop in _runs(keep):
             start, stop = _trim_rise(feet[:, k, 1], start, stop, limits.rise)
             slow = (low[start:stop, k] & (speed[start:stop, k] < limits.enter_speed)).any()
@@ -272,7 +285,8 @@ def remove_foot_skate(joints: np.ndarray, speed_limit: float = 0.05, reach: int 
     result = joints.astype(np.float64)
     feet = result[:, FEET]
     moved = np.diff(feet, axis=0, append=feet[-1:])
-    moved[-1:] = moved[-2:-1]
+    if len(moved) > 1:
+        moved[-1] = moved[-2]
     contact = (np.square(moved).sum(-1) < speed_limit) & (feet[..., 1] < [0.06, 0.03, 0.06, 0.03])
     lowest = np.sort(feet[..., 1].min(1))
     result[..., 1] -= lowest[len(lowest) // 4 : max(len(lowest) // 2, 1)].mean()

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -41,6 +42,20 @@ def run_logger(space: str | Path, main: bool = True, name: str = "train") -> log
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
         logger.addHandler(file)
     return logger
+
+
+def report_logger(path: str | Path) -> Callable[[str], None]:
+    """Function that prints a line and appends it to the file `path`, which starts anew."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("", encoding="utf-8")
+
+    def log(line: str) -> None:
+        print(line, flush=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    return log
 
 
 class LossWindow:

@@ -44,3 +44,8 @@ def code_usage(codes: Tensor, nb_code: int) -> tuple[Tensor, Tensor]:
     counts = counts[:, :nb_code]
     p = counts / counts.sum(1, keepdim=True).clamp_min(1)
     return (counts > 0).double().mean(1), torch.exp(-(p * torch.log(p + 1e-7)).sum(1))
+
+
+def format_recall(scores: dict[str, float]) -> str:
+    """One line of `recall_at`'s numbers."""
+    return "  ".join(f"{key} {value:.1f}" for key, value in scores.items())

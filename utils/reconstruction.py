@@ -16,8 +16,8 @@ class Reconstruction:
     """Averages over the frames (mpjpe) or clips (drift) of a data set.
 
     Attributes:
-        mpjpe: root-aligned position error, in the data's unit times 1000 (millimetres for HumanML3D).
-        drift: distance of the path's ends, same unit.
+        mpjpe: root-aligned position error, millimetres.
+        drift: distance of the path's ends, millimetres.
         usage: share of codes in use, per level.
         perplexity: of the codes, per level.
         clips: number of motions.
@@ -36,6 +36,7 @@ def evaluate_reconstruction(
     roundtrip: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     denormalize: Callable[[Tensor], Tensor],
     nb_code: int,
+    millimetres: float,
     device: torch.device,
 ) -> Reconstruction:
     """Encode and decode whole motions and compare.
@@ -45,6 +46,7 @@ def evaluate_reconstruction(
         roundtrip: (motion, lengths) to (reconstruction, codes (B, n, Q)).
         denormalize: normalised features to features.
         nb_code: codes of a level.
+        millimetres: millimetres in the data's unit.
         device: where to compute.
     """
     errors, drifts, all_codes = [], [], []
@@ -59,8 +61,8 @@ def evaluate_reconstruction(
         all_codes.append(codes.flatten(0, 1))
     usage, perplexity = code_usage(torch.cat(all_codes), nb_code)
     return Reconstruction(
-        1000 * torch.cat(errors).mean().item(),
-        1000 * torch.cat(drifts).mean().item(),
+        millimetres * torch.cat(errors).mean().item(),
+        millimetres * torch.cat(drifts).mean().item(),
         usage.tolist(),
         perplexity.tolist(),
         sum(len(d) for d in drifts),

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from utils.metrics import recall_at, retrieval_ranks
 POOL = 32
 
 
-def label_pools(labels: Sequence[str], draws: int, seed: int, pool: int = POOL) -> Iterator[list[int]]:
+def label_pools(labels: Sequence[Hashable], draws: int, seed: int, pool: int = POOL) -> Iterator[list[int]]:
     """Pools of samples with different labels: in each draw one sample a label, in random order.
 
     Args:
@@ -25,10 +25,10 @@ def label_pools(labels: Sequence[str], draws: int, seed: int, pool: int = POOL) 
     Yields:
         Indices of the samples of a pool.
     """
-    members: dict[str, list[int]] = defaultdict(list)
+    members: dict[Hashable, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         members[label].append(index)
-    names = sorted(members)
+    names = sorted(members, key=str)
     rng = random.Random(seed)
     for _ in range(draws):
         order = [rng.choice(members[name]) for name in rng.sample(names, len(names))]

@@ -1,5 +1,6 @@
 """The two skeletons of the field, HumanML3D's 22 SMPL joints and KIT-ML's 21 MMM joints (Guo et al. 2022)."""
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +24,7 @@ class Skeleton:
         mirror_pairs: (left, right) joints swapped by mirroring.
         contact_threshold: squared displacement a frame below which a foot joint is in contact.
         bone_lengths: of the target skeleton, in the data's unit; None where the user's data must give them.
+        millimetres: millimetres in the data's unit.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Skeleton:
     contact_threshold: float
     fps: float
     bone_lengths: tuple[float, ...] | None
+    millimetres: float = 1000.0
 
     @property
     def num_joints(self) -> int:
@@ -48,7 +51,7 @@ class Skeleton:
         """Parent of each joint, -1 for the root."""
         parents = [-1] * self.num_joints
         for chain in self.chains:
-            for parent, child in zip(chain[:-1], chain[1:]):
+            for parent, child in itertools.pairwise(chain):
                 parents[child] = parent
         return tuple(parents)
 
@@ -60,7 +63,7 @@ class Skeleton:
         """
         parents = [0] * self.num_joints
         for chain in self.chains:
-            for parent, child in zip(chain[1:-1], chain[2:]):
+            for parent, child in itertools.pairwise(chain):
                 parents[child] = parent
         return tuple(parents)
 
@@ -69,7 +72,7 @@ class Skeleton:
         """Joints grouped by depth in the tree, root first, so that a level can be computed at once."""
         depth = [0] * self.num_joints
         for chain in self.chains:
-            for parent, child in zip(chain[:-1], chain[1:]):
+            for parent, child in itertools.pairwise(chain):
                 depth[child] = depth[parent] + 1
         return tuple(tuple(j for j in range(self.num_joints) if depth[j] == d) for d in range(max(depth) + 1))
 
@@ -135,4 +138,5 @@ KIT = Skeleton(
     contact_threshold=0.05,
     fps=12.5,
     bone_lengths=None,
+    millimetres=1.0,
 )  # fmt: skip

@@ -135,7 +135,11 @@ class Trainer:
         if self._resume:
             # Schedule and learning rate are those of the options, which may have changed.
             rates = [group["initial_lr"] for group in self.optimizer.param_groups]
-            self.accelerator.load_state(str(self._resume))
+            try:
+                self.accelerator.load_state(str(self._resume))
+            except (RuntimeError, ValueError) as error:
+                remedy = f"resume with the options of {self.space / 'opt.json'}"
+                raise UserError(f"{self._resume} does not fit this model; {remedy}: {error}") from error
             set_base_rates(self.scheduler.scheduler, rates)
             self.log.info(f"resuming {self.space} at epoch {progress.epoch}, iteration {progress.iteration}")
             self._resume = None

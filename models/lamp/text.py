@@ -94,6 +94,10 @@ class TextTokenizer:
         lengths = torch.tensor([len(row) for row in rows])
         return TextBatch(input_ids.view(len(rows), length), torch.arange(length) < lengths[:, None])
 
+    def count(self, text: str) -> int:
+        """Ids of a caption, [CLS] and [SEP] included, if nothing is cut."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids) + 2
+
     def decode(self, ids: Tensor | Sequence[int]) -> str:
         """Words of one row of ids (L,), up to the first [SEP], without special tokens."""
         ids = ids.tolist() if isinstance(ids, Tensor) else list(ids)

@@ -2,7 +2,7 @@
 
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -135,7 +135,7 @@ def _title_image(title: str, width: int, height: int) -> Image.Image | None:
     return image
 
 
-def _wrap(words: list[str], measure, room: float) -> list[str]:
+def _wrap(words: list[str], measure: Callable[[str], float], room: float) -> list[str]:
     """Lines of at most `room`, `TITLE_LINES` of them at most; a word longer than a line is broken."""
     lines = [""]
     for word in words:

@@ -1,0 +1,71 @@
+"""Evaluate a motion tokenizer's reconstruction; log and JSON go to `<space>/eval/<ext>.*`.
+
+python eval_t2m_vq.py --gpu_id 0 --name vq_name --dataset_name t2m
+python eval_t2m_vq.py --name tokenizer --dataset_name mini --split test_seen test_unseen test_cmu
+"""
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from data.loaders import Stats, text_loader
+from data.spec import get_spec
+from models.checkpoints import model_folder
+from models.vq.model import RVQVAE
+from options.vq import EvalVQOptions
+from utils.cli import parse, print_options
+from utils.device import resolve_device
+from utils.errors import main_with_errors
+from utils.files import write_json
+from utils.logging import report_logger
+from utils.reconstruction import evaluate_reconstruction
+from utils.seed import seed_everything
+
+
+@main_with_errors
+def main() -> None:
+    """Options, data, model, one line a split."""
+    options = parse(EvalVQOptions)
+    print_options(options)
+    seed_everything(options.seed)
+    spec = get_spec(options.dataset_name, options.data_root)
+    device = resolve_device(options.gpu_id)
+    folder = model_folder(options.space, options.which_epoch)
+    model = RVQVAE.from_pretrained(folder, device=device)
+    stats = Stats(model.mean.cpu(), model.std.cpu())
+    log = report_logger(options.space / "eval" / f"{options.ext}.log")
+    log(f"tokenizer {folder}, data {spec.root}")
+
+    @torch.inference_mode()
+    def roundtrip(motion: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        codes = model.encode(motion, lengths)
+        return model.decode(codes, lengths // model.config.frames_per_token), codes
+
+    results = {}
+    for split in options.split:
+        loader = text_loader(
+            spec,
+            split,
+            batch_size=options.batch_size,
+            stats=stats,
+            captions="first",
+            augment=False,
+            shuffle=False,
+            drop_last=False,
+        )
+        result = evaluate_reconstruction(
+            loader, roundtrip, model.denormalize, model.config.nb_code, spec.skeleton.millimetres, device
+        )
+        results[split] = dataclasses.asdict(result)
+        usage = " ".join(f"{100 * value:.0f}%" for value in result.usage)
+        perplexity = " ".join(f"{value:.0f}" for value in result.perplexity)
+        log(
+            f"{split}: {result.clips} clips, MPJPE {result.mpjpe:.1f} mm, path drift {result.drift:.1f} mm, "
+            f"codes in use a level {usage}, perplexity a level {perplexity}"
+        )
+    write_json(options.space / "eval" / f"{options.ext}.json", results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Generate motions from sentences.
+
+    python gen_t2m.py --text_prompt "A person is running on a treadmill." --ext exp1
+    python gen_t2m.py --text_path ./assets/text_prompt.txt --ext exp2 --repeat_times 3
+
+Without --name and --res_name the models of checkpoints/mini are used, which ship with the code. Output goes to
+`generation/<ext>/joints/<i>/sample<i>_repeat<r>_len<n>.npy` and `generation/<ext>/animations/<i>/...{.mp4,.bvh}`, each
+with an `_ik` copy whose feet were cleaned up.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from options.gen import GenOptions
+from utils.cli import parse, print_options, save_options
+from utils.errors import UserError, main_with_errors
+from utils.prompts import Prompts, read_prompts
+
+SHIPPED = Path(__file__).resolve().parent / "checkpoints" / "mini"
+
+
+def get_prompts(options: GenOptions) -> Prompts:
+    """Prompts of the command line or the file, lengths brought into what the models know, with a warning."""
+    from models.pipeline import MAX_FRAMES, MIN_FRAMES
+
+    if options.text_path is not None:
+        prompts = read_prompts(options.text_path)
+    else:
+        lengths = [options.motion_length] if options.motion_length else None
+        prompts = Prompts([" ".join(options.text_prompt.split())], lengths)
+    if prompts.lengths is None:
+        return prompts
+    clamped = [min(max(n, MIN_FRAMES), MAX_FRAMES) for n in prompts.lengths]
+    for wanted, given in zip(prompts.lengths, clamped):
+        if wanted != given:
+            print(f"warning: {wanted} frames is outside {MIN_FRAMES} to {MAX_FRAMES}; using {given}", file=sys.stderr)
+    return replace(prompts, lengths=clamped)
+
+
+def check_output(folder: Path) -> None:
+    """Make the output folder before anything is computed.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --output_dir") from error
+
+
+def load_pipeline(options: GenOptions) -> "LaMPPipeline":  # noqa: F821 - imported late, see below
+    """The models that the options name."""
+    # Torch and the models take a second to import: mistakes on the command line are answered before that.
+    from models.pipeline import LaMPPipeline
+    from utils.device import resolve_device
+
+    device = resolve_device(options.gpu_id)
+    if options.name:
+        return LaMPPipeline.from_runs(
+            options.checkpoints_dir / options.dataset_name,
+            options.name,
+            options.res_name or None,
+            length_name=options.length_name,
+            which=options.which_epoch,
+            device=device,
+        )
+    return LaMPPipeline.from_pretrained(options.models or SHIPPED, device)
+
+
+def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions) -> None:  # noqa: F821
+    """Write the files of one motion."""
+    stem = f"sample{index}_repeat{repeat}_len{len(motion)}"
+    variants = {"": motion.with_constant_bones()}
+    if options.ik:
+        variants["_ik"] = motion.with_foot_cleanup()
+    for suffix, variant in variants.items():
+        variant.save(folder / "joints" / str(index) / f"{stem}{suffix}.npy")
+        if options.bvh:
+            variant.save(folder / "animations" / str(index) / f"{stem}{suffix}.bvh")
+        if options.video:
+            variant.save(folder / "animations" / str(index) / f"{stem}{suffix}.mp4")
+    if options.npz:
+        motion.save(folder / "joints" / str(index) / f"{stem}.npz")
+
+
+@main_with_errors
+def main() -> None:
+    """Prompts to motions to files."""
+    options = parse(GenOptions)
+    folder = options.output_dir / options.ext
+    check_output(folder)
+    print_options(options)
+    prompts = get_prompts(options)
+    pipe = load_pipeline(options)
+    for warning in pipe.cut_prompts(prompts.texts):
+        print(f"warning: {warning}", file=sys.stderr)
+    from tqdm import tqdm
+
+    save_options(options, folder / "opt.json")
+    # Repeats differ by their seed; a prompt keeps its motion whatever else is in the file.
+    texts = [text for text in prompts.texts for _ in range(options.repeat_times)]
+    lengths = None
+    if prompts.lengths is not None:
+        lengths = [length for length in prompts.lengths for _ in range(options.repeat_times)]
+    seeds = [options.seed + repeat for _ in prompts.texts for repeat in range(options.repeat_times)]
+    with tqdm(total=len(texts), desc="generating", unit="motion", disable=None) as bar:
+        motions = pipe(
+            texts,
+            lengths,
+            seeds=seeds,
+            time_steps=options.time_steps,
+            cond_scale=options.cond_scale,
+            res_cond_scale=options.res_cond_scale,
+            topkr=options.topkr,
+            temperature=options.temperature,
+            gumbel=options.gumbel_sample,
+            batch_size=options.batch_size,
+            progress=lambda done, total: bar.update(done - bar.n),
+        )
+    for i, motion in enumerate(tqdm(motions, desc="writing", unit="motion", disable=None)):
+        index, repeat = divmod(i, options.repeat_times)
+        save_all(motion, folder, index, repeat, options)
+        print(f"{motion.text} -> {folder}/joints/{index}/sample{index}_repeat{repeat}_len{len(motion)}.npy")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""`LaMPPipeline`: sentences in, motions out; what scripts and users import."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.checkpoints import model_folder, read_run_options
+from models.hub import is_model
+from models.lamp.model import LaMP
+from models.t2m.length import LengthEstimator
+from models.t2m.masked import MaskedTransformer
+from models.t2m.residual import ResidualTransformer
+from models.text_condition import ClipCondition, LaMPCondition, TextCondition
+from models.vq.model import RVQVAE
+from utils.errors import UserError
+from utils.features import FeatureLayout, features_to_joints
+from utils.motion import Motion
+from utils.skeleton import HUMANML3D, KIT
+
+MIN_FRAMES = 24
+MAX_FRAMES = 196
+
+
+class LaMPPipeline:
+    """Text to motion with a tokenizer, a text encoder, a masked and a residual transformer and a length estimator.
+
+    Example:
+        >>> pipe = LaMPPipeline.from_pretrained("checkpoints/mini")
+        >>> motion = pipe("a person walks forward and waves with the right hand", seed=1)[0]
+        >>> motion.save("walk.bvh")
+    """
+
+    def __init__(
+        self,
+        tokenizer: RVQVAE,
+        text: TextCondition,
+        masked: MaskedTransformer,
+        residual: ResidualTransformer | None = None,
+        length: LengthEstimator | None = None,
+    ) -> None:
+        """Put trained parts together.
+
+        Raises:
+            UserError: parts that do not fit each other.
+        """
+        self.tokenizer, self.text, self.masked, self.residual, self.length = tokenizer, text, masked, residual, length
+        self._check()
+        joints = FeatureLayout.of_dim(tokenizer.config.input_width).num_joints
+        self.fps = {s.num_joints: s for s in (HUMANML3D, KIT)}[joints].fps
+        self.unit = tokenizer.config.frames_per_token
+
+    def _check(self) -> None:
+        config = self.tokenizer.config
+        for name, part in (("masked transformer", self.masked), ("residual transformer", self.residual)):
+            if part is not None and part.config.num_tokens != config.nb_code:
+                raise UserError(f"the {name} knows {part.config.num_tokens} codes, the tokenizer {config.nb_code}")
+        parts = {"masked transformer": self.masked, "residual transformer": self.residual, "estimator": self.length}
+        for name, part in parts.items():
+            if part is not None and part.config.cond_dim != self.text.dim:
+                raise UserError(f"the {name} wants text of width {part.config.cond_dim}, not {self.text.dim}")
+        if self.residual is not None and self.residual.config.num_quantizers != config.num_quantizers:
+            raise UserError(
+                f"the residual transformer has {self.residual.config.num_quantizers} levels, "
+                f"the tokenizer {config.num_quantizers}"
+            )
+        if self.residual is None and config.num_quantizers > 1:
+            raise UserError(f"a tokenizer of {config.num_quantizers} levels needs a residual transformer (--res_name)")
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> "LaMPPipeline":
+        """Load a folder, or a hub repository, with the model folders tokenizer, lamp, masked, residual and length.
+
+        Raises:
+            UserError: a model is missing or cannot be read.
+        """
+        tokenizer = RVQVAE.from_pretrained(source, "tokenizer", device)
+        residual = None
+        if tokenizer.config.num_quantizers > 1:
+            residual = ResidualTransformer.from_pretrained(source, "residual", device)
+        length = LengthEstimator.from_pretrained(source, "length", device) if is_model(source, "length") else None
+        return cls(
+            tokenizer,
+            LaMPCondition(LaMP.from_pretrained(source, "lamp", device)),
+            MaskedTransformer.from_pretrained(source, "masked", device),
+            residual,
+            length,
+        )
+
+    @classmethod
+    def from_runs(
+        cls,
+        root: str | Path,
+        name: str,
+        res_name: str | None,
+        *,
+        length_name: str = "length_estimator",
+        which: str = "best",
+        device: torch.device | str = "cpu",
+    ) -> "LaMPPipeline":
+        """Load what training runs left under `checkpoints/<dataset>`.
+
+        Args:
+            root: `checkpoints/<dataset>`.
+            name: run of the masked transformer; its options name the tokenizer and the text encoder.
+            res_name: run of the residual transformer.
+            length_name: run of the length estimator; not used if it does not exist.
+            which: checkpoint of the masked transformer.
+            device: where to compute.
+
+        Raises:
+            UserError: a run or checkpoint is missing, or the two were trained on different tokenizers.
+        """
+        root = Path(root)
+        options = read_run_options(root / name)
+        if res_name is not None:
+            other = read_run_options(root / res_name)
+            for key in ("vq_name", "lamp_name", "text_encoder"):
+                if options[key] != other[key]:
+                    raise UserError(f"{name} was trained with --{key} {options[key]}, {res_name} with {other[key]}")
+        if options["text_encoder"] == "clip":
+            text: TextCondition = ClipCondition(options["clip_source"], device)
+        else:
+            text = LaMPCondition(LaMP.from_pretrained(model_folder(root / options["lamp_name"]), device=device))
+        residual = length = None
+        if res_name is not None:
+            residual = ResidualTransformer.from_pretrained(model_folder(root / res_name), device=device)
+        if (root / length_name).is_dir():
+            length = LengthEstimator.from_pretrained(model_folder(root / length_name), device=device)
+        tokenizer = RVQVAE.from_pretrained(model_folder(root / options["vq_name"]), device=device)
+        masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
+        return cls(tokenizer, text, masked, residual, length)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        prompts: str | Sequence[str],
+        lengths: int | Sequence[int] | None = None,
+        *,
+        seed: int = 0,
+        seeds: Sequence[int] | None = None,
+        time_steps: int = 10,
+        cond_scale: float = 4.0,
+        res_cond_scale: float = 5.0,
+        topkr: float = 0.9,
+        temperature: float = 1.0,
+        gumbel: bool = False,
+        batch_size: int = 32,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Motion]:
+        """Generate a motion for each prompt.
+
+        Args:
+            prompts: sentences.
+            lengths: frames of each motion, rounded down to a multiple of the token's frames and brought into the
+                range the model knows; None lets the length estimator choose.
+            seed: the same prompt, length and seed give the same motion, alone or among others.
+            seeds: one seed a prompt instead.
+            time_steps: rounds of the masked transformer.
+            cond_scale: guidance of the masked transformer.
+            res_cond_scale: guidance of the residual transformer.
+            topkr: share of the codes left out by the top-k filter.
+            temperature: of sampling; 0 takes the most likely code.
+            gumbel: sample with Gumbel noise rather than from the categorical distribution.
+            batch_size: prompts computed at a time.
+            progress: called with (prompts done, prompts in all).
+
+        Raises:
+            UserError: an empty prompt, as many lengths as prompts are not given, or no length estimator to choose.
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if empty := [i for i, prompt in enumerate(prompts) if not prompt.strip()]:
+            raise UserError(f"prompt {empty[0]} is empty; write what the person does")
+        lengths = [lengths] * len(prompts) if isinstance(lengths, int) else lengths
+        for name, given in (("lengths", lengths), ("seeds", seeds)):
+            if given is not None and len(given) != len(prompts):
+                raise UserError(f"{len(given)} {name} for {len(prompts)} prompts; give as many")
+        # A prompt's noise depends on the prompt and the seed only, so that batches do not change results.
+        seeds = [seed] * len(prompts) if seeds is None else seeds
+        noise = [zlib.crc32(f"{s} {prompt}".encode()) for s, prompt in zip(seeds, prompts)]
+        motions: list[Motion] = []
+        for start in range(0, len(prompts), batch_size):
+            part = slice(start, start + batch_size)
+            condition = self.text(prompts[part])
+            tokens = self._tokens(None if lengths is None else lengths[part], condition, noise[part])
+            sampling = {"topkr": topkr, "temperature": temperature, "gumbel": gumbel, "seeds": noise[part]}
+            codes = self.masked.generate(condition, tokens, steps=time_steps, cond_scale=cond_scale, **sampling)
+            codes = codes[..., None]
+            if self.residual is not None:
+                codes = self.residual.generate(codes[..., 0], condition, tokens, cond_scale=res_cond_scale, **sampling)
+            facts = [{"prompt": p, "seed": s} for p, s in zip(prompts[part], seeds[part])]
+            motions += self.decode(codes, tokens, facts)
+            if progress is not None:
+                progress(len(motions), len(prompts))
+        return motions
+
+    def cut_prompts(self, prompts: Sequence[str]) -> list[str]:
+        """A line for each prompt of which the text encoder reads only the beginning."""
+        if not isinstance(self.text, LaMPCondition):
+            return []
+        limit = self.text.lamp.config.max_text_length
+        counts = [self.text.lamp.tokenizer.count(prompt) for prompt in prompts]
+        return [
+            f"prompt {i} ('{prompt[:40]}...') has {count} word pieces; the text encoder reads the first {limit}"
+            for i, (prompt, count) in enumerate(zip(prompts, counts))
+            if count > limit
+        ]
+
+    def _tokens(self, lengths: Sequence[int] | None, condition: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Number of tokens (B,) of each motion."""
+        shortest, longest = MIN_FRAMES // self.unit, MAX_FRAMES // self.unit
+        if lengths is not None:
+            tokens = torch.tensor(lengths, device=condition.device) // self.unit
+            return tokens.clamp(shortest, longest)
+        if self.length is None:
+            raise UserError("no length estimator here; give the number of frames (--motion_length)")
+        return self.length.sample(condition, min_tokens=shortest, max_tokens=longest, seeds=seeds)
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor, tokens: Tensor, facts: Sequence[dict]) -> list[Motion]:
+        """Motions of codes (B, n, Q) with `tokens` (B,) valid ones; `facts` become their meta, "prompt" their text."""
+        features = self.tokenizer.denormalize(self.tokenizer.decode(codes, tokens))
+        joints = features_to_joints(features)
+        frames = (tokens * self.unit).tolist()
+        return [
+            Motion(
+                joints[i, :count].cpu().numpy(),
+                features[i, :count].cpu().numpy(),
+                fps=self.fps,
+                text=fact["prompt"],
+                meta=dict(fact),
+            )
+            for i, (count, fact) in enumerate(zip(frames, facts))
+        ]

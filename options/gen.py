@@ -1,0 +1,88 @@
+"""Options of generating motions from prompts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from options.common import CommonOptions
+from utils.cli import alias
+from utils.errors import UserError
+
+
+@dataclass(kw_only=True)
+class SamplingOptions(CommonOptions):
+    """Sampling of the generators."""
+
+    time_steps: int = 10
+    """rounds of the masked transformer"""
+    cond_scale: float = 4.0
+    """guidance of the masked transformer (published: 4 on HumanML3D, 2 on KIT-ML)"""
+    res_cond_scale: float = 5.0
+    """guidance of the residual transformer (published: 5 on HumanML3D, 2 on KIT-ML)"""
+    topkr: float = 0.9
+    """share of the codes that the top-k filter leaves out"""
+    temperature: float = 1.0
+    """temperature of sampling; 0 takes the most likely code"""
+    gumbel_sample: bool = False
+    """sample with Gumbel noise rather than from the categorical distribution"""
+    batch_size: int = 32
+    """prompts at a time"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.time_steps < 1 or self.batch_size < 1:
+            raise UserError("--time_steps and --batch_size must be at least 1")
+        if not 0 <= self.topkr < 1:
+            raise UserError(f"--topkr {self.topkr} must be at least 0 and below 1")
+        if self.temperature < 0:
+            raise UserError(f"--temperature {self.temperature} must not be negative")
+
+
+@dataclass(kw_only=True)
+class GenOptions(SamplingOptions):
+    """Generate motions from prompts."""
+
+    name_needed: ClassVar[bool] = False
+    name: str = ""
+    """run of the masked transformer; by default the shipped models"""
+    res_name: str = ""
+    """run of the residual transformer"""
+    length_name: str = "length_estimator"
+    """run of the length estimator, with --name"""
+    which_epoch: str = field(default="best", metadata=alias("--checkpoint"))
+    """checkpoint of the masked transformer"""
+    models: str = ""
+    """folder or hub id with tokenizer, lamp, masked, residual and length; by default the shipped checkpoints/mini"""
+    ext: str = "default"
+    """name of the output folder"""
+    output_dir: Path = Path("./generation")
+    """where output folders are"""
+    text_prompt: str = ""
+    """sentence"""
+    text_path: Path | None = None
+    """file with one <text>#<frames> a line; #NA lets the model choose, and one NA makes all NA"""
+    motion_length: int = 0
+    """frames, with --text_prompt; 0 lets the model choose"""
+    repeat_times: int = 1
+    """motions for each prompt"""
+    video: bool = True
+    """write mp4 stick figures"""
+    bvh: bool = True
+    """write BVH"""
+    ik: bool = True
+    """write copies with foot contact clean-up, suffix _ik"""
+    npz: bool = False
+    """write npz archives with joints, features, fps and text beside the joints"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.res_name and not self.name:
+            raise UserError("--res_name needs --name too, the run of the masked transformer")
+        if not self.ext or Path(self.ext).name != self.ext:
+            raise UserError(f"--ext {self.ext!r} must be a plain name, it becomes a folder of {self.output_dir}")
+        if (self.text_path is None) == (not self.text_prompt.strip()):
+            raise UserError("give either --text_prompt with a sentence or --text_path with a file of them")
+        if self.motion_length and self.text_path is not None:
+            raise UserError("--motion_length goes with --text_prompt; in a file write <text>#<frames>")
+        if self.motion_length < 0 or self.repeat_times < 1:
+            raise UserError("--motion_length must not be negative and --repeat_times must be at least 1")

@@ -1,0 +1,20 @@
+"""Fixtures shared by the tests."""
+
+import os
+
+import pytest
+import torch
+
+# Tests never reach for a hub; with two workers more threads than one only get in each other's way.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def sample_data(tmp_path_factory):
+    """Folder with a small procedural data set in HumanML3D's layout."""
+    from prepare.make_sample import make_sample
+
+    folder = tmp_path_factory.mktemp("data") / "sample"
+    make_sample(folder, clips=24, seed=0)
+    return folder

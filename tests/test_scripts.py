@@ -1,0 +1,146 @@
+"""Every script at tiny size, one after the other as a user runs them."""
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = sorted(p.stem for pattern in ("train_*.py", "eval_*.py", "gen_*.py") for p in ROOT.glob(pattern))
+SIZES = {
+    "vq": "--width 32 --code_dim 32 --nb_code 32 --num_quantizers 3 --depth 1 --window_size 32",
+    "lamp": "--hidden_size 32 --num_layers 2 --num_heads 2 --intermediate_size 64 --cross_attention_width 32 "
+    "--embed_dim 32 --max_positions 64",
+    "transformer": "--latent_dim 32 --ff_size 32 --n_layers 1 --n_heads 2 --token_dim 16",
+}
+FEW = "--batch_size 4 --log_every 1 --save_latest 1 --warm_up_iter 1 --gpu_id -1"
+
+
+def run(script: str, arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call a script's `main` with a command line."""
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments.split()])
+    importlib.import_module(script).main()
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory, sample_data):
+    """Folder with checkpoints of all stages, trained for a few steps, and the flags that lead to it."""
+    folder = tmp_path_factory.mktemp("workshop")
+    texts = " ".join(p.read_text(encoding="utf-8").split("#")[0] for p in (sample_data / "texts").glob("*.txt"))
+    words = sorted(set(re.findall("[a-z]+", texts.lower())))
+    vocab = folder / "vocab.txt"
+    vocab.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n", encoding="utf-8")
+    common = f"--dataset_name t2m --data_root {sample_data} --checkpoints_dir {folder}/checkpoints"
+    stages = [
+        ("train_vq", f"--name vq_name {SIZES['vq']}"),
+        ("train_lamp", f"--name lamp_name --vq_name vq_name --bert none --vocab {vocab} {SIZES['lamp']}"),
+        ("train_t2m_transformer", f"--name mtrans_name --vq_name vq_name {SIZES['transformer']}"),
+        (
+            "train_t2m_transformer",
+            f"--name rtrans_name --transformer residual --vq_name vq_name {SIZES['transformer']}",
+        ),
+        ("train_length_estimator", "--name length_estimator --vq_name vq_name"),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        for script, arguments in stages:
+            run(script, f"{common} {FEW} {arguments} --max_iter 2 --max_epoch 1", patch)
+    return folder, common, stages
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help(script, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(script, "--help", monkeypatch)
+    assert stop.value.code == 0
+    assert "--name" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["vq_name", "lamp_name", "mtrans_name", "rtrans_name", "length_estimator"])
+def test_training_leaves_a_model_logs_and_state(workshop, name):
+    space = workshop[0] / "checkpoints" / "t2m" / name
+    for file in ("opt.json", "metrics.jsonl", "latest/config.json", "latest/model.safetensors", "logs/train.log"):
+        assert (space / file).is_file(), file
+    assert list((space / "logs").glob("events.out.tfevents*"))
+    assert list((space / "state").iterdir())
+    assert list(space.glob("best_*/config.json"))
+
+
+@pytest.mark.parametrize("stage", range(5))
+def test_resume(workshop, stage, monkeypatch):
+    folder, common, stages = workshop
+    script, arguments = stages[stage]
+    name = re.search(r"--name (\S+)", arguments)[1]
+    run(script, f"{common} {FEW} {arguments} --max_iter 3 --max_epoch 2 --is_continue", monkeypatch)
+    lines = (folder / "checkpoints" / "t2m" / name / "metrics.jsonl").read_text().splitlines()
+    iterations = [json.loads(line)["iteration"] for line in lines]
+    assert max(iterations) == 3 and 2 in iterations
+
+
+def test_evaluations_write_logs(workshop, monkeypatch):
+    folder, common, _ = workshop
+    space = folder / "checkpoints" / "t2m"
+    run("eval_t2m_vq", f"{common} --name vq_name --gpu_id -1", monkeypatch)
+    result = json.loads((space / "vq_name/eval/reconstruction.json").read_text())["test"]
+    assert result["mpjpe"] > 0 and len(result["usage"]) == 3
+    assert "MPJPE" in (space / "vq_name/eval/reconstruction.log").read_text()
+
+    run("eval_retrieval", f"{common} --name lamp_name --gpu_id -1 --draws 3", monkeypatch)
+    result = json.loads((space / "lamp_name/eval/retrieval.json").read_text())["test"]
+    assert 0 <= result["t2m"]["R@1"] <= result["t2m"]["R@5"] <= 100
+
+    flags = "--name mtrans_name --res_name rtrans_name --gpu_id -1 --draws 2 --time_steps 2 --motions_per_label 1"
+    run("eval_t2m_trans_res", f"{common} {flags} --ext evaluation", monkeypatch)
+    result = json.loads((space / "mtrans_name/eval/evaluation.json").read_text())["test"]
+    assert result["generated"]["physics"]["jitter m/s^3"] > 0
+    assert "motion to text" in (space / "mtrans_name/eval/evaluation.log").read_text()
+
+
+def test_generation_writes_the_promised_files(workshop, monkeypatch):
+    folder, common, _ = workshop
+    prompts = folder / "prompts.txt"
+    prompts.write_text("a person walks#40\nsomeone waves \N{WAVING HAND SIGN}#61\n", encoding="utf-8")
+    arguments = f"{common} --name mtrans_name --res_name rtrans_name --gpu_id -1 --text_path {prompts} --ext exp2"
+    run("gen_t2m", f"{arguments} --output_dir {folder}/generation --repeat_times 2 --time_steps 2", monkeypatch)
+    out = folder / "generation" / "exp2"
+    for index, length in ((0, 40), (1, 60)):
+        for repeat in (0, 1):
+            for suffix in ("", "_ik"):
+                stem = f"sample{index}_repeat{repeat}_len{length}{suffix}"
+                joints = np.load(out / "joints" / str(index) / f"{stem}.npy")
+                assert joints.shape == (length, 22, 3) and np.isfinite(joints).all()
+                for kind in ("mp4", "bvh"):
+                    assert (out / "animations" / str(index) / f"{stem}.{kind}").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--text_prompt", " "], "--text_prompt"),
+        (["--text_prompt", "walk", "--text_path", "x.txt"], "--text_path"),
+        (["--text_path", "missing.txt"], "missing.txt"),
+        (["--text_path", "binary.txt"], "not a UTF-8"),
+        (["--text_path", "bad.txt"], "line 1"),
+        (["--text_path", "empty.txt"], "no prompts"),
+        (["--text_prompt", "walk", "--name", "nobody", "--res_name", "x"], "nobody"),
+        (["--text_prompt", "walk", "--models", "nowhere"], "nowhere"),
+        (["--text_prompt", "walk", "--output_dir", "binary.txt"], "binary.txt"),
+        (["--text_prompt", "walk", "--ext", "a/b"], "--ext"),
+        (["--text_prompt", "walk", "--motion_length", "x"], "motion_length"),
+        (["--text_prompt", "walk", "--nonsense"], "--nonsense"),
+    ],
+)
+def test_mistakes_are_one_line_and_code_2(arguments, word, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("binary.txt").write_bytes(b"\xff\xfe\x00\x9f")
+    Path("bad.txt").write_text("walk#fast\n")
+    Path("empty.txt").write_text("\n\n")
+    monkeypatch.setattr(sys, "argv", ["gen_t2m.py", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module("gen_t2m").main()
+    message = capsys.readouterr().err.strip()
+    assert stop.value.code == 2
+    assert word in message and "Traceback" not in message and len(message.splitlines()) == 1
