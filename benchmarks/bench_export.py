@@ -54,7 +54,7 @@ def main() -> None:
             "foot clean-up": lambda: clean_feet(fitted, 20.0),
             "skeleton fit and foot clean-up": motion.with_foot_cleanup,
             "npz": lambda: motion.save(Path(folder) / "m.npz"),
-            "stick-figure mp4, 512 x 512": lambda: write_mp4(joints, Path(folder) / "m.mp4", title=motion.text),
+            "stick-figure mp4": lambda: write_mp4(joints, Path(folder) / "m.mp4", title=motion.text),
         }
         for name, function in parts.items():
             print(f"{name:32s} {1000 * median_seconds(function, options.repeat):8.1f} ms", flush=True)

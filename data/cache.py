@@ -1,7 +1,8 @@
 """All motions of a data folder in one memory-mapped array, and all its captions in one file.
 
 HumanML3D is 58,456 small files; opening them takes minutes on a cold disk. The first use concatenates them beside the
-data; later uses map the result. The cache is keyed by names, sizes and times of the files, so a change rebuilds it.
+data; later uses map the result. Motions and captions are each keyed by names, sizes and times of their files, so that a
+change rebuilds them.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from data.text import Caption, parse_captions
 from utils.errors import UserError
 from utils.files import atomic_folder, read_json, write_json
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 FRAMES_FILE = "frames.npy"
 INDEX_FILE = "index.json"
 CAPTIONS_FILE = "captions.json"
@@ -36,7 +37,7 @@ class MotionCache:
     """Motions and captions of a data folder.
 
     Attributes:
-        folder: where the cache lies.
+        folders: where motions and captions of the cache lie.
         frames: (F, D) float32, all clips one after the other; memory-mapped, read-only.
         names: clip ids.
         offsets, lengths: (N,) first row and number of rows of each clip.
@@ -44,7 +45,7 @@ class MotionCache:
         problems: what was left out, by kind, each entry naming a file.
     """
 
-    folder: Path
+    folders: tuple[Path, Path]
     frames: np.ndarray
     names: tuple[str, ...]
     offsets: np.ndarray
@@ -62,9 +63,9 @@ class MotionCache:
         row = self.rows[name]
         return self.frames[self.offsets[row] : self.offsets[row] + self.lengths[row]]
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Callable[..., "MotionCache"], tuple[Path, Path]]:
         # A spawned worker maps the file again; the default would copy the frames through a pipe.
-        return _read, (self.folder,)
+        return _read, self.folders
 
 
 def open_cache(spec: DatasetSpec) -> MotionCache:
@@ -74,30 +75,37 @@ def open_cache(spec: DatasetSpec) -> MotionCache:
         UserError: the folder has no usable motion, or no place can be written for the cache.
     """
     motions, texts = _files(spec.motion_folder, ".npy"), _files(spec.text_folder, ".txt")
-    key = _key(spec, motions, texts)
-    homes = _homes(spec.root)
+    motion_part = _part(
+        spec.root, "motions", (spec.feature_dim, motions), lambda folder: _build_motions(spec, motions, folder)
+    )
+    text_part = _part(spec.root, spec.text_folder.name, texts, lambda folder: _build_captions(spec, texts, folder))
+    return _read(motion_part, text_part)
+
+
+def _part(root: Path, kind: str, facts: object, build: Callable[[Path], dict[str, list[str]]]) -> Path:
+    """Folder of one part of the cache; where it does not exist yet, `build` fills it and returns what it left out."""
+    key = f"{kind}-{hashlib.blake2b(repr((CACHE_VERSION, facts)).encode(), digest_size=8).hexdigest()}"
+    homes = _homes(root)
     for home in homes:
-        if (home / key / INDEX_FILE).is_file():
-            return _read(home / key)
+        if (home / key).is_dir():
+            return home / key
     home = next((home for home in homes if _writable(home)), None)
     if home is None:
         raise UserError(f"none of {', '.join(map(str, homes))} can be written; make one of them writable for the cache")
     try:
         with atomic_folder(home / key) as aside:
-            _build(spec, list(motions), list(texts), aside)
+            problems = build(aside)
     except OSError as error:
-        # Another process may have put the same cache there first.
-        if not (home / key / INDEX_FILE).is_file():
-            raise UserError(
-                f"cannot build the cache in {home} ({error}); free space there or make it writable"
-            ) from error
-    for old in home.iterdir():
-        if old.is_dir() and old.name != key and not old.name.startswith("."):
+        # Another process may have put the same part there first.
+        if not (home / key).is_dir():
+            raise UserError(f"cannot build the cache in {home} ({error}); free space or make it writable") from error
+        return home / key
+    for old in home.glob(f"{kind}-*"):
+        if old.name != key:
             shutil.rmtree(old, ignore_errors=True)
-    cache = _read(home / key)
-    for kind, entries in cache.problems.items():
-        logger.warning("%s: %d %s (%s)", spec.root, len(entries), kind, shorten(entries))
-    return cache
+    for text, entries in problems.items():
+        logger.warning("%s: %d %s (%s)", root, len(entries), text, shorten(entries))
+    return home / key
 
 
 def shorten(entries: list[str], limit: int = 5) -> str:
@@ -132,38 +140,41 @@ def _files(folder: Path, suffix: str) -> dict[str, tuple[int, int]]:
     return dict(sorted(found.items()))
 
 
-def _key(spec: DatasetSpec, motions: dict[str, tuple[int, int]], texts: dict[str, tuple[int, int]]) -> str:
-    facts = repr((CACHE_VERSION, spec.feature_dim, list(motions.items()), list(texts.items())))
-    return hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()
-
-
-def _build(spec: DatasetSpec, motions: list[str], texts: list[str], folder: Path) -> None:
-    """Write the three files of the cache into `folder`."""
-    names: list[str] = []
+def _build_motions(spec: DatasetSpec, names: Iterable[str], folder: Path) -> dict[str, list[str]]:
+    """Write frames and index into `folder`."""
+    used: list[str] = []
     lengths: list[int] = []
     problems: dict[str, list[str]] = {}
     with open(folder / FRAMES_FILE, "wb") as file:
         _write_header(file, 0, spec.feature_dim)
-        for name, motion in _motions(spec, motions, problems):
-            names.append(name)
+        for name, motion in _motions(spec, list(names), problems):
+            used.append(name)
             lengths.append(len(motion))
             file.write(motion.data)
         file.seek(0)
         _write_header(file, sum(lengths), spec.feature_dim)
-    if not names:
+    if not used:
         first = next(iter(problems.values()), [f"{spec.motion_folder} is empty"])[0]
         raise UserError(
             f"{spec.root} has no motion with {spec.feature_dim} features ({first}); "
             f"check --data_root, and that --dataset_name {spec.name} is the right format"
         )
-    captions = {}
-    for name in tqdm(texts, desc="reading captions", disable=None):
+    write_json(folder / INDEX_FILE, {"names": used, "lengths": lengths, "problems": problems})
+    return problems
+
+
+def _build_captions(spec: DatasetSpec, names: Iterable[str], folder: Path) -> dict[str, list[str]]:
+    """Write the captions into `folder`."""
+    captions, broken = {}, []
+    for name in tqdm(list(names), desc="reading captions", disable=None):
         parsed = parse_captions((spec.text_folder / f"{name}.txt").read_text(encoding="utf-8-sig", errors="replace"))
         captions[name] = [(c.text, " ".join(c.tokens), c.start, c.end) for c in parsed.captions]
-        if parsed.problems:
-            problems.setdefault("broken caption lines", []).extend(f"{name}.txt {text}" for text in parsed.problems)
-    (folder / CAPTIONS_FILE).write_text(json.dumps(captions, ensure_ascii=False), encoding="utf-8")
-    write_json(folder / INDEX_FILE, {"names": names, "lengths": lengths, "problems": problems})
+        broken += [f"{name}.txt {text}" for text in parsed.problems]
+    problems = {"broken caption lines": broken} if broken else {}
+    # Without indentation: HumanML3D has 87,000 captions.
+    text = json.dumps({"captions": captions, "problems": problems}, ensure_ascii=False)
+    (folder / CAPTIONS_FILE).write_text(text, encoding="utf-8")
+    return problems
 
 
 def _motions(spec: DatasetSpec, names: list[str], problems: dict[str, list[str]]) -> Iterator[tuple[str, np.ndarray]]:
@@ -191,20 +202,20 @@ def _write_header(file: BinaryIO, rows: int, columns: int) -> None:
 
 
 @lru_cache(maxsize=8)
-def _read(folder: Path) -> MotionCache:
-    index = read_json(folder / INDEX_FILE)
+def _read(motion_part: Path, text_part: Path) -> MotionCache:
+    index, texts = read_json(motion_part / INDEX_FILE), read_json(text_part / CAPTIONS_FILE)
     lengths = np.array(index["lengths"], dtype=np.int64)
     captions = {
         name: tuple(Caption(text, tags.split(), start, end) for text, tags, start, end in entries)
-        for name, entries in read_json(folder / CAPTIONS_FILE).items()
+        for name, entries in texts["captions"].items()
     }
     return MotionCache(
-        folder=folder,
+        folders=(motion_part, text_part),
         # A plain array view: indexing a memmap object itself is slower.
-        frames=np.asarray(np.load(folder / FRAMES_FILE, mmap_mode="r")),
+        frames=np.asarray(np.load(motion_part / FRAMES_FILE, mmap_mode="r")),
         names=tuple(index["names"]),
         offsets=np.cumsum(lengths) - lengths,
         lengths=lengths,
         captions=captions,
-        problems=index["problems"],
+        problems=index["problems"] | texts["problems"],
     )

@@ -122,7 +122,7 @@ class WindowDataset(_BatchedDataset):
         rows = np.array([cache.rows[name] for name in names if name in cache.rows], dtype=np.int64)
         rows = rows[cache.lengths[rows] >= unit_length]
         if not len(rows):
-            raise UserError(f"no motion of this split is in {cache.folder.parent.parent}; check its split files")
+            raise UserError("no motion of this split can be used; run `python -m prepare.check_data` on the data set")
         self._cache, self._rows, self._window, self._unit = cache, rows, window, unit_length
         self._mean, self._std, self._seed = mean, std, seed
         windows = np.maximum(cache.lengths[rows] - window + 1, 1)

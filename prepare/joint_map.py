@@ -115,6 +115,8 @@ JOINT_MAPS: dict[str, JointMap] = {
         **_sided(_MIXAMO_LIMBS, "Left", "Right"),
     },
 }
+# Our own BVH files: Mixamo's names but for the toes.
+JOINT_MAPS["lamp"] = JOINT_MAPS["mixamo"] | _sided({"foot": "{}Toe"}, "Left", "Right")
 
 # Raw frames to drop at the start: these exports begin in a T-pose, the Daz-friendly ones with an after-swing.
 LEAD_IN_FRAMES = {"cmu_daz": 10, "cmu_motionbuilder": 1}

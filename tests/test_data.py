@@ -1,6 +1,7 @@
 """The data layer on procedural data sets: captions, cache, windows, text samples, loaders, and the data tools."""
 
 import pickle
+import shutil
 import sys
 import time
 from collections import Counter
@@ -131,7 +132,7 @@ def test_cache_holds_every_motion_and_is_not_built_twice(own: DatasetSpec, monke
         np.testing.assert_array_equal(cache.motion(name), np.load(own.motion_folder / f"{name}.npy"))
         assert len(cache.captions[name]) >= 3
     assert not cache.frames.flags.writeable
-    monkeypatch.setattr(cache_module, "_build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(cache_module, "atomic_folder", lambda *_: pytest.fail("built again"))
     assert open_cache(own) is cache
     cache_module._read.cache_clear()
     np.testing.assert_array_equal(open_cache(own).frames, cache.frames)
@@ -146,7 +147,17 @@ def test_cache_follows_changes_of_the_data(own: DatasetSpec) -> None:
     assert (after.motion("000000") == 1).all() and after.frames.dtype == np.float32
     assert "M000000" not in after.names
     assert [caption.text for caption in after.captions["000001"]] == ["something else"]
-    assert not before.folder.exists() and [path.name for path in (own.root / ".cache").iterdir()] == [after.folder.name]
+    assert not any(folder.exists() for folder in before.folders)
+    assert set((own.root / ".cache").iterdir()) == set(after.folders)
+
+
+def test_another_caption_folder_shares_the_motions(own: DatasetSpec) -> None:
+    first = open_cache(own)
+    shutil.copytree(own.text_folder, own.root / "texts_heldout")
+    write_captions(replace(own, texts="texts_heldout"), "000000", "held out#hold/VERB out/ADP#0#0")
+    second = open_cache(replace(own, texts="texts_heldout"))
+    assert second.captions["000000"][0].text == "held out" and second.folders[0] == first.folders[0]
+    assert open_cache(own) is first
 
 
 def test_unusable_motions_are_left_out_counted_and_named(own: DatasetSpec, caplog: pytest.LogCaptureFixture) -> None:
@@ -173,7 +184,7 @@ def test_cache_goes_to_the_home_folder_if_the_data_cannot_be_written(
     # A file in the way: permissions do not stop the superuser, under whom tests may run.
     (own.root / ".cache").write_text("")
     cache = open_cache(own)
-    assert cache.folder.is_relative_to(tmp_path / "home" / ".cache" / "lamp")
+    assert all(folder.is_relative_to(tmp_path / "home" / ".cache" / "lamp") for folder in cache.folders)
     assert open_cache(own) is cache
 
 

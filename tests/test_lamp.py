@@ -101,7 +101,7 @@ def test_padding_never_changes_a_result():
     model, batch = make_model(), make_batch(make_model())
     noisy = torch.cat([batch.motion_features, torch.randn(4, 3, TINY.motion_width)], dim=1)
     for row, length in enumerate(batch.motion_lengths):
-        noisy[row, length:] = torch.tensor([float("nan"), 1e4, -7.0]).repeat(4) if row else 50.0
+        noisy[row, length:] = float("nan") if row else 50.0
     padded_text = batch.text.pad_to(14)
     padded_text.input_ids[~padded_text.attention_mask] = 7
     with torch.no_grad():
@@ -119,7 +119,8 @@ def test_padding_never_changes_a_result():
                 torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
         scores = model.match_score(batch.text, batch.motion_features, batch.motion_lengths)
         torch.testing.assert_close(scores, model.match_score(padded_text, noisy, batch.motion_lengths))
-        codes = F.pad(batch.codes, (0, 0))
+        codes = batch.codes.clone()
+        codes[torch.arange(6) >= batch.motion_lengths[:, None]] = 0
         torch.manual_seed(3)
         loss = model(batch).loss
         torch.manual_seed(3)
@@ -279,7 +280,7 @@ def test_losses_fall_when_eight_pairs_are_learnt_by_heart():
     batch = make_batch(model, texts)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.99))
     first = model(batch)
-    for _ in range(150):
+    for _ in range(80):
         output = model(batch)
         optimizer.zero_grad()
         output.loss.backward()

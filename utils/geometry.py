@@ -51,14 +51,24 @@ def quat_between(a: Tensor, b: Tensor) -> Tensor:
     a, b = torch.broadcast_tensors(a, b)
     xyz = torch.linalg.cross(a, b)
     scale = (a.square().sum(-1, keepdim=True) * b.square().sum(-1, keepdim=True)).sqrt()
-    w = scale + (a * b).sum(-1, keepdim=True)
-    opposite = w <= 1e-6 * scale
-    # The coordinate axis least aligned with a gives the best-conditioned perpendicular.
-    axis = F.one_hot(a.abs().argmin(-1), 3).to(a)
-    half_turn = F.pad(torch.linalg.cross(a, axis), (1, 0))
+    dot = (a * b).sum(-1, keepdim=True)
+    # scale + dot cancels near opposite vectors; (scale + dot)(scale - dot) = |a x b|^2 does not.
+    w = torch.where(dot < 0, xyz.square().sum(-1, keepdim=True) / (scale - dot).clamp_min(1e-30), scale + dot)
+    # Below this the rounding of the cross product is worse than taking the vectors as exactly opposite.
+    opposite = (dot < 0) & (xyz.norm(dim=-1, keepdim=True) <= 3e-4 * scale)
+    half_turn = F.pad(_perpendicular(a), (1, 0))
     q = torch.where(opposite, half_turn, torch.cat((w, xyz), dim=-1))
     q = torch.where(scale > 0, q, quat_identity(*q.shape[:-1], like=q))
     return F.normalize(q, dim=-1)
+
+
+def _perpendicular(a: Tensor) -> Tensor:
+    """A vector (..., 3) perpendicular to `a`: of those the nearest to +Y, so that half a turn keeps a body upright."""
+    square = a.square().sum(-1, keepdim=True)
+    up, side = a.new_tensor([0.0, 1.0, 0.0]), a.new_tensor([1.0, 0.0, 0.0])
+    axis = up * square - a * a[..., 1:2]
+    steep = a[..., 1:2].square() > 0.999 * square
+    return torch.where(steep, side * square - a * a[..., :1], axis)
 
 
 def quat_to_matrix(q: Tensor) -> Tensor:

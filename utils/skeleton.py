@@ -63,7 +63,7 @@ class Skeleton:
         """
         parents = [0] * self.num_joints
         for chain in self.chains:
-            for parent, child in itertools.pairwise(chain):
+            for parent, child in itertools.pairwise(chain[1:]):
                 parents[child] = parent
         return tuple(parents)
 

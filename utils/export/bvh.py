@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from utils.errors import UserError
 from utils.export.checks import checked_joints
-from utils.export.rotations import align_directions, continuous_euler_zyx, kabsch, quat_from_frames
-from utils.geometry import gaussian_smooth, quat_between, quat_inverse, quat_multiply, quat_rotate, quat_slerp
+from utils.export.rotations import align_directions, continuous_euler_zyx, kabsch, one_thread, quat_from_frames
+from utils.export.smooth import smooth_along_time
+from utils.geometry import quat_between, quat_inverse, quat_multiply, quat_rotate, quat_slerp
 from utils.skeleton import HUMANML3D
 
 # Names and depth-first order of the file, with each joint's index in the motion.
@@ -73,6 +74,7 @@ def rest_directions() -> Tensor:
     return directions
 
 
+@one_thread()
 def rest_offsets(joints: np.ndarray) -> np.ndarray:
     """T-pose offsets (22, 3) with the mean bone lengths of a motion (T, 22, 3).
 
@@ -103,6 +105,7 @@ def fit_skeleton(joints: np.ndarray) -> SkeletonFit:
     return solve_rotations(joints, rest_offsets(joints))
 
 
+@one_thread()
 def solve_rotations(joints: np.ndarray, offsets: np.ndarray) -> SkeletonFit:
     """Rotations of a given skeleton that follow joint positions, bone by bone from the root, all frames at once.
 
@@ -171,7 +174,7 @@ def _hinge_axis(limb: Tensor, carried: Tensor) -> Tensor:
     axis = 0.25 * carried + 10.0 * bend * bend.norm(dim=-1, keepdim=True)
     if limb.shape[1] == 4:
         axis = axis + 0.5 * torch.linalg.cross(bones[:, 2], bones[:, 1])
-    return gaussian_smooth(axis, HINGE_SMOOTHING_FRAMES)
+    return torch.from_numpy(smooth_along_time(axis.numpy(), HINGE_SMOOTHING_FRAMES))
 
 
 def to_bvh(joints: np.ndarray, fps: float) -> str:
@@ -179,6 +182,7 @@ def to_bvh(joints: np.ndarray, fps: float) -> str:
     return format_bvh(fit_skeleton(joints), fps)
 
 
+@one_thread()
 def format_bvh(fit: SkeletonFit, fps: float) -> str:
     """BVH text of a fitted motion; 6 decimals."""
     order = [index for _, index in BVH_JOINTS]

@@ -1,12 +1,26 @@
 """Rotations that exporting needs beyond `utils.geometry`; quaternions are (w, x, y, z), tensors float64."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.geometry import matrix_to_quat, quat_between, quat_multiply, quat_rotate, quat_to_euler_zyx
+from utils.geometry import matrix_to_quat, quat_rotate, quat_to_euler_zyx
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread inside: for a few hundred poses, waking the others takes longer than the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def quat_from_frames(rest: tuple[Tensor, Tensor], posed: tuple[Tensor, Tensor]) -> Tensor:
@@ -50,26 +64,26 @@ def align_directions(source: Tensor, target: Tensor, iterations: int = 50) -> Te
         target: (..., K, 3).
     """
     source, target = F.normalize(source, dim=-1), F.normalize(target, dim=-1)
-    q = kabsch(source, target)
+    bones = quat_rotate(kabsch(source, target)[..., None, :], source).numpy()
+    wanted = target.numpy()
+    # In NumPy: hundreds of operations on so little are faster without torch's overhead and threads.
     for _ in range(iterations):
-        left = quat_between(quat_rotate(q[..., None, :], source), target)
-        step = quat_log(left).mean(-2)
-        q = quat_multiply(quat_exp(step), q)
-        if step.abs().max() < 1e-8:
+        axis = np.cross(bones, wanted)
+        sin = np.linalg.norm(axis, axis=-1, keepdims=True)
+        cos = (bones * wanted).sum(-1, keepdims=True)
+        turn = (axis * (np.arctan2(sin, cos) / np.maximum(sin, 1e-12))).mean(-2, keepdims=True)
+        bones = _turned(bones, turn)
+        if np.abs(turn).max() < 1e-8:
             break
-    return F.normalize(q, dim=-1)
+    return kabsch(source, torch.from_numpy(bones))
 
 
-def quat_log(q: Tensor) -> Tensor:
-    """Half rotation vectors (..., 3) of unit quaternions (..., 4), w >= 0."""
-    sin = q[..., 1:].norm(dim=-1, keepdim=True)
-    return q[..., 1:] * torch.where(sin > 1e-12, torch.atan2(sin, q[..., :1]) / sin.clamp_min(1e-12), 1.0)
-
-
-def quat_exp(v: Tensor) -> Tensor:
-    """Unit quaternions (..., 4) of half rotation vectors (..., 3)."""
-    angle = v.norm(dim=-1, keepdim=True)
-    return torch.cat((torch.cos(angle), v * torch.sinc(angle / math.pi)), dim=-1)
+def _turned(vectors: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) rotated by rotation vectors (..., 3), by Rodrigues' formula."""
+    angle = np.linalg.norm(turn, axis=-1, keepdims=True)
+    axis = turn / np.maximum(angle, 1e-12)
+    along = axis * (axis * vectors).sum(-1, keepdims=True)
+    return along + (vectors - along) * np.cos(angle) + np.cross(axis, vectors) * np.sin(angle)
 
 
 def continuous_euler_zyx(q: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from utils.export.checks import checked_joints, skeleton_of
+from utils.export.smooth import smooth_along_time
 from utils.skeleton import KIT, Skeleton
 
 Color = tuple[int, int, int]
@@ -49,7 +50,7 @@ class Style:
         supersample: the figure is drawn this many times larger and averaged down.
     """
 
-    size: tuple[int, int] = (512, 512)
+    size: tuple[int, int] = (480, 480)
     radius: float = 0.03
     supersample: int = 2
 
@@ -223,11 +224,7 @@ def _camera(joints: np.ndarray, fps: float, aspect: float) -> tuple[np.ndarray, 
     distance = _distance(joints - middle[:, None], aspect)
     if distance <= STILL_DISTANCE:
         return middle, max(distance, NEAREST)
-    sigma = FOLLOW_SECONDS * fps
-    radius = round(3 * sigma)
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    padded = np.pad(joints[:, 0], ((radius, radius), (0, 0)), mode="edge")
-    smooth = np.stack([np.convolve(padded[:, axis], kernel / kernel.sum(), mode="valid") for axis in range(3)], axis=1)
+    smooth = smooth_along_time(joints[:, 0], FOLLOW_SECONDS * fps)
     smooth[:, 1] = middle[:, 1]
     return smooth, max(_distance(joints - smooth[:, None], aspect), NEAREST)
 

@@ -91,7 +91,7 @@ def _encode(frames: Iterable[Image.Image], path: Path, size: tuple[int, int], fp
     """Pipe RGB images through ffmpeg into an mp4 that starts playing before it is loaded whole."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{size[0]}x{size[1]}", "-r", f"{fps:g}", "-i", "-", "-an"]
-    command += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "yuv420p"]
+    command += ["-c:v", "libx264", "-preset", "superfast", "-crf", "24", "-pix_fmt", "yuv420p"]
     command += ["-movflags", "+faststart", str(path)]
     # A file takes any amount of messages; a pipe that nobody reads would block.
     with tempfile.TemporaryFile() as messages:

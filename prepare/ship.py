@@ -1,0 +1,144 @@
+"""Turn training runs into the model folders that ship with the code, and write their model cards.
+
+    python -m prepare.ship weights --dataset_name mini --vq rvq --lamp lamp_run --masked masked_run \
+        --residual residual_run --length length_run
+    (evaluate the shipped models with eval_t2m_vq.py, eval_retrieval.py and eval_t2m_trans_res.py)
+    python -m prepare.ship cards --dataset_name mini
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.checkpoints import model_folder, read_run_options
+from models.hub import LaMPModel
+from models.lamp.model import LaMP
+from models.t2m.length import LengthEstimator
+from models.t2m.masked import MaskedTransformer
+from models.t2m.residual import ResidualTransformer
+from models.vq.model import RVQVAE
+from utils.errors import UserError, main_with_errors
+from utils.files import atomic_path, read_json, write_json
+
+PARTS: dict[str, tuple[str, type[LaMPModel], str, str]] = {
+    "vq": ("tokenizer", RVQVAE, "motion tokenizer (RVQ-VAE)", "train_vq.py --config options/mini/vq.json"),
+    "lamp": ("lamp", LaMP, "language-motion model (Q-Former)", "train_lamp.py --config options/mini/lamp.json"),
+    "masked": (
+        "masked",
+        MaskedTransformer,
+        "masked transformer (base-level tokens from text)",
+        "train_t2m_transformer.py --config options/mini/masked.json",
+    ),
+    "residual": (
+        "residual",
+        ResidualTransformer,
+        "residual transformer (the other levels)",
+        "train_t2m_transformer.py --config options/mini/residual.json",
+    ),
+    "length": (
+        "length",
+        LengthEstimator,
+        "length estimator",
+        "train_length_estimator.py --config options/mini/length.json",
+    ),
+}
+
+DATA_NOTE = """\
+## Data and licence
+
+Trained on the `mini` data set (`python -m prepare.build_dataset --preset mini`), about 4 hours of motion capture:
+
+- Bandai-Namco-Research-Motiondataset 1 and 2, (c) Bandai Namco Research Inc., CC BY-NC 4.0
+- the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu; created with funding from NSF EIA-0196217),
+  free for all uses, the data themselves may not be sold
+- examples of AnimatedDrawings (MIT)
+
+Captions: HumanML3D's for held-out CMU clips (MIT), hand-written templates from the labels elsewhere.
+The weights are for **non-commercial use** (CC BY-NC 4.0), with attribution to Bandai Namco Research Inc. and CMU.
+"""
+BERT_NOTE = "The language side started from all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0).\n"
+
+
+def ship_weights(root: Path, runs: dict[str, str]) -> None:
+    """Copy the best checkpoint of each run to its shipped folder, in float16, with options that name each other."""
+    names = {key: PARTS[key][0] for key in PARTS}
+    for key, run in runs.items():
+        folder, kind, _, _ = PARTS[key]
+        source = root / run
+        model = kind.from_pretrained(model_folder(source))
+        options = read_run_options(source)
+        options["name"] = folder
+        for flag, part in (("vq_name", "vq"), ("lamp_name", "lamp")):
+            if flag in options:
+                options[flag] = names[part]
+        target = root / folder
+        model.save_pretrained(target, dtype=torch.float16, meta=model.meta)
+        write_json(target / "opt.json", options)
+        size = sum(file.stat().st_size for file in target.iterdir() if file.is_file())
+        print(f"{source} -> {target}, {size / 1e6:.1f} MB")
+
+
+def write_cards(root: Path) -> None:
+    """README.md of every shipped model: what it is, data, licence, command, seed, measured numbers."""
+    for folder, kind, title, command in PARTS.values():
+        space = root / folder
+        config, options = read_json(space / "config.json"), read_run_options(space)
+        weights = sum(p.numel() for p in kind.from_pretrained(space).parameters())
+        meta = config.get("meta", {})
+        lines = [
+            f"# {root.name}/{folder}: {title}",
+            "",
+            f"{weights / 1e6:.1f} M parameters, stored in float16. Trained with",
+            "",
+            f"    python {command}",
+            "",
+            f"seed {options['seed']}, {meta.get('iteration', '?')} iterations of {options['batch_size']} samples.",
+            *([BERT_NOTE.strip()] if folder == "lamp" else []),
+            "",
+            DATA_NOTE,
+        ]
+        if numbers := _numbers(space):
+            lines += ["## Held-out numbers", "", *numbers, ""]
+        with atomic_path(space / "README.md") as aside:
+            aside.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        print(f"wrote {space / 'README.md'}")
+
+
+def _numbers(space: Path) -> list[str]:
+    """The lines of the evaluations' logs, as they were printed."""
+    lines = []
+    for path in sorted((space / "eval").glob("*.log")):
+        lines += [f"`eval/{path.name}`:", "", "```", *path.read_text(encoding="utf-8").splitlines(), "```", ""]
+    return lines
+
+
+def parse_arguments(argv: list[str]) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("weights", "cards"))
+    parser.add_argument("--dataset_name", default="mini", help="folder below the checkpoints")
+    parser.add_argument("--checkpoints_dir", type=Path, default=Path("checkpoints"), help="where runs are")
+    for key, (folder, *_) in PARTS.items():
+        parser.add_argument(f"--{key}", help=f"run that becomes {folder}")
+    return parser.parse_args(argv)
+
+
+@main_with_errors
+def main() -> None:
+    """Weights or cards."""
+    args = parse_arguments(sys.argv[1:])
+    root = args.checkpoints_dir / args.dataset_name
+    if args.action == "cards":
+        write_cards(root)
+        return
+    runs: dict[str, Any] = {key: getattr(args, key) for key in PARTS if getattr(args, key)}
+    if not runs:
+        raise UserError("name the runs to ship, for instance --vq rvq")
+    ship_weights(root, runs)
+
+
+if __name__ == "__main__":
+    main()

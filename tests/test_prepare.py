@@ -1,0 +1,295 @@
+"""Raw motion capture to a data set: readers, joint maps, cutting, filters, splits."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prepare import build_dataset, mini
+from prepare.captions import parse_bandai_name
+from prepare.clips import CutOptions, Job, broken, process_job
+from prepare.joint_map import JOINT_MAPS, check_handedness, choose_joint_map, load_joint_map, map_joints, upright
+from prepare.mocap import Take, read_take
+from utils.errors import UserError
+from utils.export.bvh import to_bvh
+from utils.features import canonicalize, features_to_joints, mirror_joints
+from utils.skeleton import HUMANML3D
+
+LENGTHS = torch.tensor(HUMANML3D.bone_lengths)
+SMALL_BVH = """HIERARCHY
+ROOT Hips
+{
+  OFFSET 0 0 0
+  CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+  JOINT Arm
+  {
+    OFFSET 1 0 0
+    CHANNELS 3 Zrotation Xrotation Yrotation
+    End Site
+    {
+      OFFSET 0 2 0
+    }
+  }
+}
+MOTION
+Frames: 3
+Frame Time: 0.05
+0 1 0 0 0 0 0 0 0
+0 1 0 90 0 0 0 0 0
+0 1 0 0 0 90 90 0 0
+"""
+ASF = """:version 1.10
+:units
+  length 0.45
+  angle deg
+:root
+   order TX TY TZ RX RY RZ
+   axis XYZ
+   position 0 0 0
+   orientation 0 0 0
+:bonedata
+  begin
+     id 1
+     name thigh
+     direction 0 -1 0
+     length 2
+     axis 0 0 90 XYZ
+    dof rx rz
+  end
+  begin
+     id 2
+     name shin
+     direction 0 -1 0
+     length 3
+     axis 0 0 0 XYZ
+    dof rx
+  end
+:hierarchy
+  begin
+    root thigh
+    thigh shin
+  end
+"""
+
+
+@pytest.fixture(scope="module")
+def walk(sample_data) -> torch.Tensor:
+    """Joints (T, 22, 3) of a procedural clip."""
+    return torch.from_numpy(np.load(sample_data / "new_joints" / "000000.npy"))
+
+
+@pytest.fixture
+def walk_bvh(walk, tmp_path) -> Path:
+    """The clip as a BVH file."""
+    path = tmp_path / "walk.bvh"
+    path.write_text(to_bvh(walk.numpy(), 20.0))
+    return path
+
+
+def test_bvh_forward_kinematics_by_hand(tmp_path):
+    path = tmp_path / "small.bvh"
+    path.write_text(SMALL_BVH)
+    take = read_take(path)
+    assert take.names == ["Hips", "Arm", "Arm_end"] and take.fps == pytest.approx(20)
+    expected = [
+        [[0, 1, 0], [1, 1, 0], [1, 3, 0]],
+        [[0, 1, 0], [0, 2, 0], [-2, 2, 0]],  # the root turns 90 degrees about z
+        [[0, 1, 0], [0, 1, -1], [0, 1, 1]],  # the root about y, then the arm about z
+    ]
+    torch.testing.assert_close(take.positions, torch.tensor(expected, dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+def test_position_channels_replace_offsets(tmp_path):
+    text = SMALL_BVH.replace("CHANNELS 3 Zrotation", "CHANNELS 6 Xposition Yposition Zposition Zrotation")
+    rows = ["0 1 0 0 0 0 1 0 0 0 0 0"] * 3
+    path = tmp_path / "positions.bvh"
+    path.write_text(text.split("Frame Time")[0] + "Frame Time: 0.05\n" + "\n".join(rows) + "\n")
+    assert read_take(path).positions[0, 1].tolist() == [1, 1, 0]
+
+
+def test_amc_forward_kinematics_by_hand(tmp_path):
+    (tmp_path / "01.asf").write_text(ASF)
+    (tmp_path / "01_01.amc").write_text(
+        "#!OML\n:FULLY-SPECIFIED\n:DEGREES\n"
+        "1\nroot 0 5 0 0 0 0\nthigh 0 0\nshin 0\n2\nroot 0 5 0 0 90 0\nthigh 90 0\nshin 0\n"
+    )
+    positions = read_take(tmp_path / "01_01.amc").positions
+    still, turned = positions
+    assert still.tolist() == [[0, 5, 0], [0, 3, 0], [0, 0, 0]]
+    # The thigh's x axis is turned 90 degrees about z, so rx swings about y, which the downward bone does not feel.
+    torch.testing.assert_close(turned, still, atol=1e-9, rtol=0)
+
+
+def test_resampling_keeps_bone_lengths(walk_bvh):
+    take = read_take(walk_bvh, fps=33.0)
+    parents = torch.tensor(take.parents[1:])
+    lengths = (take.positions[:, 1:] - take.positions[:, parents]).norm(dim=-1)
+    assert (lengths - lengths[0]).abs().max() < 1e-9
+
+
+def test_our_own_bvh_reads_back_as_the_same_joints(walk, walk_bvh):
+    take = read_take(walk_bvh)
+    joints = map_joints(take, JOINT_MAPS[choose_joint_map(take.names)])
+    assert (joints - walk).norm(dim=-1).max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ("", "MOTION"),
+        (SMALL_BVH.replace("90", "ninety"), "ninety"),
+        (SMALL_BVH.replace("0 1 0 90 0 0 0 0 0", "0 1 0"), "channels"),
+        (SMALL_BVH.replace("0 1 0 90 0", "0 1 0 nan 0"), "finite"),
+        (SMALL_BVH.replace("Zrotation", "Wobble", 1), "channel"),
+    ],
+)
+def test_broken_bvh_is_a_clear_error(content, word, tmp_path):
+    path = tmp_path / "broken.bvh"
+    path.write_text(content)
+    with pytest.raises(UserError, match=word) as error:
+        read_take(path)
+    assert "broken.bvh" in str(error.value)
+
+
+@pytest.mark.parametrize("table", sorted(JOINT_MAPS))
+def test_joint_maps_name_all_joints_and_are_found(table):
+    entries = JOINT_MAPS[table]
+    assert set(entries) == set(HUMANML3D.joint_names)
+    names = [name for source in entries.values() for name in ([source] if isinstance(source, str) else source[:2])]
+    assert choose_joint_map([f"mixamorig:{name}" for name in names]) == table
+    for left, right in HUMANML3D.mirror_pairs:
+        assert entries[HUMANML3D.joint_names[left]] != entries[HUMANML3D.joint_names[right]]
+
+
+def test_interpolated_joints_lie_between():
+    names = ["Chest2", "LeftShoulder"]
+    take = Take(names, [-1, 0], torch.tensor([[[0.0, 0, 0], [2.0, 0, 4]]]), 20.0)
+    table = {joint: ["Chest2", "LeftShoulder", 0.25] for joint in HUMANML3D.joint_names}
+    assert map_joints(take, table)[0, 5].tolist() == [0.5, 0, 1]
+
+
+def test_unknown_skeleton_and_bad_joint_maps_say_what_to_do(tmp_path):
+    with pytest.raises(UserError, match="--joint_map"):
+        choose_joint_map(["Bone.001", "Bone.002"])
+    path = tmp_path / "map.json"
+    path.write_text(json.dumps({"pelvis": "Hips"}))
+    with pytest.raises(UserError, match="missing"):
+        load_joint_map(path)
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_any_up_axis_is_found(walk, axis, sign):
+    # Put the up axis elsewhere by a rotation: a cyclic change of axes, and half a turn for the negative sign.
+    turned = walk * walk.new_tensor([sign, sign, 1.0])
+    turned = turned[..., [(1 - axis) % 3, (2 - axis) % 3, (3 - axis) % 3]]
+    back = upright(turned)
+    assert back[:, 15, 1].mean() > back[:, 10, 1].mean() + 1
+    assert check_handedness(back)
+    torch.testing.assert_close(HUMANML3D.measure_bones(back), HUMANML3D.measure_bones(walk))
+
+
+def test_swapped_sides_are_noticed(walk):
+    swapped = walk[:, list(HUMANML3D.mirror_order)]
+    assert check_handedness(walk) and not check_handedness(swapped)
+    assert check_handedness(mirror_joints(walk, HUMANML3D))
+
+
+def test_filters_name_the_reason(walk):
+    canonical = canonicalize(walk, HUMANML3D, LENGTHS)
+    assert broken(canonical, CutOptions()) is None
+    jump = canonical.clone()
+    jump[10:, :, 0] += 1.0
+    assert "m/s" in broken(jump, CutOptions())
+    stairs = canonical.clone()
+    stairs[..., 1] += torch.linspace(0, 1, len(stairs))[:, None]
+    assert "stairs" in broken(stairs, CutOptions())
+
+
+def test_long_takes_are_cut_and_short_ones_dropped(walk, tmp_path):
+    long = torch.cat([walk, walk.flip(0)] * 6)[:450]
+    (tmp_path / "long.bvh").write_text(to_bvh(long.numpy(), 20.0))
+    result = process_job(Job(tmp_path / "long.bvh", "long"), CutOptions())
+    assert [clip.id for clip in result.clips] == ["long_p0", "long_p1", "long_p2"]
+    assert all(40 <= len(clip.features) <= 196 for clip in result.clips)
+    (tmp_path / "short.bvh").write_text(to_bvh(walk[:20].numpy(), 20.0))
+    result = process_job(Job(tmp_path / "short.bvh", "short"), CutOptions())
+    assert not result.clips and "shorter" in result.dropped[0][1]
+
+
+def test_a_clip_is_upright_on_the_floor_and_faces_z(walk_bvh):
+    clip = process_job(Job(walk_bvh, "walk"), CutOptions()).clips[0]
+    joints = features_to_joints(torch.from_numpy(clip.features))
+    assert abs(joints[..., 1].min()) < 0.02 and joints[0, 0, ::2].abs().max() < 1e-5
+    toes = joints[0, [10, 11]].mean(0) - joints[0, [7, 8]].mean(0)
+    assert toes[2] > 0
+    mirrored = features_to_joints(torch.from_numpy(clip.mirrored))
+    expected = mirror_joints(joints, HUMANML3D)
+    assert (mirrored - expected).norm(dim=-1).max() < 0.02
+
+
+def test_own_folder_with_caption_table(walk, tmp_path, monkeypatch, capsys):
+    source = tmp_path / "bvh"
+    source.mkdir()
+    for i in range(6):
+        (source / f"clip{i}.bvh").write_text(to_bvh(walk[: 60 + i].numpy(), 20.0))
+    (source / "broken.bvh").write_text("HIERARCHY")
+    (source / "uncaptioned.bvh").write_text("")
+    with (tmp_path / "captions.csv").open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["file", "caption", "start", "end", "split"])
+        writer.writerows([[f"clip{i}.bvh", "a person walks to the left", "", "", "train"] for i in range(5)])
+        writer.writerow(["clip5.bvh", "the r\u00e9sum\u00e9 # of a walk", "0", "2.2", "test"])
+        writer.writerow(["broken.bvh", "nothing", "", "", ""])
+    monkeypatch.setattr(build_dataset, "tag_captions", lambda texts: ["tag/X" for _ in texts])
+    arguments = ["x", "--source", str(source), "--captions", str(tmp_path / "captions.csv"), "--workers", "1"]
+    monkeypatch.setattr("sys.argv", [*arguments, "--out", str(tmp_path / "mine")])
+    build_dataset.main()
+    out = tmp_path / "mine"
+    assert "uncaptioned.bvh" in capsys.readouterr().out
+    assert (out / "train.txt").read_text().split() == [f"{m}clip{i}" for i in range(5) for m in ("", "M")]
+    assert (out / "test.txt").read_text().split() == ["clip5", "Mclip5"]
+    assert "right" in (out / "texts" / "Mclip0.txt").read_text()
+    assert (out / "texts" / "clip5.txt").read_text(encoding="utf-8").count("#") == 3
+    report = json.loads((out / "report.json").read_text())
+    assert report["dropped"] == 1 and "broken.bvh" in report["dropped_clips"][0]["reason"]
+    assert np.load(out / "new_joint_vecs" / "clip5.npy").shape == (44, 263)
+    assert np.load(out / "Std.npy").min() > 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "word"),
+    [
+        ("caption\nx\n", "file"),
+        ("file,caption\na.bvh,\n", "line 2"),
+        ("file,caption,start\na.bvh,x,soon\n", "seconds"),
+        ("file,caption\n", "no rows"),
+        ("file,caption\nmissing.bvh,x\n", "missing.bvh"),
+    ],
+)
+def test_bad_caption_tables(rows, word, tmp_path):
+    path = tmp_path / "captions.csv"
+    path.write_text(rows)
+    with pytest.raises(UserError, match=word):
+        build_dataset.plan_folder(tmp_path, path, seed=0)
+
+
+def test_mini_splits_hold_labels_out_in_every_form():
+    contents = ("walk", "walk-turn-left", "walk-turn-right", "run", "raise-up-both-hands", "wave-left-hand")
+    styles = ("normal", "active", "elderly", "exhausted", "masculine", "feminine", "youthful")
+    stems = [f"dataset-2_{c}_{s}_{n:03d}" for c in contents for s in styles for n in range(1, 26)]
+    stems += [f"dataset-1_{c}_{s}_001" for c in ("walk", "run", "bow") for s in ("tired", "old", "proud", "happy")]
+    splits = mini._bandai_splits(stems, seed=0)
+    by_split = {s: {parse_bandai_name(x).key for x in stems if splits[x] == s} for s in set(splits.values())}
+    mirrored = {parse_bandai_name(x).mirrored().key for x in stems if splits[x] == "test_unseen"}
+    assert not (by_split["test_unseen"] | mirrored) & (by_split["train"] | by_split["val"] | by_split["test_seen"])
+    # "tired" is the word of set 1 for set 2's "exhausted".
+    assert splits["dataset-1_walk_tired_001"] == splits["dataset-2_walk_exhausted_001"] == "test_unseen"
+    seen = [s for s in stems if splits[s] == "test_seen" and s.startswith("dataset-2_walk_normal")]
+    assert seen == [f"dataset-2_walk_normal_{n:03d}" for n in (23, 24, 25)]
+    share = sum(s == "val" for s in splits.values()) / sum(s in ("train", "val") for s in splits.values())
+    assert math.isclose(share, 0.05, abs_tol=0.005)
