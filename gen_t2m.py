@@ -17,6 +17,7 @@ from utils.cli import parse, print_options, save_options
 from utils.errors import UserError, main_with_errors
 from utils.prompts import Prompts, read_prompts
 
+HUMANML3D_JOINTS = 22
 SHIPPED = Path(__file__).resolve().parent / "checkpoints" / "mini"
 
 
@@ -75,12 +76,14 @@ def load_pipeline(options: GenOptions) -> "LaMPPipeline":  # noqa: F821 - import
 def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions) -> None:  # noqa: F821
     """Write the files of one motion."""
     stem = f"sample{index}_repeat{repeat}_len{len(motion)}"
-    variants = {"": motion.with_constant_bones()}
-    if options.ik:
+    rigid = motion.joints.shape[1] == HUMANML3D_JOINTS
+    variants = {"": motion.with_constant_bones() if rigid else motion}
+    # Inverse kinematics, and so BVH and foot clean-up, are made for HumanML3D's 22 joints, not for KIT-ML's.
+    if options.ik and rigid:
         variants["_ik"] = motion.with_foot_cleanup()
     for suffix, variant in variants.items():
         variant.save(folder / "joints" / str(index) / f"{stem}{suffix}.npy")
-        if options.bvh:
+        if options.bvh and rigid:
             variant.save(folder / "animations" / str(index) / f"{stem}{suffix}.bvh")
         if options.video:
             variant.save(folder / "animations" / str(index) / f"{stem}{suffix}.mp4")

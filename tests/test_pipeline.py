@@ -1,0 +1,139 @@
+"""The pipeline that users import: composition, determinism, errors."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from models.lamp.model import LaMP, LaMPConfig
+from models.lamp.text import TextTokenizer
+from models.pipeline import LaMPPipeline
+from models.t2m.length import LengthConfig, LengthEstimator
+from models.t2m.masked import MaskedConfig, MaskedTransformer
+from models.t2m.residual import ResidualConfig, ResidualTransformer
+from models.text_condition import CachedCondition, LaMPCondition
+from models.vq.model import RVQVAE, RVQConfig
+from utils.errors import UserError
+from utils.motion import Motion
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "person", "walks", "waves", "runs"]
+GENERATOR = {"num_tokens": 16, "code_dim": 16, "latent_dim": 32, "ff_size": 32, "num_layers": 1, "num_heads": 2}
+
+
+def tiny_parts() -> dict:
+    """Untrained models that fit each other."""
+    torch.manual_seed(0)
+    tokenizer = RVQVAE(RVQConfig(num_quantizers=3, nb_code=16, code_dim=16, width=16, depth=1))
+    words = TextTokenizer(WORDS)
+    lamp = LaMP(
+        LaMPConfig(
+            vocab_size=len(words), hidden_size=32, num_layers=2, num_heads=2, intermediate_size=32, max_positions=32,
+            cross_attention_width=16, motion_width=16, embed_dim=16, nb_code=16, num_query_tokens=49,
+        )
+    )  # fmt: skip
+    lamp.tokenizer = words
+    return {
+        "tokenizer": tokenizer.eval(),
+        "lamp": lamp.eval(),
+        "masked": MaskedTransformer(MaskedConfig(**GENERATOR, cond_dim=32)).eval(),
+        "residual": ResidualTransformer(ResidualConfig(**GENERATOR, cond_dim=32, num_quantizers=3)).eval(),
+        "length": LengthEstimator(LengthConfig(cond_dim=32)).eval(),
+    }
+
+
+def assemble(parts: dict) -> LaMPPipeline:
+    """A pipeline of parts."""
+    text = LaMPCondition(parts["lamp"])
+    return LaMPPipeline(parts["tokenizer"], text, parts["masked"], parts["residual"], parts["length"])
+
+
+@pytest.fixture(scope="module")
+def pipe() -> LaMPPipeline:
+    return assemble(tiny_parts())
+
+
+def test_a_folder_holds_all_that_generation_needs(pipe, tmp_path):
+    parts = tiny_parts()
+    for name, part in parts.items():
+        part.save_pretrained(tmp_path / name)
+    loaded = LaMPPipeline.from_pretrained(tmp_path)
+    a, b = pipe("a person walks", 40, seed=3)[0], loaded("a person walks", 40, seed=3)[0]
+    np.testing.assert_array_equal(a.joints, b.joints)
+
+
+def test_float16_weights_load_as_float32(tmp_path):
+    for name, part in tiny_parts().items():
+        part.save_pretrained(tmp_path / name, dtype=torch.float16)
+    loaded = LaMPPipeline.from_pretrained(tmp_path)
+    assert {p.dtype for p in loaded.masked.parameters()} == {torch.float32}
+    assert loaded("a person walks", 40)[0].joints.shape == (40, 22, 3)
+
+
+def test_motion_is_complete(pipe):
+    motion = pipe("a person walks", 61, seed=1)[0]
+    assert isinstance(motion, Motion) and motion.text == "a person walks" and motion.fps == 20
+    assert motion.joints.shape == (60, 22, 3) and motion.features.shape == (60, 263)
+    assert motion.meta == {"prompt": "a person walks", "seed": 1}
+
+
+def test_same_seed_same_motion_alone_or_in_a_batch(pipe):
+    prompts, lengths = ["a person walks", "a person waves", "runs"], [40, 80, 24]
+    together = pipe(prompts, lengths, seed=5)
+    for prompt, length, motion in zip(prompts, lengths, together):
+        np.testing.assert_allclose(pipe(prompt, length, seed=5)[0].joints, motion.joints, atol=1e-4)
+    assert not np.allclose(pipe(prompts[0], 40, seed=6)[0].joints, together[0].joints, atol=1e-3)
+    small = pipe(prompts, lengths, seed=5, batch_size=2)
+    np.testing.assert_allclose(small[2].joints, together[2].joints, atol=1e-4)
+
+
+def test_lengths_are_chosen_clamped_and_rounded(pipe):
+    assert [len(m) for m in pipe(["runs"] * 3, [3, 50, 5000])] == [24, 48, 196]
+    chosen = pipe(["a person walks"] * 2, seeds=[1, 1])
+    assert len(chosen[0]) == len(chosen[1]) and 24 <= len(chosen[0]) <= 196 and len(chosen[0]) % 4 == 0
+
+
+def test_progress_is_reported(pipe):
+    seen = []
+    pipe(["runs"] * 3, 24, batch_size=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "word"),
+    [(["runs", " "], {}, "empty"), (["runs"], {"lengths": [24, 28]}, "lengths"), (["runs"], {"seeds": []}, "seeds")],
+)
+def test_bad_requests(pipe, prompts, options, word):
+    with pytest.raises(UserError, match=word):
+        pipe(prompts, **options)
+
+
+def test_no_estimator_and_no_length(pipe):
+    parts = tiny_parts() | {"length": None}
+    with pytest.raises(UserError, match="--motion_length"):
+        assemble(parts)("runs")
+
+
+def test_parts_that_do_not_fit_are_refused():
+    parts = tiny_parts()
+    other = dataclasses.replace(parts["masked"].config, num_tokens=32)
+    with pytest.raises(UserError, match="codes"):
+        assemble(parts | {"masked": MaskedTransformer(other)})
+    with pytest.raises(UserError, match="levels"):
+        assemble(parts | {"residual": ResidualTransformer(ResidualConfig(**GENERATOR, cond_dim=32))})
+    with pytest.raises(UserError, match="residual"):
+        assemble(parts | {"residual": None})
+    with pytest.raises(UserError, match="width"):
+        assemble(parts | {"length": LengthEstimator(LengthConfig(cond_dim=8))})
+
+
+def test_long_prompts_are_announced(pipe):
+    assert pipe.cut_prompts(["a person walks"]) == []
+    assert "reads the first" in pipe.cut_prompts(["walks " * 100])[0]
+
+
+def test_cached_condition_equals_the_encoder(pipe):
+    cached = CachedCondition(pipe.text)
+    texts = ["a person walks", "runs", "a person walks"]
+    torch.testing.assert_close(cached(texts), pipe.text(texts), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(cached(["runs"]), pipe.text(["runs"]), atol=1e-5, rtol=1e-5)
