@@ -23,7 +23,7 @@ from data.spec import get_spec
 from models.checkpoints import model_folder
 from models.lamp.embedder import LaMPEmbedder
 from models.lamp.init import config_for_bert, initialize_from_bert
-from models.lamp.model import LaMP, LaMPBatch, LaMPConfig
+from models.lamp.model import LaMP, LaMPBatch, LaMPConfig, LaMPOutput
 from models.lamp.text import TextTokenizer
 from models.vq.model import RVQVAE
 from options.lamp import LaMPOptions
@@ -53,7 +53,7 @@ def build_model(options: LaMPOptions, tokenizer: RVQVAE) -> LaMP:
         if field.name not in _FROM_BERT
     }
     model = LaMP(config_for_bert(options.bert, **(chosen | motion)))
-    report = initialize_from_bert(model, options.bert)
+    report = initialize_from_bert(model, options.bert, selection=options.bert_layers)
     print(f"language side from {report.source}, layers {report.layers}, {report.words} words")
     return model
 
@@ -79,6 +79,22 @@ def evaluate_retrieval(embedder: LaMPEmbedder, loader: Any, device: torch.device
     scores = retrieval_scores(similarity, list(label_pools(labels, EVALUATION_DRAWS, seed=0)))
     flat = {f"{way}_{key}": value for way, values in scores.items() for key, value in values.items()}
     return {"R@1": (scores["t2m"]["R@1"] + scores["m2t"]["R@1"]) / 2, **flat}
+
+
+def draw_weights(weights: dict[str, float]) -> dict[str, float]:
+    """Keep the contrastive loss and, at random, one of the other three at three times its weight."""
+    others = [name for name in weights if name != "contrastive"]
+    chosen = others[int(torch.randint(len(others), ()))]
+    kept = {name: len(others) * weights[name] if name == chosen else 0.0 for name in others}
+    return {"contrastive": weights["contrastive"], **kept}
+
+
+def scalars(output: LaMPOutput, weights: dict[str, float]) -> dict[str, Tensor]:
+    """Losses and accuracies of what was computed."""
+    left_out = {name for name, weight in weights.items() if not weight}
+    if "matching" in left_out:
+        left_out.add("matching_accuracy")
+    return {f.name: getattr(output, f.name) for f in dataclasses.fields(output) if f.name not in left_out}
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -112,10 +128,12 @@ def main() -> None:
         spec, "val", batch_size=64, stats=stats, captions="first", augment=False, shuffle=False, drop_last=False
     )
     model = build_model(options, tokenizer)
+    model.former.word_embedding.weight.requires_grad_(not options.freeze_words)
 
     def step(module: nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:
-        output = module(make_batch(model, tokenizer, batch))
-        return {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+        weights = draw_weights(model.loss_weights) if options.alternate_losses else model.loss_weights
+        output = module(make_batch(model, tokenizer, batch), weights)
+        return scalars(output, weights)
 
     def evaluate(module: LaMP, epoch: int) -> dict[str, float]:
         return evaluate_retrieval(LaMPEmbedder(module, tokenizer), validation, device)

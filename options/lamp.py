@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from models.lamp.model import LaMPConfig
 from options.common import TrainOptions
@@ -19,6 +20,8 @@ class LaMPOptions(TrainOptions):
     """tokenizer whose frozen encoder gives the motion features"""
     bert: str = "bert-base-uncased"
     """BERT-family weights to start from: a folder or a hub id; its sizes are taken over; "none" starts from scratch"""
+    bert_layers: Literal["first", "even"] = "first"
+    """with fewer layers than --bert has: its lowest, or layers spread from the first to the last"""
     max_epoch: int = 100
     """epochs to train"""
     lr: float = 1e-4
@@ -29,6 +32,11 @@ class LaMPOptions(TrainOptions):
     """learning rate at the start of the warm-up"""
     weight_decay: float = 0.05
     """AdamW's weight decay, not on biases and norms"""
+    alternate_losses: bool = False
+    """compute the contrastive loss in every step and one of the other three, at three times its weight, in turn at
+    random: the same sum on average for about half the time; for a single process"""
+    freeze_words: bool = False
+    """keep the word embeddings of --bert, so that words the captions lack keep their place among those they have"""
     random_captions: bool = True
     """draw one of a motion's captions at random; otherwise its first"""
     model: LaMPConfig = nested(

@@ -123,6 +123,11 @@ def captions_for(
     return _distinct(lambda: _compose(label, rng, phrasing, probability), count)
 
 
+def knows_cmu_label(label: str) -> bool:
+    """Whether there are captions for a label of the CMU database's index."""
+    return label in CMU
+
+
 def captions_for_cmu(entry: dict[str, Any], rng: random.Random, count: int) -> list[str]:
     """Pick captions for a CMU clip by its label, with varied subjects.
 

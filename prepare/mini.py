@@ -12,6 +12,7 @@ from prepare.captions import (
     captions_for,
     captions_for_animated_drawings,
     captions_for_cmu,
+    knows_cmu_label,
     mirror_caption,
     parse_bandai_name,
 )
@@ -32,6 +33,11 @@ UNSEEN_NAMES = (
     "dataset-2_raise-up-right-hand_active",
     "dataset-2_raise-up-both-hands_normal",
 )
+# CMU clips that are tested on, never trained on.
+HELD_OUT_CMU = frozenset(
+    "01_03 01_05 01_07 02_06 05_01 05_10 05_11 05_14 05_19 06_05 06_06 06_12 06_13 06_15 07_12 08_06 09_06 09_08 "
+    "10_05 13_30 13_33 13_34 13_37 13_38 13_39".split()
+)
 TRAIN_CAPTIONS = 6
 TEST_CAPTIONS = 3
 SEEN_FRACTION = 0.1
@@ -48,7 +54,7 @@ def plan_mini(bandai_namco: Path, cmu: Path, cmu_labels: Path | None, seed: int)
         cmu: folder below which the CMU .bvh, .amc and .asf files lie; AnimatedDrawings' BVH examples are used when
             they are there too.
         cmu_labels: JSON list of the CMU clips with label, captions and the held-out mark; None to look for
-            `labels_cmu.json` in or beside `cmu`.
+            `labels_cmu.json` in or beside `cmu`, else for the database's `CMU-INDEX.md`.
         seed: of captions and the validation split.
 
     Raises:
@@ -125,30 +131,27 @@ def _describe_bandai(label: Label, split: str, rng: random.Random) -> ClipText:
 
 
 def _describe_cmu(entry: dict, clip: Clip, rng: random.Random) -> ClipText:
-    if entry["held_out"]:
+    if entry["held_out"] and entry["humanml3d_captions"]:
         texts = entry["humanml3d_captions"][clip.segment]
         captions = [c.strip() for c in texts["captions"] if c.strip()]
         mirrored = [c.strip() for c in texts["mirror_captions"] if c.strip()] or [mirror_caption(c) for c in captions]
         return ClipText(captions, mirrored, "test_cmu", [], [], clip.job, f"{clip.job}_mirrored")
+    split = "test_cmu" if entry["held_out"] else "train"
     captions = captions_for_cmu(entry, rng, TRAIN_CAPTIONS)
     key = "cmu_" + re.sub(r"[^a-z0-9]+", "_", entry["cmu_label"].lower()).strip("_")
     sided = any(mirror_caption(c) != c for c in captions)
     mirrored = [mirror_caption(c) for c in captions]
-    return ClipText(captions, mirrored, "train", [], [], key, f"{key}_mirrored" if sided else key)
+    return ClipText(captions, mirrored, split, [], [], key, f"{key}_mirrored" if sided else key)
 
 
 def _cmu_entries(cmu: Path, labels: Path | None) -> list[tuple[Path, dict]]:
-    """(file, its entry of the label list) of every CMU clip that mini uses."""
-    places = [labels] if labels else [cmu / "labels_cmu.json", cmu.parent / "labels_cmu.json"]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise UserError(f"no CMU labels at {places[0]}; name the file with --cmu_labels")
-    files = {path.name: path for suffix in ("bvh", "amc") for path in cmu.rglob(f"*.{suffix}")}
-    entries = json.loads(found.read_text(encoding="utf-8"))
+    """(file, what is known of it) of every CMU clip that mini uses."""
+    files = {path.name: path for suffix in ("bvh", "amc") for path in sorted(cmu.rglob(f"*.{suffix}"))}
+    entries = _read_labels(cmu, labels)
     chosen, missing = [], []
     for entry in entries:
         # Subject 01 climbs on a playground that the motion alone does not show.
-        if entry["file"].startswith("01_") and entry["file"] != "01_01.bvh":
+        if entry["file"].startswith("01_") and not entry["file"].startswith("01_01"):
             continue
         if entry["file"] in files:
             chosen.append((files[entry["file"]], entry))
@@ -157,5 +160,26 @@ def _cmu_entries(cmu: Path, labels: Path | None) -> list[tuple[Path, dict]]:
     if missing:
         print(f"{len(missing)} CMU clips of the label list are not in {cmu}, the first {missing[:3]}")
     if not chosen:
-        raise UserError(f"--cmu {cmu} holds none of the clips that {found} lists")
+        raise UserError(f"--cmu {cmu} holds none of the labelled clips (files such as 02_01.bvh)")
     return chosen
+
+
+def _read_labels(cmu: Path, labels: Path | None) -> list[dict]:
+    """Label, held-out mark and captions of CMU clips: from a JSON list, or from the database's own index.
+
+    The index has no captions and no marks: the held-out clips are then `HELD_OUT_CMU`, with captions from the label.
+    """
+    places = [labels] if labels else [cmu / "labels_cmu.json", cmu.parent / "labels_cmu.json"]
+    found = next((place for place in places if place.is_file()), None)
+    if found is not None:
+        return json.loads(found.read_text(encoding="utf-8"))
+    index = next(iter(sorted(cmu.rglob("CMU-INDEX*"))), None)
+    if labels is not None or index is None:
+        raise UserError(f"no CMU labels at {places[0]} and no CMU-INDEX.md in {cmu}; name the file with --cmu_labels")
+    names = {path.stem: path.name for suffix in ("bvh", "amc") for path in cmu.rglob(f"*.{suffix}")}
+    rows = re.findall(r"^\**(\d+_\d+)\**[ \t]+(.+?)\s*$", index.read_text(encoding="utf-8", errors="replace"), re.M)
+    return [
+        {"file": names[stem], "cmu_label": label, "held_out": stem in HELD_OUT_CMU, "humanml3d_captions": []}
+        for stem, label in rows
+        if stem in names and knows_cmu_label(label)
+    ]

@@ -319,6 +319,14 @@ def test_save_and_load_give_the_same_model(tmp_path):
     assert torch.equal(one.condition, model.text_condition(TEXTS))
 
 
+def test_every_parameter_learns_and_a_batch_moves_between_devices():
+    model = make_model()
+    batch = make_batch(model)
+    model(batch).loss.backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+    assert batch.to("meta").text.input_ids.is_meta and batch.to("meta").codes.is_meta
+
+
 def test_training_is_reproducible():
     def run() -> Tensor:
         model = make_model().train()

@@ -293,3 +293,15 @@ def test_mini_splits_hold_labels_out_in_every_form():
     assert seen == [f"dataset-2_walk_normal_{n:03d}" for n in (23, 24, 25)]
     share = sum(s == "val" for s in splits.values()) / sum(s in ("train", "val") for s in splits.values())
     assert math.isclose(share, 0.05, abs_tol=0.005)
+
+
+def test_cmu_clips_are_found_by_the_database_index(tmp_path):
+    for name in ("02_01.bvh", "05_01.bvh", "01_02.amc", "99_99.bvh"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "CMU-INDEX.md").write_text(
+        "# list\n\n02_01  walk\n\n05_01  walk\n\n01_02  climb\n\n99_99  no such label\n"
+    )
+    entries = {entry["file"]: entry["held_out"] for _, entry in mini._cmu_entries(tmp_path, None)}
+    assert entries == {"02_01.bvh": False, "05_01.bvh": True}
+    with pytest.raises(UserError, match="--cmu_labels"):
+        mini._cmu_entries(tmp_path / "nowhere", None)

@@ -5,7 +5,7 @@ The model takes what the tokenizer's encoder gives for each motion token, and ca
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -225,14 +225,19 @@ class LaMP(LaMPModel):
 
     # Training
 
-    def forward(self, batch: LaMPBatch) -> LaMPOutput:
-        """The four losses of a batch; passes are shared between them, a loss of weight 0 costs nothing."""
-        config, text, zero = self.config, batch.text, batch.motion_features.new_zeros((), dtype=torch.float32)
+    def forward(self, batch: LaMPBatch, weights: Mapping[str, float] | None = None) -> LaMPOutput:
+        """The four losses of a batch; passes are shared between them, a loss of weight 0 costs nothing.
+
+        Args:
+            batch: pairs of motions and captions.
+            weights: of the losses contrastive, matching, captioning and generation; None takes the config's.
+        """
+        weights, zero = weights or self.loss_weights, batch.motion_features.new_zeros((), dtype=torch.float32)
         terms = {"contrastive": zero, "matching": zero, "captioning": zero, "generation": zero}
         accuracy = {"text_to_motion_accuracy": zero, "motion_to_text_accuracy": zero, "matching_accuracy": zero}
-        paired = config.contrastive_weight > 0 or config.matching_weight > 0
-        hidden = self._text_pass(text) if paired or config.generation_weight > 0 else None
-        if paired or config.captioning_weight > 0:
+        paired = weights["contrastive"] > 0 or weights["matching"] > 0
+        hidden = self._text_pass(batch.text) if paired or weights["generation"] > 0 else None
+        if paired or weights["captioning"] > 0:
             context = self.motion_context(batch.motion_features, batch.motion_lengths)
             motion = self._query_pass(context)
         if paired:
@@ -240,14 +245,20 @@ class LaMP(LaMPModel):
             terms["contrastive"] = contrast.loss
             accuracy["text_to_motion_accuracy"] = contrast.text_to_motion
             accuracy["motion_to_text_accuracy"] = contrast.motion_to_text
-        if config.matching_weight > 0:
-            terms["matching"], accuracy["matching_accuracy"] = self._matching(context, text, contrast)
-        if config.captioning_weight > 0:
-            terms["captioning"] = self._captioning(motion, text)
-        if config.generation_weight > 0:
+        if weights["matching"] > 0:
+            terms["matching"], accuracy["matching_accuracy"] = self._matching(context, batch.text, contrast)
+        if weights["captioning"] > 0:
+            terms["captioning"] = self._captioning(motion, batch.text)
+        if weights["generation"] > 0:
             terms["generation"] = self._generation(batch, hidden)
-        total = sum(getattr(config, f"{name}_weight") * term for name, term in terms.items())
+        total = sum(weights[name] * term for name, term in terms.items())
         return LaMPOutput(loss=total, **terms, **accuracy)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the four losses in the config."""
+        names = ("contrastive", "matching", "captioning", "generation")
+        return {name: getattr(self.config, f"{name}_weight") for name in names}
 
     def _contrastive(self, batch: LaMPBatch, hidden: Tensor, motion: QFormerOutput) -> losses.ContrastiveOutput:
         return losses.contrastive_loss(

@@ -33,9 +33,10 @@ class TextBatch:
     def __len__(self) -> int:
         return self.input_ids.shape[0]
 
-    def to(self, device: torch.device | str) -> "TextBatch":
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "TextBatch":
         """The same batch on another device."""
-        return TextBatch(self.input_ids.to(device), self.attention_mask.to(device))
+        ids, mask = self.input_ids, self.attention_mask
+        return TextBatch(ids.to(device, non_blocking=non_blocking), mask.to(device, non_blocking=non_blocking))
 
     def select(self, rows: Tensor | slice) -> "TextBatch":
         """Batch made of the given rows (an index tensor may repeat them)."""

@@ -1,8 +1,9 @@
 """Configuration of LaMP, what it is given in training, and its named results."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from models.lamp.text import TextBatch
@@ -117,6 +118,11 @@ class LaMPBatch:
     codes: Tensor
     text: TextBatch
     motion_ids: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "LaMPBatch":
+        """The same batch on another device."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return LaMPBatch(**{name: value.to(device, non_blocking=non_blocking) for name, value in values.items()})
 
 
 @dataclass(frozen=True)
