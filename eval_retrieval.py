@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from data.loaders import Stats, read_first_captions, text_loader
+from data.loaders import Stats, evaluation_loader, read_first_captions
 from data.spec import get_spec
 from models.checkpoints import model_folder, read_run_options
 from models.lamp.embedder import LaMPEmbedder
@@ -47,16 +47,7 @@ def main() -> None:
     log(f"LaMP {folder}, tokenizer {vq_name}, data {spec.root}, captions {wording}, {options.draws} draws")
     results = {}
     for split in options.split:
-        loader = text_loader(
-            spec,
-            split,
-            batch_size=options.batch_size,
-            stats=stats,
-            captions="first",
-            augment=False,
-            shuffle=False,
-            drop_last=False,
-        )
+        loader = evaluation_loader(spec, split, batch_size=options.batch_size, stats=stats)
         texts, motions, labels = [], [], []
         for batch in loader:
             captions = batch.captions

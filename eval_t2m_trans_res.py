@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.loaders import Stats, read_first_captions, text_loader
+from data.loaders import Stats, evaluation_loader, read_first_captions
 from data.motion import TextMotionBatch
 from data.spec import DatasetSpec, get_spec
 from models.checkpoints import model_folder, read_run_options
@@ -69,16 +69,8 @@ def evaluate_split(
 ) -> dict[str, Any]:
     """Retrieval and physical measures of real and generated motions of a split."""
     tokenizer = pipe.tokenizer
-    loader = text_loader(
-        spec,
-        split,
-        batch_size=64,
-        stats=Stats(tokenizer.mean.cpu(), tokenizer.std.cpu()),
-        captions="first",
-        augment=False,
-        shuffle=False,
-        drop_last=False,
-    )
+    stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
+    loader = evaluation_loader(spec, split, batch_size=64, stats=stats)
     picked, labels = pick_samples(loader, options.motions_per_label, options.seed)
     batch: TextMotionBatch = loader.dataset.__getitems__(picked).to(tokenizer.device)
     captions = batch.captions
@@ -89,13 +81,7 @@ def evaluate_split(
             captions,
             batch.lengths.tolist(),
             seeds=[options.seed + i for i in range(len(picked))],
-            time_steps=options.time_steps,
-            cond_scale=options.cond_scale,
-            res_cond_scale=options.res_cond_scale,
-            topkr=options.topkr,
-            temperature=options.temperature,
-            gumbel=options.gumbel_sample,
-            batch_size=options.batch_size,
+            **options.sampling(),
             progress=lambda done, total: bar.update(done - bar.n),
         )
     generated = torch.zeros_like(batch.motion)

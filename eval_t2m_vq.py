@@ -9,7 +9,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from data.loaders import Stats, text_loader
+from data.loaders import Stats, evaluation_loader
 from data.spec import get_spec
 from models.checkpoints import model_folder
 from models.vq.model import RVQVAE
@@ -44,16 +44,7 @@ def main() -> None:
 
     results = {}
     for split in options.split:
-        loader = text_loader(
-            spec,
-            split,
-            batch_size=options.batch_size,
-            stats=stats,
-            captions="first",
-            augment=False,
-            shuffle=False,
-            drop_last=False,
-        )
+        loader = evaluation_loader(spec, split, batch_size=options.batch_size, stats=stats)
         result = evaluate_reconstruction(
             loader, roundtrip, model.denormalize, model.config.nb_code, spec.skeleton.millimetres, device
         )

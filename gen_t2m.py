@@ -116,13 +116,7 @@ def main() -> None:
             texts,
             lengths,
             seeds=seeds,
-            time_steps=options.time_steps,
-            cond_scale=options.cond_scale,
-            res_cond_scale=options.res_cond_scale,
-            topkr=options.topkr,
-            temperature=options.temperature,
-            gumbel=options.gumbel_sample,
-            batch_size=options.batch_size,
+            **options.sampling(),
             progress=lambda done, total: bar.update(done - bar.n),
         )
     for i, motion in enumerate(tqdm(motions, desc="writing", unit="motion", disable=None)):

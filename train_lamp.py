@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data.loaders import Stats, text_loader
+from data.loaders import Stats, evaluation_loader, text_loader
 from data.motion import TextMotionBatch
 from data.spec import get_spec
 from models.checkpoints import model_folder
@@ -124,9 +124,7 @@ def main() -> None:
         seed=options.seed,
         workers=options.num_workers,
     )
-    validation = text_loader(
-        spec, "val", batch_size=64, stats=stats, captions="first", augment=False, shuffle=False, drop_last=False
-    )
+    validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
     model = build_model(options, tokenizer)
     model.former.word_embedding.weight.requires_grad_(not options.freeze_words)
 

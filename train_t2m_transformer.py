@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.loaders import Stats, text_loader
+from data.loaders import Stats, evaluation_loader, text_loader
 from data.motion import TextMotionBatch
 from data.spec import get_spec
 from models.checkpoints import model_folder
@@ -49,10 +49,10 @@ def make_loaders(options: GeneratorOptions, tokenizer: RVQVAE) -> tuple[Any, Any
     """Training and validation pairs, normalised as the tokenizer wants them."""
     spec = get_spec(options.dataset_name, options.data_root)
     stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
-    common = {"stats": stats, "batch_size": options.batch_size, "seed": options.seed}
-    train = text_loader(spec, "train", workers=options.num_workers, **common)
-    validation = text_loader(spec, "val", captions="first", augment=False, shuffle=False, drop_last=False, **common)
-    return train, validation
+    train = text_loader(
+        spec, "train", batch_size=options.batch_size, stats=stats, seed=options.seed, workers=options.num_workers
+    )
+    return train, evaluation_loader(spec, "val", batch_size=options.batch_size, stats=stats)
 
 
 def build_model(options: T2MOptions, tokenizer: RVQVAE, cond_dim: int) -> MaskedTransformer | ResidualTransformer:
@@ -106,6 +106,26 @@ def make_evaluation(step: Any, loader: Any, device: torch.device) -> Any:
     return evaluate
 
 
+def train_on_text(
+    options: GeneratorOptions, model: torch.nn.Module, step: Any, loaders: tuple[Any, Any], device: torch.device
+) -> None:
+    """Train a model whose step gives loss and accuracy; the best is that of the lowest validation loss."""
+    train, validation = loaders
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
+    )
+    trainer = Trainer(
+        model,
+        optimizer,
+        scheduler=warmup_multistep(optimizer, options.warm_up_iter, options.milestones, options.gamma),
+        options=options,
+        step=step,
+        evaluate=make_evaluation(step, validation, device),
+        best={"loss": "min"},
+    )
+    trainer.fit(train, train.sampler.set_epoch)
+
+
 @main_with_errors
 def main() -> None:
     """Options, frozen models, data, model, loop."""
@@ -113,22 +133,9 @@ def main() -> None:
     print_options(options)
     seed_everything(options.seed)
     tokenizer, text = load_frozen(options)
-    train, validation = make_loaders(options, tokenizer)
     model = build_model(options, tokenizer, text.dim)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
-    )
     step = make_step(tokenizer, text, base_only=options.transformer == "masked")
-    trainer = Trainer(
-        model,
-        optimizer,
-        scheduler=warmup_multistep(optimizer, options.warm_up_iter, options.milestones, options.gamma),
-        options=options,
-        step=step,
-        evaluate=make_evaluation(step, validation, tokenizer.device),
-        best={"loss": "min"},
-    )
-    trainer.fit(train, train.sampler.set_epoch)
+    train_on_text(options, model, step, make_loaders(options, tokenizer), tokenizer.device)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.loaders import load_stats, text_loader, tokenizer_loader
+from data.loaders import evaluation_loader, load_stats, tokenizer_loader
 from data.spec import get_spec
 from models.vq.losses import reconstruction_loss
 from models.vq.model import RVQVAE
@@ -92,9 +92,7 @@ def main() -> None:
         seed=options.seed,
         workers=options.num_workers,
     )
-    validation = text_loader(
-        spec, "val", batch_size=64, stats=stats, captions="first", augment=False, shuffle=False, drop_last=False
-    )
+    validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
     config = replace(options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob)
     model = RVQVAE(config)
     model.mean.copy_(stats.mean)

@@ -176,6 +176,20 @@ def text_loader(
     return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers)
 
 
+def evaluation_loader(spec: DatasetSpec, split: str, *, batch_size: int, stats: Stats | None = None) -> DataLoader:
+    """`text_loader` of every motion of a split once, whole, in order, with its first caption."""
+    return text_loader(
+        spec,
+        split,
+        batch_size=batch_size,
+        stats=stats,
+        captions="first",
+        augment=False,
+        shuffle=False,
+        drop_last=False,
+    )
+
+
 def read_first_captions(spec: DatasetSpec, names: list[str]) -> list[str]:
     """First caption of each clip, read from `spec.text_folder`.
 

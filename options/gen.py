@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from options.common import CommonOptions
 from utils.cli import alias
@@ -36,6 +36,18 @@ class SamplingOptions(CommonOptions):
             raise UserError(f"--topkr {self.topkr} must be at least 0 and below 1")
         if self.temperature < 0:
             raise UserError(f"--temperature {self.temperature} must not be negative")
+
+    def sampling(self) -> dict[str, Any]:
+        """Keyword arguments of `LaMPPipeline.__call__`."""
+        return {
+            "time_steps": self.time_steps,
+            "cond_scale": self.cond_scale,
+            "res_cond_scale": self.res_cond_scale,
+            "topkr": self.topkr,
+            "temperature": self.temperature,
+            "gumbel": self.gumbel_sample,
+            "batch_size": self.batch_size,
+        }
 
 
 @dataclass(kw_only=True)
