@@ -14,7 +14,7 @@ SCRIPTS = sorted(p.stem for pattern in ("train_*.py", "eval_*.py", "gen_*.py") f
 SIZES = {
     "vq": "--width 32 --code_dim 32 --nb_code 32 --num_quantizers 3 --depth 1 --window_size 32",
     "lamp": "--hidden_size 32 --num_layers 2 --num_heads 2 --intermediate_size 64 --cross_attention_width 32 "
-    "--embed_dim 32 --max_positions 64",
+    "--embed_dim 32 --max_positions 64 --alternate_losses",
     "transformer": "--latent_dim 32 --ff_size 32 --n_layers 1 --n_heads 2 --token_dim 16",
 }
 FEW = "--batch_size 4 --log_every 1 --save_latest 1 --warm_up_iter 1 --gpu_id -1"
