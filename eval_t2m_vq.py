@@ -8,9 +8,11 @@ import dataclasses
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from data.loaders import Stats, evaluation_loader
-from data.spec import get_spec
+from data.cache import open_cache
+from data.loaders import Stats, evaluation_loader, load_labels, load_split
+from data.spec import DatasetSpec, get_spec
 from models.checkpoints import model_folder
 from models.vq.model import RVQVAE
 from options.vq import EvalVQOptions
@@ -19,8 +21,23 @@ from utils.device import resolve_device
 from utils.errors import main_with_errors
 from utils.files import write_json
 from utils.logging import report_logger
+from utils.neighbours import NeighbourSearch
 from utils.reconstruction import evaluate_reconstruction
 from utils.seed import seed_everything
+
+
+def nearest_motions(spec: DatasetSpec, split: str) -> dict[str, float]:
+    """Error and label accuracy of answering each motion of a split with its nearest training motion."""
+    cache, labels = open_cache(spec), load_labels(spec)
+    train = [name for name in load_split(spec, "train") if name in cache.rows]
+    search = NeighbourSearch((torch.tensor(cache.motion(name)) for name in train), spec.layout)
+    errors, hits = [], []
+    for name in tqdm(load_split(spec, split), desc=f"{split}: nearest motion", unit="motion", disable=None):
+        found = search(torch.tensor(cache.motion(name)))
+        if found is not None:
+            errors.append(spec.skeleton.millimetres * found.error)
+            hits.append(labels.get(train[found.index]) == labels.get(name, name))
+    return {"nearest_mpjpe": sum(errors) / len(errors), "nearest_label": 100.0 * sum(hits) / len(hits)}
 
 
 @main_with_errors
@@ -55,6 +72,12 @@ def main() -> None:
             f"{split}: {result.clips} clips, MPJPE {result.mpjpe:.1f} mm, path drift {result.drift:.1f} mm, "
             f"codes in use a level {usage}, perplexity a level {perplexity}"
         )
+        if options.nearest:
+            results[split] |= nearest_motions(spec, split)
+            log(
+                f"  nearest training motion instead: MPJPE {results[split]['nearest_mpjpe']:.1f} mm, "
+                f"same label {results[split]['nearest_label']:.1f} %"
+            )
     write_json(options.space / "eval" / f"{options.ext}.json", results)
 
 

@@ -86,6 +86,11 @@ def load_split(spec: DatasetSpec, split: str) -> list[str]:
     return [name for name in names if name not in gone]
 
 
+def load_labels(spec: DatasetSpec) -> dict[str, str]:
+    """Label of each clip, from labels.json; empty where the data have none."""
+    return _optional_json(spec.root / "labels.json") or {}
+
+
 def tokenizer_loader(
     spec: DatasetSpec,
     split: str,
@@ -167,7 +172,7 @@ def text_loader(
         captions=captions,
         augment=augment,
         weights=_optional_json(spec.root / "weights.json") if shuffle and weighted else None,
-        labels=_optional_json(spec.root / "labels.json"),
+        labels=load_labels(spec),
         seed=seed,
     )
     if dataset.dropped:

@@ -54,5 +54,7 @@ class EvalVQOptions(CommonOptions):
     """splits to evaluate"""
     batch_size: int = 64
     """motions at a time"""
+    nearest: bool = False
+    """also report the error of answering with the nearest training motion"""
     ext: str = "reconstruction"
     """name of the log, <space>/eval/<ext>.log"""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.golden import load_golden
+from golden import load_golden
 from utils.errors import UserError
 from utils.export.bvh import BVH_JOINTS, CHILDREN, PARENTS, fit_skeleton, rest_directions, solve_rotations, to_bvh
 from utils.export.npz import read_npz

@@ -83,13 +83,15 @@ def test_resume(workshop, stage, monkeypatch):
 def test_evaluations_write_logs(workshop, monkeypatch):
     folder, common, _ = workshop
     space = folder / "checkpoints" / "t2m"
-    run("eval_t2m_vq", f"{common} --name vq_name --gpu_id -1", monkeypatch)
+    run("eval_t2m_vq", f"{common} --name vq_name --gpu_id -1 --nearest", monkeypatch)
     result = json.loads((space / "vq_name/eval/reconstruction.json").read_text())["test"]
     assert result["mpjpe"] > 0 and len(result["usage"]) == 3
+    assert result["nearest_mpjpe"] > 0
     assert "MPJPE" in (space / "vq_name/eval/reconstruction.log").read_text()
 
     run("eval_retrieval", f"{common} --name lamp_name --gpu_id -1 --draws 3", monkeypatch)
     result = json.loads((space / "lamp_name/eval/retrieval.json").read_text())["test"]
+    assert 0 <= result["label_accuracy"] <= 100
     assert 0 <= result["t2m"]["R@1"] <= result["t2m"]["R@5"] <= 100
 
     flags = "--name mtrans_name --res_name rtrans_name --gpu_id -1 --draws 2 --time_steps 2 --motions_per_label 1"
