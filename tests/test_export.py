@@ -8,8 +8,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
-
 from golden import load_golden
+
 from utils.errors import UserError
 from utils.export.bvh import BVH_JOINTS, CHILDREN, PARENTS, fit_skeleton, rest_directions, solve_rotations, to_bvh
 from utils.export.npz import read_npz

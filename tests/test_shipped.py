@@ -49,7 +49,7 @@ def test_command_of_the_readme(tmp_path, monkeypatch):
 
 
 def test_motions_are_human(pipe):
-    prompts = ["a person walks forward", "someone waves with their left hand", "a man raises both arms", "a person bows"]
+    prompts = ["a person walks forward", "someone waves with a hand", "a man raises both arms", "a person bows"]
     for motion in pipe(prompts, 100, seed=0):
         joints = torch.from_numpy(motion.joints)
         lengths = HUMANML3D.measure_bones(joints)
@@ -68,6 +68,6 @@ def test_text_steers_motion(pipe):
     assert (wave.joints[:, 21, 1] - wave.joints[:, 17, 1]).max() < 0.05
 
 
-@pytest.mark.parametrize("prompt", ["\N{WAVING HAND SIGN}\N{PERSON WALKING}", "walk " * 2000, "사람이 걷는다", "#!?"])
+@pytest.mark.parametrize("prompt", ["\N{WAVING HAND SIGN}\N{PEDESTRIAN}", "walk " * 2000, "사람이 걷는다", "#!?"])
 def test_odd_prompts_give_motion(pipe, prompt):
     assert np.isfinite(pipe(prompt, 40)[0].joints).all()
