@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from utils.errors import UserError
@@ -57,7 +57,8 @@ class LaMPModel(nn.Module):
             for key, value in self.state_dict().items()
         }
         with atomic_path(folder / WEIGHTS_FILE) as aside:
-            save_file(state, aside)
+            # Not save_file: it makes files that only their owner can read.
+            aside.write_bytes(save(state))
         self.save_extra(folder)
         config = {"model": type(self).__name__, **dataclasses.asdict(self.config), "meta": meta or {}}
         write_json(folder / CONFIG_FILE, config)
