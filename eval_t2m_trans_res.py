@@ -126,7 +126,10 @@ def main() -> None:
     wording = "texts_heldout" if options.heldout_texts else "texts"
     log(f"masked {options.name}, residual {options.res_name or 'none'}, retrieval by LaMP {lamp_name}")
     log(f"data {spec.root}, captions {wording}, seed {options.seed}, {options.time_steps} steps")
-    log(f"guidance {options.cond_scale} (masked), {options.res_cond_scale} (residual)")
+    own = pipe.guidance
+    masked_scale = own.cond_scale if options.cond_scale is None else options.cond_scale
+    residual_scale = own.res_cond_scale if options.res_cond_scale is None else options.res_cond_scale
+    log(f"guidance {masked_scale} (masked), {residual_scale} (residual)")
     results = {}
     for split in options.split:
         result = results[split] = evaluate_split(pipe, embedder, spec, split, options)

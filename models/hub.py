@@ -104,13 +104,19 @@ class LaMPModel(nn.Module):
 
 def is_model(source: str | Path, subfolder: str = "") -> bool:
     """Whether `source` (a folder on disk, or a hub id) has a model in `subfolder`."""
-    if (Path(source) / subfolder / CONFIG_FILE).is_file():
-        return True
-    if Path(source).is_dir() or str(source).count("/") != 1:
-        return False
-    from huggingface_hub import file_exists
+    return optional_file(source, f"{subfolder}/{CONFIG_FILE}" if subfolder else CONFIG_FILE) is not None
 
-    return file_exists(str(source), f"{subfolder}/{CONFIG_FILE}" if subfolder else CONFIG_FILE)
+
+def optional_file(source: str | Path, name: str) -> Path | None:
+    """A file of a folder on disk or of a hub repository (downloaded), or None if there is none."""
+    path = Path(source) / name
+    if path.is_file():
+        return path
+    if Path(source).is_dir() or str(source).count("/") != 1:
+        return None
+    from huggingface_hub import file_exists, hf_hub_download
+
+    return Path(hf_hub_download(str(source), name)) if file_exists(str(source), name) else None
 
 
 def _local_folder(source: str | Path, subfolder: str, files: tuple[str, ...]) -> Path:

@@ -2,13 +2,14 @@
 
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from models.checkpoints import model_folder, read_run_options
-from models.hub import is_model
+from models.hub import is_model, optional_file
 from models.lamp.model import LaMP
 from models.t2m.length import LengthEstimator
 from models.t2m.masked import MaskedTransformer
@@ -17,11 +18,24 @@ from models.text_condition import ClipCondition, LaMPCondition, TextCondition
 from models.vq.model import RVQVAE
 from utils.errors import UserError
 from utils.features import FeatureLayout, features_to_joints
+from utils.files import read_json
 from utils.motion import Motion
 from utils.skeleton import HUMANML3D, KIT
 
+GUIDANCE_FILE = "guidance.json"
 MIN_FRAMES = 24
 MAX_FRAMES = 196
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance of the masked and the residual transformer; MoMask's values for HumanML3D."""
+
+    cond_scale: float = 4.0
+    res_cond_scale: float = 5.0
+
+
+KIT_GUIDANCE = Guidance(2.0, 2.0)
 
 
 class LaMPPipeline:
@@ -40,8 +54,9 @@ class LaMPPipeline:
         masked: MaskedTransformer,
         residual: ResidualTransformer | None = None,
         length: LengthEstimator | None = None,
+        guidance: Guidance | None = None,
     ) -> None:
-        """Put trained parts together.
+        """Put trained parts together; without `guidance` the published values for the data's skeleton are used.
 
         Raises:
             UserError: parts that do not fit each other.
@@ -51,6 +66,7 @@ class LaMPPipeline:
         joints = FeatureLayout.of_dim(tokenizer.config.input_width).num_joints
         self.fps = {s.num_joints: s for s in (HUMANML3D, KIT)}[joints].fps
         self.unit = tokenizer.config.frames_per_token
+        self.guidance = guidance or (Guidance() if joints == HUMANML3D.num_joints else KIT_GUIDANCE)
 
     def _check(self) -> None:
         config = self.tokenizer.config
@@ -87,6 +103,7 @@ class LaMPPipeline:
             MaskedTransformer.from_pretrained(source, "masked", device),
             residual,
             length,
+            read_guidance(source),
         )
 
     @classmethod
@@ -131,7 +148,7 @@ class LaMPPipeline:
             length = LengthEstimator.from_pretrained(model_folder(root / length_name), device=device)
         tokenizer = RVQVAE.from_pretrained(model_folder(root / options["vq_name"]), device=device)
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
-        return cls(tokenizer, text, masked, residual, length)
+        return cls(tokenizer, text, masked, residual, length, read_guidance(root))
 
     @torch.inference_mode()
     def __call__(
@@ -142,8 +159,8 @@ class LaMPPipeline:
         seed: int = 0,
         seeds: Sequence[int] | None = None,
         time_steps: int = 10,
-        cond_scale: float = 4.0,
-        res_cond_scale: float = 5.0,
+        cond_scale: float | None = None,
+        res_cond_scale: float | None = None,
         topkr: float = 0.9,
         temperature: float = 1.0,
         gumbel: bool = False,
@@ -159,8 +176,8 @@ class LaMPPipeline:
             seed: the same prompt, length and seed give the same motion, alone or among others.
             seeds: one seed a prompt instead.
             time_steps: rounds of the masked transformer.
-            cond_scale: guidance of the masked transformer.
-            res_cond_scale: guidance of the residual transformer.
+            cond_scale: guidance of the masked transformer; None takes the models' own.
+            res_cond_scale: guidance of the residual transformer; None takes the models' own.
             topkr: share of the codes left out by the top-k filter.
             temperature: of sampling; 0 takes the most likely code.
             gumbel: sample with Gumbel noise rather than from the categorical distribution.
@@ -180,6 +197,8 @@ class LaMPPipeline:
         # A prompt's noise depends on the prompt and the seed only, so that batches do not change results.
         seeds = [seed] * len(prompts) if seeds is None else seeds
         noise = [zlib.crc32(f"{s} {prompt}".encode()) for s, prompt in zip(seeds, prompts)]
+        cond_scale = self.guidance.cond_scale if cond_scale is None else cond_scale
+        res_cond_scale = self.guidance.res_cond_scale if res_cond_scale is None else res_cond_scale
         motions: list[Motion] = []
         for start in range(0, len(prompts), batch_size):
             part = slice(start, start + batch_size)
@@ -234,3 +253,9 @@ class LaMPPipeline:
             )
             for i, (count, fact) in enumerate(zip(frames, facts))
         ]
+
+
+def read_guidance(source: str | Path) -> Guidance | None:
+    """Guidance that belongs to a folder or hub repository of models (`guidance.json`), if it says any."""
+    path = optional_file(source, GUIDANCE_FILE)
+    return None if path is None else Guidance(**read_json(path))

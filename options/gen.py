@@ -15,10 +15,10 @@ class SamplingOptions(CommonOptions):
 
     time_steps: int = 10
     """rounds of the masked transformer"""
-    cond_scale: float = 4.0
-    """guidance of the masked transformer (published: 4 on HumanML3D, 2 on KIT-ML)"""
-    res_cond_scale: float = 5.0
-    """guidance of the residual transformer (published: 5 on HumanML3D, 2 on KIT-ML)"""
+    cond_scale: float | None = None
+    """guidance of the masked transformer; by default the models' own (published: 4 on HumanML3D, 2 on KIT-ML)"""
+    res_cond_scale: float | None = None
+    """guidance of the residual transformer; by default the models' own (published: 5 on HumanML3D, 2 on KIT-ML)"""
     topkr: float = 0.9
     """share of the codes that the top-k filter leaves out"""
     temperature: float = 1.0

@@ -8,7 +8,7 @@ import torch
 
 from models.lamp.model import LaMP, LaMPConfig
 from models.lamp.text import TextTokenizer
-from models.pipeline import LaMPPipeline
+from models.pipeline import Guidance, LaMPPipeline
 from models.t2m.length import LengthConfig, LengthEstimator
 from models.t2m.masked import MaskedConfig, MaskedTransformer
 from models.t2m.residual import ResidualConfig, ResidualTransformer
@@ -60,6 +60,17 @@ def test_a_folder_holds_all_that_generation_needs(pipe, tmp_path):
     loaded = LaMPPipeline.from_pretrained(tmp_path)
     a, b = pipe("a person walks", 40, seed=3)[0], loaded("a person walks", 40, seed=3)[0]
     np.testing.assert_array_equal(a.joints, b.joints)
+
+
+def test_guidance_belongs_to_the_models(pipe, tmp_path):
+    assert pipe.guidance == Guidance(4.0, 5.0)
+    for name, part in tiny_parts().items():
+        part.save_pretrained(tmp_path / name)
+    (tmp_path / "guidance.json").write_text('{"cond_scale": 1.5, "res_cond_scale": 2.5}')
+    loaded = LaMPPipeline.from_pretrained(tmp_path)
+    default, given = loaded("runs", 40)[0], loaded("runs", 40, cond_scale=1.5, res_cond_scale=2.5)[0]
+    np.testing.assert_array_equal(default.joints, given.joints)
+    assert loaded.guidance == Guidance(1.5, 2.5)
 
 
 def test_float16_weights_load_as_float32(tmp_path):
