@@ -62,8 +62,14 @@ The weights are for **non-commercial use** (CC BY-NC 4.0), with attribution to B
 BERT_NOTE = "The language side started from all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0).\n"
 
 
-def ship_weights(root: Path, runs: dict[str, str]) -> None:
-    """Copy the best checkpoint of each run to its shipped folder, in float16, with options that name each other."""
+def ship_weights(root: Path, runs: dict[str, str], note: str) -> None:
+    """Copy the best checkpoint of each run to its shipped folder, in float16, with options that name each other.
+
+    Args:
+        root: `checkpoints/<dataset>`.
+        runs: part to name of its run.
+        note: what the card should say of how these weights came about, beyond command and seed.
+    """
     names = {key: PARTS[key][0] for key in PARTS}
     for key, run in runs.items():
         folder, kind, _, _ = PARTS[key]
@@ -75,7 +81,7 @@ def ship_weights(root: Path, runs: dict[str, str]) -> None:
             if flag in options:
                 options[flag] = names[part]
         target = root / folder
-        model.save_pretrained(target, dtype=torch.float16, meta=model.meta)
+        model.save_pretrained(target, dtype=torch.float16, meta=model.meta | ({"note": note} if note else {}))
         write_json(target / "opt.json", options)
         size = sum(file.stat().st_size for file in target.iterdir() if file.is_file())
         print(f"{source} -> {target}, {size / 1e6:.1f} MB")
@@ -96,6 +102,7 @@ def write_cards(root: Path) -> None:
             f"    python {command}",
             "",
             f"seed {options['seed']}, {meta.get('iteration', '?')} iterations of {options['batch_size']} samples.",
+            *([meta["note"]] if "note" in meta else []),
             *([BERT_NOTE.strip()] if folder == "lamp" else []),
             "",
             DATA_NOTE,
@@ -121,6 +128,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("action", choices=("weights", "cards"))
     parser.add_argument("--dataset_name", default="mini", help="folder below the checkpoints")
     parser.add_argument("--checkpoints_dir", type=Path, default=Path("checkpoints"), help="where runs are")
+    parser.add_argument("--note", default="", help="how the weights came about, for their cards")
     for key, (folder, *_) in PARTS.items():
         parser.add_argument(f"--{key}", help=f"run that becomes {folder}")
     return parser.parse_args(argv)
@@ -137,7 +145,7 @@ def main() -> None:
     runs: dict[str, Any] = {key: getattr(args, key) for key in PARTS if getattr(args, key)}
     if not runs:
         raise UserError("name the runs to ship, for instance --vq rvq")
-    ship_weights(root, runs)
+    ship_weights(root, runs, args.note)
 
 
 if __name__ == "__main__":
