@@ -72,6 +72,9 @@ def main() -> None:
             f"{split}: {result.clips} clips, MPJPE {result.mpjpe:.1f} mm, path drift {result.drift:.1f} mm, "
             f"codes in use a level {usage}, perplexity a level {perplexity}"
         )
+        if options.per_clip:
+            for name, error in result.clip_mpjpe.items():
+                log(f"  {name}: {error:.1f} mm")
         if options.nearest:
             results[split] |= nearest_motions(spec, split)
             log(

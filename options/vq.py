@@ -54,6 +54,8 @@ class EvalVQOptions(CommonOptions):
     """splits to evaluate"""
     batch_size: int = 64
     """motions at a time"""
+    per_clip: bool = False
+    """also report the error of every clip"""
     nearest: bool = False
     """also report the error of answering with the nearest training motion"""
     ext: str = "reconstruction"

@@ -88,6 +88,7 @@ def test_reconstruction_counts_valid_frames_only():
     class Batch:
         motion = torch.zeros(2, 8, 263)
         lengths = torch.tensor([8, 4])
+        names = ("a", "b")
 
     def roundtrip(motion, lengths):
         recon = motion.clone()
@@ -98,3 +99,4 @@ def test_reconstruction_counts_valid_frames_only():
     result = evaluate_reconstruction([Batch()], roundtrip, lambda x: x, 4, 1000.0, torch.device("cpu"))
     assert result.mpjpe == pytest.approx(1.0, rel=1e-4) and result.drift == pytest.approx(0.0, abs=1e-4)
     assert result.clips == 2 and result.usage == [0.25]
+    assert result.clip_mpjpe == pytest.approx({"a": 1.0, "b": 1.0}, rel=1e-4)

@@ -21,6 +21,7 @@ class Reconstruction:
         usage: share of codes in use, per level.
         perplexity: of the codes, per level.
         clips: number of motions.
+        clip_mpjpe: position error of each motion by name, millimetres.
     """
 
     mpjpe: float
@@ -28,6 +29,7 @@ class Reconstruction:
     usage: list[float]
     perplexity: list[float]
     clips: int
+    clip_mpjpe: dict[str, float]
 
 
 @torch.inference_mode()
@@ -42,20 +44,22 @@ def evaluate_reconstruction(
     """Encode and decode whole motions and compare.
 
     Args:
-        batches: with `motion` (B, T, D) normalised and `lengths` (B,).
+        batches: with `motion` (B, T, D) normalised, `lengths` (B,) and `names`.
         roundtrip: (motion, lengths) to (reconstruction, codes (B, n, Q)).
         denormalize: normalised features to features.
         nb_code: codes of a level.
         millimetres: millimetres in the data's unit.
         device: where to compute.
     """
-    errors, drifts, all_codes = [], [], []
+    errors, drifts, all_codes, by_clip = [], [], [], {}
     for batch in batches:
         motion, lengths = batch.motion.to(device), batch.lengths.to(device)
         recon, codes = roundtrip(motion, lengths)
         target, predicted = features_to_joints(denormalize(motion)), features_to_joints(denormalize(recon))
         valid = torch.arange(motion.shape[1], device=device) < lengths[:, None]
-        errors.append(mpjpe(predicted, target)[valid])
+        error = mpjpe(predicted, target) * valid
+        errors.append(error[valid])
+        by_clip |= dict(zip(batch.names, (millimetres * error.sum(1) / lengths).tolist()))
         last = (lengths - 1)[:, None, None, None].expand(-1, 1, *target.shape[2:])
         drifts.append(path_drift(predicted.gather(1, last), target.gather(1, last)))
         all_codes.append(codes.flatten(0, 1))
@@ -66,4 +70,5 @@ def evaluate_reconstruction(
         usage.tolist(),
         perplexity.tolist(),
         sum(len(d) for d in drifts),
+        by_clip,
     )
