@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -60,6 +61,29 @@ def test_a_folder_holds_all_that_generation_needs(pipe, tmp_path):
     loaded = LaMPPipeline.from_pretrained(tmp_path)
     a, b = pipe("a person walks", 40, seed=3)[0], loaded("a person walks", 40, seed=3)[0]
     np.testing.assert_array_equal(a.joints, b.joints)
+
+
+def test_a_hub_id_downloads_the_same_files(pipe, tmp_path, monkeypatch):
+    for name, part in tiny_parts().items():
+        part.save_pretrained(tmp_path / "repo" / name)
+    asked = []
+
+    def download(repo, name, subfolder=None):
+        asked.append((repo, f"{subfolder}/{name}" if subfolder else name))
+        return str(tmp_path / "repo" / (subfolder or "") / name)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "file_exists", lambda repo, name: (tmp_path / "repo" / name).is_file())
+    loaded = LaMPPipeline.from_pretrained("someone/lamp-tiny")
+    np.testing.assert_array_equal(loaded("runs", 40)[0].joints, pipe("runs", 40)[0].joints)
+    assert ("someone/lamp-tiny", "lamp/vocab.txt") in asked and ("someone/lamp-tiny", "length/config.json") in asked
+
+
+def test_an_unreachable_hub_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no-such-owner/no-such-model"):
+        RVQVAE.from_pretrained("no-such-owner/no-such-model", "tokenizer")
 
 
 def test_guidance_belongs_to_the_models(pipe, tmp_path):
