@@ -30,9 +30,10 @@ from prepare.clips import Clip, CutOptions, Job, JobResult, process_job
 from prepare.joint_map import load_joint_map
 from utils.errors import UserError, main_with_errors
 from utils.features import FeatureLayout, features_to_joints, normalization_std
-from utils.files import atomic_folder, write_json
+from utils.files import atomic_folder, check_replaceable, write_json
 
 LAYOUT = FeatureLayout(22)
+REPORT_FILE = "report.json"
 
 
 @dataclass
@@ -69,6 +70,18 @@ class Plan:
     balance: float = 1.0
 
 
+@dataclass
+class Entry:
+    """A clip, or its mirror image, as it is written."""
+
+    id: str
+    features: np.ndarray
+    captions: list[str]
+    heldout: list[str]
+    split: str
+    label: str
+
+
 def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[JobResult]:
     """Process files in several processes, with a progress bar, results in the order of the jobs."""
     work = partial(process_job, options=options)
@@ -83,10 +96,11 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
     """Write the data set of `plan` to the folder `out`, replacing it whole, and return the report.
 
     Raises:
-        UserError: no clip was left.
+        UserError: no clip was left, or `out` holds something else than an earlier build.
     """
+    check_replaceable(out, REPORT_FILE)
     dropped: list[tuple[str, str]] = []
-    kept: list[tuple[str, np.ndarray, list[str], list[str], str, str]] = []
+    kept: list[Entry] = []
     for result in run_jobs(plan.jobs, options, workers):
         dropped += result.dropped
         for clip in result.clips:
@@ -94,10 +108,10 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
             if isinstance(text, str):
                 dropped.append((clip.id, text))
                 continue
-            kept.append((clip.id, clip.features, text.captions, text.heldout, text.split, text.label))
+            kept.append(Entry(clip.id, clip.features, text.captions, text.heldout, text.split, text.label))
             if mirror:
-                entry = (f"M{clip.id}", clip.mirrored, text.mirrored, text.heldout_mirrored)
-                kept.append((*entry, text.split, text.mirrored_label))
+                mirrored = (text.mirrored, text.heldout_mirrored, text.split, text.mirrored_label)
+                kept.append(Entry(f"M{clip.id}", clip.mirrored, *mirrored))
     if not kept:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])
         raise UserError(f"no clip was left of {len(plan.jobs)} files ({reasons})")
@@ -106,23 +120,23 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
     return report
 
 
-def _write(folder: Path, kept: list[tuple], dropped: list[tuple[str, str]], plan: Plan) -> dict:
+def _write(folder: Path, kept: list[Entry], dropped: list[tuple[str, str]], plan: Plan) -> dict:
     for name in ("new_joint_vecs", "new_joints", "texts"):
         (folder / name).mkdir()
-    if any(heldout for *_, heldout, _, _ in kept):
+    if any(entry.heldout for entry in kept):
         (folder / "texts_heldout").mkdir()
-    for clip_id, features, *_ in tqdm(kept, unit="clip", desc="writing"):
-        np.save(folder / "new_joint_vecs" / f"{clip_id}.npy", features)
-        joints = features_to_joints(torch.from_numpy(features)).numpy()
-        np.save(folder / "new_joints" / f"{clip_id}.npy", joints)
+    for entry in tqdm(kept, unit="clip", desc="writing"):
+        np.save(folder / "new_joint_vecs" / f"{entry.id}.npy", entry.features)
+        joints = features_to_joints(torch.from_numpy(entry.features)).numpy()
+        np.save(folder / "new_joints" / f"{entry.id}.npy", joints)
     _write_texts(folder, kept)
     splits = _write_splits(folder, kept)
-    train = [features for _, features, _, _, split, _ in kept if split == "train"] or [entry[1] for entry in kept]
-    frames = torch.from_numpy(np.concatenate(train)).double()
+    train = [entry for entry in kept if entry.split == "train"] or kept
+    frames = torch.from_numpy(np.concatenate([entry.features for entry in train])).double()
     np.save(folder / "Mean.npy", frames.mean(0).float().numpy())
     std = normalization_std(frames.std(0, correction=0), LAYOUT).float().clamp_min(1e-4)
     np.save(folder / "Std.npy", std.numpy())
-    labels = {entry[0]: entry[5] for entry in kept if entry[5]}
+    labels = {entry.id: entry.label for entry in kept if entry.label}
     if labels:
         counts = Counter(labels.values())
         write_json(folder / "labels.json", labels)
@@ -130,14 +144,14 @@ def _write(folder: Path, kept: list[tuple], dropped: list[tuple[str, str]], plan
         write_json(folder / "weights.json", weights)
     report = {
         "clips": len(kept),
-        "hours": round(sum(len(entry[1]) for entry in kept) / 20 / 3600, 3),
+        "hours": round(sum(len(entry.features) for entry in kept) / 20 / 3600, 3),
         "splits": splits,
         "labels": len(set(labels.values())),
         "dropped": len(dropped),
         "reasons": dict(Counter(_reason_kind(reason) for _, reason in dropped).most_common()),
         "dropped_clips": [{"clip": name, "reason": reason} for name, reason in dropped],
     }
-    write_json(folder / "report.json", report)
+    write_json(folder / REPORT_FILE, report)
     return report
 
 
@@ -146,28 +160,27 @@ def _reason_kind(reason: str) -> str:
     return " ".join(word for word in reason.split() if not any(c.isdigit() for c in word))
 
 
-def _write_texts(folder: Path, kept: list[tuple]) -> None:
+def _write_texts(folder: Path, kept: list[Entry]) -> None:
     """texts/ID.txt (and texts_heldout/): each caption with its tagged words, for the whole clip."""
-    for name, column in (("texts", 2), ("texts_heldout", 3)):
-        captions = sorted({caption for entry in kept for caption in entry[column]})
+    for name, kind in (("texts", "captions"), ("texts_heldout", "heldout")):
+        captions = sorted({caption for entry in kept for caption in getattr(entry, kind)})
         if not captions:
             continue
         print(f"tagging {len(captions)} captions", flush=True)
         tagged = dict(zip(captions, tag_captions(captions)))
         for entry in kept:
-            lines = [caption_line(caption, tagged[caption]) for caption in entry[column]]
-            (folder / name / f"{entry[0]}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            lines = [caption_line(caption, tagged[caption]) for caption in getattr(entry, kind)]
+            (folder / name / f"{entry.id}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _write_splits(folder: Path, kept: list[tuple]) -> dict[str, int]:
+def _write_splits(folder: Path, kept: list[Entry]) -> dict[str, int]:
     parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for entry in kept:
-        split = entry[4]
-        parts.setdefault(split, []).append(entry[0])
-        if split.startswith("test_"):
-            parts["test"].append(entry[0])
+        parts.setdefault(entry.split, []).append(entry.id)
+        if entry.split.startswith("test_"):
+            parts["test"].append(entry.id)
     parts["train_val"] = parts["train"] + parts["val"]
-    parts["all"] = [entry[0] for entry in kept]
+    parts["all"] = [entry.id for entry in kept]
     for split, ids in parts.items():
         (folder / f"{split}.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
     return {split: len(ids) for split, ids in parts.items()}
@@ -278,7 +291,7 @@ def main() -> None:
     )
     report = build(plan, args.out, options, args.workers, mirror=not args.no_mirror)
     print(json.dumps({key: value for key, value in report.items() if key != "dropped_clips"}, indent=2))
-    print(f"wrote {args.out}; every dropped clip and its reason is in {args.out / 'report.json'}")
+    print(f"wrote {args.out}; every dropped clip and its reason is in {args.out / REPORT_FILE}")
 
 
 if __name__ == "__main__":

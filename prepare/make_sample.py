@@ -20,7 +20,7 @@ from prepare import sample_motion as motion
 from prepare.sample_motion import Track
 from utils.errors import UserError, main_with_errors
 from utils.features import FeatureLayout, features_to_joints, joints_to_features, mirror_joints, normalization_std
-from utils.files import atomic_folder, write_json
+from utils.files import atomic_folder, check_replaceable, write_json
 from utils.skeleton import HUMANML3D, KIT, Skeleton
 
 SKELETONS = {"humanml3d": HUMANML3D, "kit": KIT}
@@ -83,6 +83,7 @@ def make_sample(
     rng = np.random.default_rng(seed)
     labels: dict[str, str] = {}
     features: dict[str, torch.Tensor] = {}
+    check_replaceable(target, "labels.json")
     with atomic_folder(target) as folder:
         for name in ("new_joint_vecs", "new_joints", "texts"):
             (folder / name).mkdir()

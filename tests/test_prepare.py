@@ -278,6 +278,13 @@ def test_bad_caption_tables(rows, word, tmp_path):
         build_dataset.plan_folder(tmp_path, path, seed=0)
 
 
+def test_a_folder_of_something_else_is_never_replaced(walk_bvh, tmp_path):
+    plan = build_dataset.Plan([Job(walk_bvh, "walk")], lambda clip: build_dataset.ClipText(["x"], ["x"]))
+    with pytest.raises(UserError, match="--out"):
+        build_dataset.build(plan, tmp_path, CutOptions(), workers=1)
+    assert walk_bvh.is_file()
+
+
 def test_mini_splits_hold_labels_out_in_every_form():
     contents = ("walk", "walk-turn-left", "walk-turn-right", "run", "raise-up-both-hands", "wave-left-hand")
     styles = ("normal", "active", "elderly", "exhausted", "masculine", "feminine", "youthful")

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from utils.errors import UserError
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -39,6 +41,21 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_replaceable(folder: str | Path, marker: str) -> None:
+    """Make sure that replacing `folder` loses nothing but what the same tool wrote there.
+
+    Args:
+        folder: to be replaced whole.
+        marker: file that the tool leaves in its folders.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / marker).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and was not made by this command; name another --out folder")
 
 
 def write_json(path: str | Path, value: Any) -> None:
