@@ -7,15 +7,13 @@ anew each time; the mean over the draws. Without labels every clip is its own la
 random batches of 32.
 """
 
-import random
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from data.loaders import Stats, evaluation_loader, load_labels, read_first_captions
+from data.loaders import Stats, evaluation_loader, heldout_texts, load_labels, read_first_captions
 from data.spec import DatasetSpec, get_spec
 from models.checkpoints import model_folder, read_run_options
 from models.lamp.embedder import LaMPEmbedder
@@ -28,50 +26,30 @@ from utils.errors import main_with_errors
 from utils.files import write_json
 from utils.logging import report_logger
 from utils.metrics import format_recall
-from utils.retrieval import label_accuracy, label_pools, retrieval_scores
+from utils.retrieval import label_accuracy, label_pools, retrieval_scores, sample_per_label
 from utils.seed import seed_everything
 
 BANK_TEXTS = 8
 
 
 @dataclass
-class Embedded:
-    """Embeddings of texts (N, E) and motions (N, nq, E), and labels."""
+class LabelBank:
+    """Embeddings of texts (N, E) and their labels."""
 
     texts: Tensor
-    motions: Tensor
     labels: list[str]
 
 
-def embed_split(
-    embedder: LaMPEmbedder, spec: DatasetSpec, loader: DataLoader, device: torch.device, *, heldout: bool
-) -> Embedded:
-    """Every motion of a loader with its caption."""
-    known = load_labels(spec)
-    texts, motions, labels = [], [], []
-    for batch in loader:
-        captions = batch.captions
-        if heldout:
-            captions = read_first_captions(replace(spec, texts="texts_heldout"), batch.names)
-        motions.append(embedder.motions(batch.motion.to(device), batch.lengths.to(device)))
-        texts.append(embedder.texts(captions))
-        labels += [known.get(name, name) for name in batch.names]
-    return Embedded(torch.cat(texts), torch.cat(motions), labels)
-
-
-def label_bank(embedder: LaMPEmbedder, spec: DatasetSpec, seed: int) -> Embedded | None:
+def label_bank(embedder: LaMPEmbedder, spec: DatasetSpec, seed: int) -> LabelBank | None:
     """Texts of every label of the data set, for naming a motion's label; None where the data have no labels."""
-    members: dict[str, list[str]] = defaultdict(list)
-    for name, label in load_labels(spec).items():
-        members[label].append(name)
-    if not members:
+    known = load_labels(spec)
+    if not known:
         return None
-    rng = random.Random(seed)
-    names = [n for label in sorted(members) for n in rng.sample(members[label], min(BANK_TEXTS, len(members[label])))]
-    labels = [label for label in sorted(members) for _ in range(min(BANK_TEXTS, len(members[label])))]
-    captions = read_first_captions(spec, names)
+    names, labels = list(known), list(known.values())
+    chosen = sample_per_label(labels, BANK_TEXTS, seed)
+    captions = read_first_captions(spec, [names[i] for i in chosen])
     texts = torch.cat([embedder.texts(captions[i : i + 64]) for i in range(0, len(captions), 64)])
-    return Embedded(texts, texts.new_zeros(0), labels)
+    return LabelBank(texts, [labels[i] for i in chosen])
 
 
 @main_with_errors
@@ -87,26 +65,29 @@ def main() -> None:
     vq_name = options.vq_name or read_run_options(options.space)["vq_name"]
     tokenizer = RVQVAE.from_pretrained(model_folder(root / vq_name), device=device)
     embedder = LaMPEmbedder(LaMP.from_pretrained(folder, device=device), tokenizer)
-    stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
+    stats = Stats.of(tokenizer)
     log = report_logger(options.space / "eval" / f"{options.ext}.log")
     wording = "texts_heldout" if options.heldout_texts else "texts"
     log(f"LaMP {folder}, tokenizer {vq_name}, data {spec.root}, captions {wording}, {options.draws} draws")
     bank = label_bank(embedder, spec, options.seed)
+    known = load_labels(spec)
+    captions = partial(read_first_captions, heldout_texts(spec)) if options.heldout_texts else None
     results = {}
     for split in options.split:
         loader = evaluation_loader(spec, split, batch_size=options.batch_size, stats=stats)
-        split_data = embed_split(embedder, spec, loader, device, heldout=options.heldout_texts)
-        similarity = embedder.similarity(split_data.texts, split_data.motions)
-        pools = list(label_pools(split_data.labels, options.draws, options.seed))
-        count = len(set(split_data.labels))
-        results[split] = {"clips": len(split_data.labels), "labels": count, "pool": len(pools[0])}
+        pairs = embedder.pairs(loader, captions)
+        labels = [known.get(name, name) for name in pairs.names]
+        similarity = embedder.similarity(pairs.texts, pairs.motions)
+        pools = list(label_pools(labels, options.draws, options.seed))
+        count = len(set(labels))
+        results[split] = {"clips": len(labels), "labels": count, "pool": len(pools[0])}
         results[split] |= retrieval_scores(similarity, pools)
-        log(f"{split}: {len(split_data.labels)} clips, {count} labels, pools of {len(pools[0])}")
+        log(f"{split}: {len(labels)} clips, {count} labels, pools of {len(pools[0])}")
         for way, name in (("t2m", "text to motion"), ("m2t", "motion to text")):
             log(f"  {name}: {format_recall(results[split][way])}")
         if bank is not None:
-            scores = embedder.similarity(bank.texts, split_data.motions).T
-            results[split]["label_accuracy"] = label_accuracy(scores, split_data.labels, bank.labels)
+            scores = embedder.similarity(bank.texts, pairs.motions).T
+            results[split]["label_accuracy"] = label_accuracy(scores, labels, bank.labels)
             log(f"  label of a motion among all {len(set(bank.labels))}: {results[split]['label_accuracy']:.1f} %")
     write_json(options.space / "eval" / f"{options.ext}.json", results)
 

@@ -9,9 +9,6 @@ its clips, as long as the clips are, and LaMP retrieves text from motion in pool
 for the real motions. Physical measures (foot skating, floor, jitter) of both follow.
 """
 
-import random
-from collections import defaultdict
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.loaders import Stats, evaluation_loader, read_first_captions
+from data.loaders import Stats, evaluation_loader, heldout_texts, read_first_captions
 from data.motion import TextMotionBatch
 from data.spec import DatasetSpec, get_spec
 from models.checkpoints import model_folder, read_run_options
@@ -35,19 +32,8 @@ from utils.features import features_to_joints
 from utils.files import write_json
 from utils.logging import report_logger
 from utils.metrics import format_recall
-from utils.retrieval import label_pools, retrieval_scores
+from utils.retrieval import label_pools, retrieval_scores, sample_per_label
 from utils.seed import seed_everything
-
-
-def pick_samples(loader: Any, per_label: int, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of up to `per_label` samples of each label, and all samples' labels."""
-    labels = [label for batch in loader for label in batch.motion_ids.tolist()]
-    members: dict[int, list[int]] = defaultdict(list)
-    for index, label in enumerate(labels):
-        members[label].append(index)
-    rng = random.Random(seed)
-    picked = [i for label in sorted(members) for i in rng.sample(members[label], min(per_label, len(members[label])))]
-    return picked, labels
 
 
 def measure(joints: list[np.ndarray], fps: float) -> dict[str, float]:
@@ -69,13 +55,14 @@ def evaluate_split(
 ) -> dict[str, Any]:
     """Retrieval and physical measures of real and generated motions of a split."""
     tokenizer = pipe.tokenizer
-    stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
+    stats = Stats.of(tokenizer)
     loader = evaluation_loader(spec, split, batch_size=64, stats=stats)
-    picked, labels = pick_samples(loader, options.motions_per_label, options.seed)
+    labels = loader.dataset.motion_ids
+    picked = sample_per_label(labels, options.motions_per_label, options.seed)
     batch: TextMotionBatch = loader.dataset.__getitems__(picked).to(tokenizer.device)
     captions = batch.captions
     if options.heldout_texts:
-        captions = read_first_captions(replace(spec, texts="texts_heldout"), batch.names)
+        captions = read_first_captions(heldout_texts(spec), batch.names)
     with tqdm(total=len(picked), desc=f"{split}: generating", unit="motion", disable=None) as bar:
         motions = pipe(
             captions,
@@ -126,10 +113,8 @@ def main() -> None:
     wording = "texts_heldout" if options.heldout_texts else "texts"
     log(f"masked {options.name}, residual {options.res_name or 'none'}, retrieval by LaMP {lamp_name}")
     log(f"data {spec.root}, captions {wording}, seed {options.seed}, {options.time_steps} steps")
-    own = pipe.guidance
-    masked_scale = own.cond_scale if options.cond_scale is None else options.cond_scale
-    residual_scale = own.res_cond_scale if options.res_cond_scale is None else options.res_cond_scale
-    log(f"guidance {masked_scale} (masked), {residual_scale} (residual)")
+    guidance = pipe.guidance.override(options.cond_scale, options.res_cond_scale)
+    log(f"guidance {guidance.cond_scale} (masked), {guidance.res_cond_scale} (residual)")
     results = {}
     for split in options.split:
         result = results[split] = evaluate_split(pipe, embedder, spec, split, options)

@@ -50,7 +50,7 @@ def main() -> None:
     device = resolve_device(options.gpu_id)
     folder = model_folder(options.space, options.which_epoch)
     model = RVQVAE.from_pretrained(folder, device=device)
-    stats = Stats(model.mean.cpu(), model.std.cpu())
+    stats = Stats.of(model)
     log = report_logger(options.space / "eval" / f"{options.ext}.log")
     log(f"tokenizer {folder}, data {spec.root}")
 

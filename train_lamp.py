@@ -68,15 +68,11 @@ def make_batch(model: LaMP, tokenizer: RVQVAE, batch: TextMotionBatch) -> LaMPBa
     return LaMPBatch(features, tokens, codes, text, batch.motion_ids)
 
 
-def evaluate_retrieval(embedder: LaMPEmbedder, loader: Any, device: torch.device) -> dict[str, float]:
+def evaluate_retrieval(embedder: LaMPEmbedder, loader: Any) -> dict[str, float]:
     """Retrieval among labels (or clips) of a loader's data, both ways."""
-    texts, motions, labels = [], [], []
-    for batch in loader:
-        motions.append(embedder.motions(batch.motion.to(device), batch.lengths.to(device)))
-        texts.append(embedder.texts(batch.captions))
-        labels += batch.motion_ids.tolist()
-    similarity = embedder.similarity(torch.cat(texts), torch.cat(motions))
-    scores = retrieval_scores(similarity, list(label_pools(labels, EVALUATION_DRAWS, seed=0)))
+    pairs = embedder.pairs(loader)
+    pools = list(label_pools(loader.dataset.motion_ids, EVALUATION_DRAWS, seed=0))
+    scores = retrieval_scores(embedder.similarity(pairs.texts, pairs.motions), pools)
     flat = {f"{way}_{key}": value for way, values in scores.items() for key, value in values.items()}
     return {"R@1": (scores["t2m"]["R@1"] + scores["m2t"]["R@1"]) / 2, **flat}
 
@@ -114,7 +110,7 @@ def main() -> None:
     device = resolve_device(options.gpu_id)
     space = options.checkpoints_dir / options.dataset_name / options.vq_name
     tokenizer = RVQVAE.from_pretrained(model_folder(space), device=device).requires_grad_(False)
-    stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
+    stats = Stats.of(tokenizer)
     train = text_loader(
         spec,
         "train",
@@ -134,7 +130,7 @@ def main() -> None:
         return scalars(output, weights)
 
     def evaluate(module: LaMP, epoch: int) -> dict[str, float]:
-        return evaluate_retrieval(LaMPEmbedder(module, tokenizer), validation, device)
+        return evaluate_retrieval(LaMPEmbedder(module, tokenizer), validation)
 
     optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.lr, betas=(0.9, 0.99))
     total = options.max_iter or len(train) * options.max_epoch

@@ -48,7 +48,7 @@ def load_frozen(options: GeneratorOptions) -> tuple[RVQVAE, CachedCondition]:
 def make_loaders(options: GeneratorOptions, tokenizer: RVQVAE) -> tuple[Any, Any]:
     """Training and validation pairs, normalised as the tokenizer wants them."""
     spec = get_spec(options.dataset_name, options.data_root)
-    stats = Stats(tokenizer.mean.cpu(), tokenizer.std.cpu())
+    stats = Stats.of(tokenizer)
     train = text_loader(
         spec, "train", batch_size=options.batch_size, stats=stats, seed=options.seed, workers=options.num_workers
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from data.cache import open_cache, shorten
@@ -31,6 +31,11 @@ class Stats:
 
     mean: Tensor
     std: Tensor
+
+    @classmethod
+    def of(cls, tokenizer: nn.Module) -> "Stats":
+        """Statistics that a trained tokenizer keeps in its buffers `mean` and `std`."""
+        return cls(tokenizer.mean.cpu(), tokenizer.std.cpu())
 
     def with_feature_bias(self, layout: FeatureLayout, bias: float) -> "Stats":
         """Statistics whose root and contact features weigh `bias` times more (Guo et al. 2022; 5 when published)."""
@@ -193,6 +198,11 @@ def evaluation_loader(spec: DatasetSpec, split: str, *, batch_size: int, stats: 
         shuffle=False,
         drop_last=False,
     )
+
+
+def heldout_texts(spec: DatasetSpec) -> DatasetSpec:
+    """The data set with its captions in wording that training never used, as `mini` has them for its tests."""
+    return replace(spec, texts="texts_heldout")
 
 
 def read_first_captions(spec: DatasetSpec, names: list[str]) -> list[str]:

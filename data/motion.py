@@ -202,6 +202,11 @@ class MotionTextDataset(_BatchedDataset):
         weighted = bool(weights) and captions == "random"
         self._cumulative = np.cumsum(clip_weights(sample_names, weights)) if weighted else None
 
+    @property
+    def motion_ids(self) -> list[int]:
+        """Label of each sample as a number; equal for motions that are not each other's negatives."""
+        return self._motion_ids.tolist()
+
     def _add_clip(self, name: str, choice: CaptionChoice) -> None:
         """Enter the samples of a clip."""
         frames = int(self._cache.lengths[self._cache.rows[name]])

@@ -20,7 +20,7 @@ from utils.errors import UserError
 from utils.features import FeatureLayout, features_to_joints
 from utils.files import read_json
 from utils.motion import Motion
-from utils.skeleton import HUMANML3D, KIT
+from utils.skeleton import HUMANML3D, SKELETONS
 
 GUIDANCE_FILE = "guidance.json"
 MIN_FRAMES = 24
@@ -33,6 +33,13 @@ class Guidance:
 
     cond_scale: float = 4.0
     res_cond_scale: float = 5.0
+
+    def override(self, cond_scale: float | None, res_cond_scale: float | None) -> "Guidance":
+        """With the scales that are given in place of its own."""
+        return Guidance(
+            self.cond_scale if cond_scale is None else cond_scale,
+            self.res_cond_scale if res_cond_scale is None else res_cond_scale,
+        )
 
 
 KIT_GUIDANCE = Guidance(2.0, 2.0)
@@ -64,7 +71,7 @@ class LaMPPipeline:
         self.tokenizer, self.text, self.masked, self.residual, self.length = tokenizer, text, masked, residual, length
         self._check()
         joints = FeatureLayout.of_dim(tokenizer.config.input_width).num_joints
-        self.fps = {s.num_joints: s for s in (HUMANML3D, KIT)}[joints].fps
+        self.fps = SKELETONS[joints].fps
         self.unit = tokenizer.config.frames_per_token
         self.guidance = guidance or (Guidance() if joints == HUMANML3D.num_joints else KIT_GUIDANCE)
 
@@ -197,18 +204,20 @@ class LaMPPipeline:
         # A prompt's noise depends on the prompt and the seed only, so that batches do not change results.
         seeds = [seed] * len(prompts) if seeds is None else seeds
         noise = [zlib.crc32(f"{s} {prompt}".encode()) for s, prompt in zip(seeds, prompts)]
-        cond_scale = self.guidance.cond_scale if cond_scale is None else cond_scale
-        res_cond_scale = self.guidance.res_cond_scale if res_cond_scale is None else res_cond_scale
+        guidance = self.guidance.override(cond_scale, res_cond_scale)
         motions: list[Motion] = []
         for start in range(0, len(prompts), batch_size):
             part = slice(start, start + batch_size)
             condition = self.text(prompts[part])
             tokens = self._tokens(None if lengths is None else lengths[part], condition, noise[part])
             sampling = {"topkr": topkr, "temperature": temperature, "gumbel": gumbel, "seeds": noise[part]}
-            codes = self.masked.generate(condition, tokens, steps=time_steps, cond_scale=cond_scale, **sampling)
+            codes = self.masked.generate(
+                condition, tokens, steps=time_steps, cond_scale=guidance.cond_scale, **sampling
+            )
             codes = codes[..., None]
             if self.residual is not None:
-                codes = self.residual.generate(codes[..., 0], condition, tokens, cond_scale=res_cond_scale, **sampling)
+                scale = guidance.res_cond_scale
+                codes = self.residual.generate(codes[..., 0], condition, tokens, cond_scale=scale, **sampling)
             facts = [{"prompt": p, "seed": s} for p, s in zip(prompts[part], seeds[part])]
             motions += self.decode(codes, tokens, facts)
             if progress is not None:

@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,20 @@ from torch import Tensor
 from utils.metrics import recall_at, retrieval_ranks
 
 POOL = 32
+
+
+def by_label(labels: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    """Indices of the samples of each label."""
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        members[label].append(index)
+    return members
+
+
+def sample_per_label(labels: Sequence[Any], count: int, seed: int) -> list[int]:
+    """Indices of `count` samples of each label, drawn without replacement; of all where a label has fewer."""
+    rng = random.Random(seed)
+    return [i for _, rows in sorted(by_label(labels).items()) for i in rng.sample(rows, min(count, len(rows)))]
 
 
 def label_pools(labels: Sequence[Hashable], draws: int, seed: int, pool: int = POOL) -> Iterator[list[int]]:
@@ -25,9 +40,7 @@ def label_pools(labels: Sequence[Hashable], draws: int, seed: int, pool: int = P
     Yields:
         Indices of the samples of a pool.
     """
-    members: dict[Hashable, list[int]] = defaultdict(list)
-    for index, label in enumerate(labels):
-        members[label].append(index)
+    members = by_label(labels)
     names = sorted(members, key=str)
     rng = random.Random(seed)
     for _ in range(draws):

@@ -140,3 +140,6 @@ KIT = Skeleton(
     bone_lengths=None,
     millimetres=1.0,
 )  # fmt: skip
+
+SKELETONS = {skeleton.num_joints: skeleton for skeleton in (HUMANML3D, KIT)}
+"""By number of joints."""

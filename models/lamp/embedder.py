@@ -1,6 +1,8 @@
 """LaMP with its frozen tokenizer as one thing: motions and sentences to comparable embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,6 +10,15 @@ from torch import Tensor
 from models.lamp.model import LaMP
 from models.vq.model import RVQVAE
 from utils.errors import UserError
+
+
+@dataclass
+class EmbeddedPairs:
+    """Embeddings of texts (N, E) and motions (N, nq, E), and the clips' names."""
+
+    texts: Tensor
+    motions: Tensor
+    names: list[str]
 
 
 class LaMPEmbedder:
@@ -36,6 +47,20 @@ class LaMPEmbedder:
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (B, E) of sentences."""
         return self.lamp.encode_text(list(texts)).embedding
+
+    def pairs(self, batches: Iterable[Any], captions: Callable[[list[str]], list[str]] | None = None) -> EmbeddedPairs:
+        """Embed every motion of a loader with its caption.
+
+        Args:
+            batches: with `motion`, `lengths`, `names` and `captions`.
+            captions: gives the captions of clips by name; None takes the batches' own.
+        """
+        texts, motions, names = [], [], []
+        for batch in batches:
+            motions.append(self.motions(batch.motion.to(self.lamp.device), batch.lengths.to(self.lamp.device)))
+            texts.append(self.texts(batch.captions if captions is None else captions(batch.names)))
+            names += batch.names
+        return EmbeddedPairs(torch.cat(texts), torch.cat(motions), names)
 
     def similarity(self, texts: Tensor, motions: Tensor) -> Tensor:
         """Similarity (texts, motions): the best of a motion's queries."""

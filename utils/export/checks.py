@@ -3,14 +3,12 @@
 import numpy as np
 
 from utils.errors import UserError
-from utils.skeleton import HUMANML3D, KIT, Skeleton
-
-_SKELETONS = {skeleton.num_joints: skeleton for skeleton in (HUMANML3D, KIT)}
+from utils.skeleton import SKELETONS, Skeleton
 
 
 def skeleton_of(joints: np.ndarray) -> Skeleton:
     """Skeleton of joints (..., J, 3): HumanML3D's for 22, KIT-ML's for 21."""
-    return _SKELETONS[joints.shape[-2]]
+    return SKELETONS[joints.shape[-2]]
 
 
 def checked_joints(joints: np.ndarray, what: str = "motion") -> np.ndarray:
@@ -24,7 +22,7 @@ def checked_joints(joints: np.ndarray, what: str = "motion") -> np.ndarray:
         UserError: wrong shape, no frames, or a value that is not finite.
     """
     joints = np.asarray(joints)
-    if joints.ndim != 3 or joints.shape[2] != 3 or joints.shape[1] not in _SKELETONS or len(joints) == 0:
+    if joints.ndim != 3 or joints.shape[2] != 3 or joints.shape[1] not in SKELETONS or len(joints) == 0:
         raise UserError(f"{what}: expected joints of shape (frames >= 1, 22 or 21, 3), got {joints.shape}")
     if not np.issubdtype(joints.dtype, np.floating):
         joints = joints.astype(np.float32)
