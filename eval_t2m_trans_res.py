@@ -1,131 +1,187 @@
-"""Evaluate text to motion; log and JSON go to `<space of the masked transformer>/eval/<ext>.*`.
+"""Evaluate text to motion by the field's protocol; log and JSON go to `<space of the masked transformer>/eval/<ext>.*`.
 
     python eval_t2m_trans_res.py --res_name rtrans_name --name mtrans_name --dataset_name t2m --cond_scale 4 \
         --time_steps 10 --ext evaluation
-    python eval_t2m_trans_res.py --name masked --res_name residual --dataset_name mini --split test_seen test_unseen
+    python eval_t2m_trans_res.py --name masked --res_name residual --dataset_name mini
 
-For every label (action) of a split, or every clip where the data have no labels, motions are generated from captions of
-its clips, as long as the clips are, and LaMP retrieves text from motion in pools of different labels, beside the same
-for the real motions. Physical measures (foot skating, floor, jitter) of both follow.
+FID, R-precision, MM-Dist, diversity, multimodality and physical measures of generated motions, beside those of the real
+ones, as mean and 95 % confidence over `--repeat_times` repetitions. A quick look: `--repeat_times 2 --max_samples 64`.
+`docs/protocol.md` says what each number is.
 """
 
+import math
+import time
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.loaders import Stats, evaluation_loader, heldout_texts, read_first_captions
+from data.draws import Draw, TestDraws
 from data.motion import TextMotionBatch
 from data.spec import DatasetSpec, get_spec
-from models.checkpoints import model_folder, read_run_options
-from models.lamp.embedder import LaMPEmbedder
-from models.lamp.model import LaMP
+from models.checkpoints import all_checkpoints, model_folder
+from models.evaluator import load_evaluator
 from models.pipeline import LaMPPipeline
+from models.text_condition import CachedCondition
 from options.eval import EvalT2MOptions
-from utils import physics
 from utils.cli import parse, print_options
-from utils.device import resolve_device
+from utils.device import peak_memory, resolve_device
 from utils.errors import main_with_errors
-from utils.features import features_to_joints
+from utils.evaluation import MEASURES, Judge, Scores, Statistic, judge_repetition, multimodality_of, summarize
 from utils.files import write_json
-from utils.logging import report_logger
-from utils.metrics import format_recall
-from utils.retrieval import label_pools, retrieval_scores, sample_per_label
+from utils.logging import Report
+from utils.provenance import model_identity, stamp
+from utils.published import PAPER, TEXT_TO_MOTION
 from utils.seed import seed_everything
+from utils.tables import format_table
+
+SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity", "MultiModality")
+# Each repetition draws its seeds from a range of its own.
+_SEEDS_OF_A_REPETITION = 1_000_000
 
 
-def measure(joints: list[np.ndarray], fps: float) -> dict[str, float]:
-    """Physical measures, averaged over motions (T, J, 3)."""
-    rows = [
-        {
-            "foot skating": physics.foot_skating_ratio(j, fps).item(),
-            "floor penetration mm": 1000 * physics.floor_penetration(j).item(),
-            "floating mm": 1000 * physics.floating(j).item(),
-            "jitter m/s^3": physics.jitter(j, fps).item(),
-        }
-        for j in joints
-    ]
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+class Generator:
+    """Motions from captions, in the form that the protocol judges."""
+
+    def __init__(self, pipe: LaMPPipeline, options: EvalT2MOptions, bar: tqdm) -> None:
+        pipe.text = CachedCondition(pipe.text)
+        self._pipe, self._sampling, self._bar = pipe, options.sampling(), bar
+        self.seconds, self.motions = 0.0, 0
+
+    def __call__(self, batch: TextMotionBatch, seeds: list[int]) -> Tensor:
+        """Features (B, T, D) of a motion for each caption, as long as the real one."""
+        start = time.perf_counter()
+        motions = self._pipe(batch.captions, batch.lengths.tolist(), seeds=seeds, **self._sampling)
+        self.seconds += time.perf_counter() - start
+        self.motions += len(motions)
+        self._bar.update(len(motions))
+        features = [torch.from_numpy(motion.features) for motion in motions]
+        return torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
 
 
-def evaluate_split(
-    pipe: LaMPPipeline, embedder: LaMPEmbedder, spec: DatasetSpec, split: str, options: EvalT2MOptions
-) -> dict[str, Any]:
-    """Retrieval and physical measures of real and generated motions of a split."""
-    tokenizer = pipe.tokenizer
-    stats = Stats.of(tokenizer)
-    loader = evaluation_loader(spec, split, batch_size=64, stats=stats)
-    labels = loader.dataset.motion_ids
-    picked = sample_per_label(labels, options.motions_per_label, options.seed)
-    batch: TextMotionBatch = loader.dataset.__getitems__(picked).to(tokenizer.device)
-    captions = batch.captions
-    if options.heldout_texts:
-        captions = read_first_captions(heldout_texts(spec), batch.names)
-    with tqdm(total=len(picked), desc=f"{split}: generating", unit="motion", disable=None) as bar:
-        motions = pipe(
-            captions,
-            batch.lengths.tolist(),
-            seeds=[options.seed + i for i in range(len(picked))],
-            **options.sampling(),
-            progress=lambda done, total: bar.update(done - bar.n),
+def multimodal_rows(draw: Draw, labelled: bool, options: EvalT2MOptions) -> list[int]:
+    """Rows of a repetition whose texts get many motions: its first batches, or of labelled data its share of labels."""
+    if not options.mm_batches:
+        return []
+    if labelled:
+        return list(range(math.ceil(len(draw) / options.repeat_times)))
+    return draw.pools[: options.mm_batches].flatten().tolist()
+
+
+def embed_variants(
+    rows: list[int], draw: Draw, generator: Generator, judge: Judge, options: EvalT2MOptions, seed: int
+) -> Tensor:
+    """Embeddings (G, P, E) of P motions for each of G texts."""
+    batch = draw.pick(sorted(rows, key=lambda row: int(draw.dataset.lengths[draw.indices[row]])))
+    size = max(options.batch_size // options.mm_motions, 1)
+    parts = []
+    for start in range(0, len(batch), size):
+        chunk = batch.select(
+            [row for row in range(start, min(start + size, len(batch))) for _ in range(options.mm_motions)]
         )
-    generated = torch.zeros_like(batch.motion)
-    for row, motion in enumerate(motions):
-        generated[row, : len(motion)] = tokenizer.normalize(torch.from_numpy(motion.features).to(generated))
-    texts = embedder.texts(captions)
-    pools = list(label_pools([labels[i] for i in picked], options.draws, options.seed))
+        seeds = [seed + start * options.mm_motions + i for i in range(len(chunk))]
+        parts.append(judge.motions(generator(chunk, seeds), chunk.lengths))
+    return torch.cat(parts).unflatten(0, (-1, options.mm_motions))
 
-    def scores(motion: Tensor) -> dict[str, Any]:
-        embedded = torch.cat([embedder.motions(m, n) for m, n in zip(motion.split(64), batch.lengths.split(64))])
-        return retrieval_scores(embedder.similarity(texts, embedded), pools)
 
-    real = features_to_joints(tokenizer.denormalize(batch.motion)).cpu().numpy()
-    return {
-        "motions": len(picked),
-        "pool": len(pools[0]),
-        "real": scores(batch.motion) | {"physics": measure([j[:n] for j, n in zip(real, batch.lengths)], pipe.fps)},
-        "generated": scores(generated) | {"physics": measure([m.joints for m in motions], pipe.fps)},
-    }
+def evaluate(draws: TestDraws, judge: Judge, generator: Generator, options: EvalT2MOptions) -> Scores:
+    """All repetitions on a split."""
+    repetitions, variants = [], []
+    for repeat in range(options.repeat_times):
+        draw = draws.draw(repeat)
+        seed = options.seed + repeat * _SEEDS_OF_A_REPETITION
+        repetitions.append(judge_repetition(draw, judge, generator, seed=seed, batch_size=options.batch_size))
+        if rows := multimodal_rows(draw, draws.labelled, options):
+            variants.append(embed_variants(rows, draw, generator, judge, options, seed + _SEEDS_OF_A_REPETITION // 2))
+    scores = summarize(repetitions, seed=options.seed, pooled=draws.labelled)
+    if variants:
+        scores.rows["produced"]["MultiModality"] = multimodality_of(variants, options.seed)
+    return scores
+
+
+def count_motions(draws: TestDraws, options: EvalT2MOptions) -> int:
+    """Motions that the evaluation of a split generates."""
+    draw = draws.draw(0)
+    variants = len(multimodal_rows(draw, draws.labelled, options)) * options.mm_motions
+    return options.repeat_times * (len(draw) + variants)
+
+
+def write_report(log: Report, scores: Scores, draws: TestDraws, options: EvalT2MOptions) -> None:
+    """The tables of a split."""
+    what = f"{draws.labels} labels, one motion of each" if draws.labelled else f"{len(draws.dataset)} motions"
+    log(f"{draws.split}: {what}; {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence")
+    rows: dict[str, Any] = {"real motions": scores.rows["real"], "generated": scores.rows["produced"]}
+    for line in format_table(rows, MEASURES):
+        log(f"  {line}")
+    if options.compare:
+        rows |= {f"{name} ({PAPER})": row for name, row in TEXT_TO_MOTION[options.dataset_name].items()}
+    for line in format_table(rows, SCORES):
+        log(f"  {line}")
+
+
+def share_of_real(scores: Scores) -> Statistic:
+    """R@3 of generated motions in percent of that of the real ones."""
+    generated, real = scores.rows["produced"]["R@3"], scores.rows["real"]["R@3"]
+    return Statistic(100 * generated.mean / real.mean, 100 * generated.interval / real.mean)
+
+
+def load_pipe(root: Path, options: EvalT2MOptions, which: str, device: torch.device) -> LaMPPipeline:
+    """The generator at one checkpoint of the masked transformer."""
+    return LaMPPipeline.from_runs(
+        root, options.name, options.res_name or None, length_name=None, which=which, device=device
+    )
+
+
+def make_draws(spec: DatasetSpec, options: EvalT2MOptions) -> list[TestDraws]:
+    """What is drawn of each split."""
+    return [
+        TestDraws(spec, split, seed=options.seed, max_samples=options.max_samples, heldout=options.heldout_texts)
+        for split in options.split or spec.test_splits
+    ]
 
 
 @main_with_errors
 def main() -> None:
-    """Options, models, a table a split."""
+    """Options, data, evaluator; for each checkpoint and split a table."""
     options = parse(EvalT2MOptions)
     print_options(options)
     seed_everything(options.seed)
     spec = get_spec(options.dataset_name, options.data_root)
     device = resolve_device(options.gpu_id)
     root = options.checkpoints_dir / options.dataset_name
-    pipe = LaMPPipeline.from_runs(
-        root,
-        options.name,
-        options.res_name or None,
-        length_name=options.length_name,
-        which=options.which_epoch,
-        device=device,
-    )
-    lamp_name = read_run_options(options.space)["lamp_name"]
-    embedder = LaMPEmbedder(LaMP.from_pretrained(model_folder(root / lamp_name), device=device), pipe.tokenizer)
-    log = report_logger(options.space / "eval" / f"{options.ext}.log")
-    wording = "texts_heldout" if options.heldout_texts else "texts"
-    log(f"masked {options.name}, residual {options.res_name or 'none'}, retrieval by LaMP {lamp_name}")
-    log(f"data {spec.root}, captions {wording}, seed {options.seed}, {options.time_steps} steps")
-    guidance = pipe.guidance.override(options.cond_scale, options.res_cond_scale)
-    log(f"guidance {guidance.cond_scale} (masked), {guidance.res_cond_scale} (residual)")
-    results = {}
-    for split in options.split:
-        result = results[split] = evaluate_split(pipe, embedder, spec, split, options)
-        log(f"{split}: {result['motions']} motions, pools of {result['pool']}, {options.draws} draws")
-        for kind in ("real", "generated"):
-            for way, name in (("m2t", "motion to text"), ("t2m", "text to motion")):
-                log(f"  {kind} {name}: {format_recall(result[kind][way])}")
-            log("  " + kind + " " + ", ".join(f"{k} {v:.3g}" for k, v in result[kind]["physics"].items()))
-        ratio = result["generated"]["m2t"]["R@3"] / max(result["real"]["m2t"]["R@3"], 1e-9)
-        log(f"  generated / real, motion to text R@3: {100 * ratio:.1f} %")
-    write_json(options.space / "eval" / f"{options.ext}.json", results)
+    evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
+    judge, splits = Judge(evaluator), make_draws(spec, options)
+    names = all_checkpoints(options.space) if options.which_epoch == "all" else [options.which_epoch]
+    total = len(names) * sum(count_motions(draws, options) for draws in splits)
+    log = Report(options.space / "eval" / f"{options.ext}.log")
+    results: dict[str, Any] = {}
+    with tqdm(total=total, desc="generating", unit="motion", disable=None) as bar:
+        for name in names:
+            pipe = load_pipe(root, options, name, device)
+            generator = Generator(pipe, options, bar)
+            checkpoint = model_identity(model_folder(options.space, name))
+            if options.res_name:
+                checkpoint += " + " + model_identity(model_folder(root / options.res_name))
+            guidance = pipe.guidance.override(options.cond_scale, options.res_cond_scale)
+            log.stamp = stamp(checkpoint=checkpoint)
+            log(
+                f"{checkpoint}: {options.time_steps} steps, guidance {guidance.cond_scale:g} (masked) and "
+                f"{guidance.res_cond_scale:g} (residual), temperature {options.temperature:g}, seed {options.seed}"
+            )
+            for draws in splits:
+                log.stamp = stamp(evaluator=model_identity(folder), data=draws.identity, checkpoint=checkpoint)
+                scores = evaluate(draws, judge, generator, options)
+                write_report(log, scores, draws, options)
+                log(f"  generated / real R@3: {share_of_real(scores)} %")
+                results.setdefault(name, {})[draws.split] = scores.json() | {"made by": log.stamp}
+    results = results if options.which_epoch == "all" else results[names[0]]
+    write_json(log.path.with_suffix(".json"), results)
+    cost = {"seconds a motion": generator.seconds / max(generator.motions, 1), "peak memory GB": peak_memory(device)}
+    # Beside the results: a second run gives the same results, but not the same times.
+    write_json(log.path.with_name(f"{options.ext}_cost.json"), cost | {"device": str(device)})
+    print("  ".join(f"{key} {value:.3g}" for key, value in cost.items()))
 
 
 if __name__ == "__main__":

@@ -1,29 +1,43 @@
 """Evaluate a motion tokenizer's reconstruction; log and JSON go to `<space>/eval/<ext>.*`.
 
-python eval_t2m_vq.py --gpu_id 0 --name vq_name --dataset_name t2m
-python eval_t2m_vq.py --name tokenizer --dataset_name mini --split test_seen test_unseen test_cmu
+    python eval_t2m_vq.py --gpu_id 0 --name vq_name --dataset_name t2m
+    python eval_t2m_vq.py --name tokenizer --dataset_name mini --split test_seen test_unseen test_cmu --nearest
+
+Position error, path drift and code usage of every motion of a split, encoded and decoded whole; then the field's
+protocol (FID, R-precision, ... as mean and 95 % confidence over `--repeat_times` repetitions) on the reconstructions,
+beside the real motions. `docs/protocol.md` says what each number is.
 """
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from data.cache import open_cache
+from data.draws import TestDraws
 from data.loaders import Stats, evaluation_loader, load_labels, load_split
+from data.motion import TextMotionBatch
 from data.spec import DatasetSpec, get_spec
-from models.checkpoints import model_folder
+from models.checkpoints import all_checkpoints, model_folder
+from models.evaluator import load_evaluator
 from models.vq.model import RVQVAE
-from options.vq import EvalVQOptions
+from options.eval import EvalVQOptions
 from utils.cli import parse, print_options
 from utils.device import resolve_device
 from utils.errors import main_with_errors
+from utils.evaluation import MEASURES, Judge, Scores, judge_repetition, summarize
 from utils.files import write_json
-from utils.logging import report_logger
+from utils.logging import Report
 from utils.neighbours import NeighbourSearch
-from utils.reconstruction import evaluate_reconstruction
+from utils.provenance import model_identity, stamp
+from utils.published import PAPER, TEXT_TO_MOTION
+from utils.reconstruction import Reconstruction, evaluate_reconstruction
 from utils.seed import seed_everything
+from utils.tables import format_table
+
+SCORES = ("MPJPE mm", "FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
 
 
 def nearest_motions(spec: DatasetSpec, split: str) -> dict[str, float]:
@@ -33,6 +47,8 @@ def nearest_motions(spec: DatasetSpec, split: str) -> dict[str, float]:
     search = NeighbourSearch((torch.tensor(cache.motion(name)) for name in train), spec.layout)
     errors, hits = [], []
     for name in tqdm(load_split(spec, split), desc=f"{split}: nearest motion", unit="motion", disable=None):
+        if name not in cache.rows:
+            continue
         found = search(torch.tensor(cache.motion(name)))
         if found is not None:
             errors.append(spec.skeleton.millimetres * found.error)
@@ -40,48 +56,105 @@ def nearest_motions(spec: DatasetSpec, split: str) -> dict[str, float]:
     return {"nearest_mpjpe": sum(errors) / len(errors), "nearest_label": 100.0 * sum(hits) / len(hits)}
 
 
-@main_with_errors
-def main() -> None:
-    """Options, data, model, one line a split."""
-    options = parse(EvalVQOptions)
-    print_options(options)
-    seed_everything(options.seed)
-    spec = get_spec(options.dataset_name, options.data_root)
-    device = resolve_device(options.gpu_id)
-    folder = model_folder(options.space, options.which_epoch)
-    model = RVQVAE.from_pretrained(folder, device=device)
-    stats = Stats.of(model)
-    log = report_logger(options.space / "eval" / f"{options.ext}.log")
-    log(f"tokenizer {folder}, data {spec.root}")
+def reconstruct_split(
+    model: RVQVAE, spec: DatasetSpec, split: str, options: EvalVQOptions, device: torch.device
+) -> Reconstruction:
+    """Position error, drift and code usage over every motion of a split, whole."""
 
     @torch.inference_mode()
     def roundtrip(motion: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         codes = model.encode(motion, lengths)
         return model.decode(codes, lengths // model.config.frames_per_token), codes
 
-    results = {}
-    for split in options.split:
-        loader = evaluation_loader(spec, split, batch_size=options.batch_size, stats=stats)
-        result = evaluate_reconstruction(
-            loader, roundtrip, model.denormalize, model.config.nb_code, spec.skeleton.millimetres, device
+    loader = evaluation_loader(spec, split, batch_size=options.batch_size, stats=Stats.of(model))
+    return evaluate_reconstruction(
+        loader, roundtrip, model.denormalize, model.config.nb_code, spec.skeleton.millimetres, device
+    )
+
+
+def judge_split(draws: TestDraws, judge: Judge, model: RVQVAE, options: EvalVQOptions) -> Scores:
+    """The protocol's repetitions over reconstructions."""
+
+    def produce(batch: TextMotionBatch, seeds: list[int]) -> Tensor:
+        return model.reconstruct(batch.motion, batch.lengths)
+
+    repetitions = [
+        judge_repetition(
+            draws.draw(repeat),
+            judge,
+            produce,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            reconstruction=True,
         )
-        results[split] = dataclasses.asdict(result)
-        usage = " ".join(f"{100 * value:.0f}%" for value in result.usage)
-        perplexity = " ".join(f"{value:.0f}" for value in result.perplexity)
-        log(
-            f"{split}: {result.clips} clips, MPJPE {result.mpjpe:.1f} mm, path drift {result.drift:.1f} mm, "
-            f"codes in use a level {usage}, perplexity a level {perplexity}"
-        )
-        if options.per_clip:
-            for name, error in result.clip_mpjpe.items():
-                log(f"  {name}: {error:.1f} mm")
-        if options.nearest:
-            results[split] |= nearest_motions(spec, split)
-            log(
-                f"  nearest training motion instead: MPJPE {results[split]['nearest_mpjpe']:.1f} mm, "
-                f"same label {results[split]['nearest_label']:.1f} %"
-            )
-    write_json(options.space / "eval" / f"{options.ext}.json", results)
+        for repeat in tqdm(range(options.repeat_times), desc=f"{draws.split}: repetitions", disable=None)
+    ]
+    return summarize(repetitions, seed=options.seed, pooled=draws.labelled)
+
+
+def report_whole(log: Report, split: str, result: Reconstruction, options: EvalVQOptions) -> None:
+    """The lines of `reconstruct_split`."""
+    usage = " ".join(f"{100 * value:.0f}%" for value in result.usage)
+    perplexity = " ".join(f"{value:.0f}" for value in result.perplexity)
+    log(
+        f"{split}: {result.clips} clips, MPJPE {result.mpjpe:.1f} mm, path drift {result.drift:.1f} mm, "
+        f"codes in use a level {usage}, perplexity a level {perplexity}"
+    )
+    if options.per_clip:
+        for name, error in result.clip_mpjpe.items():
+            log(f"  {name}: {error:.1f} mm")
+
+
+def report_scores(log: Report, scores: Scores, options: EvalVQOptions) -> None:
+    """The tables of `judge_split`."""
+    log(f"  {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence")
+    rows: dict[str, Any] = {"real motions": scores.rows["real"], "reconstructed": scores.rows["produced"]}
+    for line in format_table(rows, MEASURES):
+        log(f"  {line}")
+    if options.compare:
+        real = TEXT_TO_MOTION[options.dataset_name]["real motions"]
+        rows[f"real motions ({PAPER})"] = real
+    for line in format_table(rows, SCORES):
+        log(f"  {line}")
+
+
+@main_with_errors
+def main() -> None:
+    """Options, data, evaluator; for each checkpoint and split its lines."""
+    options = parse(EvalVQOptions)
+    print_options(options)
+    seed_everything(options.seed)
+    spec = get_spec(options.dataset_name, options.data_root)
+    device = resolve_device(options.gpu_id)
+    root = options.checkpoints_dir / options.dataset_name
+    names = all_checkpoints(options.space) if options.which_epoch == "all" else [options.which_epoch]
+    models = {name: model_folder(options.space, name) for name in names}
+    evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
+    judge = Judge(evaluator)
+    splits = [
+        TestDraws(spec, split, seed=options.seed, max_samples=options.max_samples)
+        for split in options.split or spec.test_splits
+    ]
+    log = Report(options.space / "eval" / f"{options.ext}.log")
+    results: dict[str, Any] = {}
+    for name, model_at in models.items():
+        model = RVQVAE.from_pretrained(model_at, device=device)
+        for draws in splits:
+            made_by = {"evaluator": model_identity(folder), "data": draws.identity}
+            log.stamp = stamp(**made_by, checkpoint=model_identity(model_at))
+            whole = reconstruct_split(model, spec, draws.split, options, device)
+            report_whole(log, draws.split, whole, options)
+            result = dataclasses.asdict(whole) | {"made by": log.stamp}
+            if options.nearest:
+                result |= nearest_motions(spec, draws.split)
+                log(
+                    f"  nearest training motion instead: MPJPE {result['nearest_mpjpe']:.1f} mm, "
+                    f"same label {result['nearest_label']:.1f} %"
+                )
+            scores = judge_split(draws, judge, model, options)
+            report_scores(log, scores, options)
+            results.setdefault(name, {})[draws.split] = result | {"protocol": scores.json()}
+    write_json(log.path.with_suffix(".json"), results if options.which_epoch == "all" else results[names[0]])
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.draws import TestDraws
 from data.loaders import Stats, evaluation_loader, text_loader
 from data.motion import TextMotionBatch
 from data.spec import get_spec
 from models.checkpoints import model_folder
+from models.evaluator import optional_evaluator
 from models.lamp.model import LaMP
 from models.t2m.masked import MaskedConfig, MaskedTransformer
 from models.t2m.residual import ResidualConfig, ResidualTransformer
@@ -29,6 +31,7 @@ from options.t2m import GeneratorOptions, T2MOptions
 from utils.cli import parse, print_options
 from utils.device import resolve_device
 from utils.errors import main_with_errors
+from utils.evaluation import Judge, quick_scores
 from utils.schedule import warmup_multistep
 from utils.seed import seed_everything
 from utils.trainer import Trainer
@@ -89,8 +92,43 @@ def make_step(tokenizer: RVQVAE, text: CachedCondition, base_only: bool) -> Any:
     return step
 
 
-def make_evaluation(step: Any, loader: Any, device: torch.device) -> Any:
-    """Loss and accuracy on validation data, with the same random masks every time."""
+class BaseGenerator:
+    """Motions of the masked transformer alone: its base-level tokens, decoded by themselves (as MoMask validates)."""
+
+    def __init__(self, model: MaskedTransformer, tokenizer: RVQVAE, text: CachedCondition) -> None:
+        self.model, self.tokenizer, self.text = model, tokenizer, text
+
+    @torch.inference_mode()
+    def __call__(self, batch: TextMotionBatch, seeds: list[int]) -> Tensor:
+        """Features (B, T, D) for the captions, as long as the real motions."""
+        tokens = batch.lengths.to(self.tokenizer.device) // self.tokenizer.config.frames_per_token
+        codes = self.codes(batch, tokens, seeds)
+        return self.tokenizer.denormalize(self.tokenizer.decode(codes, tokens))
+
+    def codes(self, batch: TextMotionBatch, tokens: Tensor, seeds: list[int]) -> Tensor:
+        """Codes (B, n, Q') to decode."""
+        return self.model.generate(self.text(batch.captions), tokens, seeds=seeds)[..., None]
+
+
+class ResidualGenerator(BaseGenerator):
+    """Motions of the residual transformer on the real motions' base-level tokens (as MoMask validates)."""
+
+    def codes(self, batch: TextMotionBatch, tokens: Tensor, seeds: list[int]) -> Tensor:
+        """Codes (B, n, Q) to decode."""
+        motion = self.tokenizer.normalize(batch.motion.to(self.tokenizer.device))
+        base = self.tokenizer.encode(motion, batch.lengths.to(motion.device))[..., 0]
+        return self.model.generate(base, self.text(batch.captions), tokens, seeds=seeds)
+
+
+def make_evaluation(step: Any, loader: Any, device: torch.device, scores: Any = None) -> Any:
+    """Loss and accuracy on validation data, with the same random masks every time.
+
+    Args:
+        step: gives loss and accuracy of a batch.
+        loader: validation data.
+        device: of the model.
+        scores: `scores(model)` gives further numbers.
+    """
 
     def evaluate(model: torch.nn.Module, epoch: int) -> dict[str, float]:
         totals: dict[str, Tensor] = {}
@@ -101,15 +139,33 @@ def make_evaluation(step: Any, loader: Any, device: torch.device) -> Any:
                 for key, value in step(model, batch.to(device)).items():
                     totals[key] = totals.get(key, 0.0) + value * len(batch)
                 count += len(batch)
-        return {key: (value / count).item() for key, value in totals.items()}
+        losses = {key: (value / count).item() for key, value in totals.items()}
+        return losses | (scores(model) if scores else {})
 
     return evaluate
 
 
+def make_scores(options: T2MOptions, tokenizer: RVQVAE, text: CachedCondition) -> Any:
+    """FID and R-precision of generated validation motions; None without an evaluator."""
+    spec = get_spec(options.dataset_name, options.data_root)
+    root = options.checkpoints_dir / options.dataset_name
+    evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, tokenizer.device)
+    if evaluator is None:
+        return None
+    draws, judge = TestDraws(spec, "val", seed=options.seed), Judge(evaluator)
+    kind = BaseGenerator if options.transformer == "masked" else ResidualGenerator
+    return lambda model: quick_scores(draws, judge, kind(model, tokenizer, text), seed=options.seed)
+
+
 def train_on_text(
-    options: GeneratorOptions, model: torch.nn.Module, step: Any, loaders: tuple[Any, Any], device: torch.device
+    options: GeneratorOptions,
+    model: torch.nn.Module,
+    step: Any,
+    loaders: tuple[Any, Any],
+    device: torch.device,
+    scores: Any = None,
 ) -> None:
-    """Train a model whose step gives loss and accuracy; the best is that of the lowest validation loss."""
+    """Train a model whose step gives loss and accuracy; the best are those of the lowest validation loss and FID."""
     train, validation = loaders
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
@@ -120,8 +176,8 @@ def train_on_text(
         scheduler=warmup_multistep(optimizer, options.warm_up_iter, options.milestones, options.gamma),
         options=options,
         step=step,
-        evaluate=make_evaluation(step, validation, device),
-        best={"loss": "min"},
+        evaluate=make_evaluation(step, validation, device, scores),
+        best={"loss": "min"} | ({"fid": "min"} if scores else {}),
     )
     trainer.fit(train, train.sampler.set_epoch)
 
@@ -135,7 +191,8 @@ def main() -> None:
     tokenizer, text = load_frozen(options)
     model = build_model(options, tokenizer, text.dim)
     step = make_step(tokenizer, text, base_only=options.transformer == "masked")
-    train_on_text(options, model, step, make_loaders(options, tokenizer), tokenizer.device)
+    scores = make_scores(options, tokenizer, text)
+    train_on_text(options, model, step, make_loaders(options, tokenizer), tokenizer.device, scores)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.draws import TestDraws
 from data.loaders import evaluation_loader, load_stats, tokenizer_loader
 from data.spec import get_spec
+from models.evaluator import optional_evaluator
 from models.vq.losses import reconstruction_loss
 from models.vq.model import RVQVAE
 from options.vq import VQOptions
 from utils.cli import parse, print_options
+from utils.device import resolve_device
 from utils.errors import main_with_errors
+from utils.evaluation import Judge, Produce, quick_scores
 from utils.reconstruction import evaluate_reconstruction
 from utils.schedule import warmup_multistep
 from utils.seed import seed_everything
@@ -56,8 +60,8 @@ def make_step(options: VQOptions, layout: Any) -> Any:
     return step
 
 
-def make_evaluation(loader: Any, millimetres: float) -> Any:
-    """Reconstruction of whole validation motions."""
+def make_evaluation(loader: Any, millimetres: float, judged: tuple[TestDraws, Judge] | None, seed: int) -> Any:
+    """Reconstruction of whole validation motions, and where they are judged its FID and R-precision."""
 
     def evaluate(model: RVQVAE, epoch: int) -> dict[str, float]:
         def roundtrip(motion: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,9 +73,15 @@ def make_evaluation(loader: Any, millimetres: float) -> Any:
         )
         levels = {f"usage_{q}": value for q, value in enumerate(result.usage)}
         levels |= {f"perplexity_{q}": value for q, value in enumerate(result.perplexity)}
-        return {"mpjpe": result.mpjpe, "drift": result.drift, **levels}
+        scores = {} if judged is None else quick_scores(*judged, produce_with(model), seed=seed)
+        return {"mpjpe": result.mpjpe, "drift": result.drift, **scores, **levels}
 
     return evaluate
+
+
+def produce_with(model: RVQVAE) -> Produce:
+    """What the evaluators judge: reconstructions."""
+    return lambda batch, seeds: model.reconstruct(batch.motion, batch.lengths)
 
 
 @main_with_errors
@@ -97,6 +107,9 @@ def main() -> None:
     model = RVQVAE(config)
     model.mean.copy_(stats.mean)
     model.std.copy_(stats.std)
+    root = options.checkpoints_dir / options.dataset_name
+    evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, resolve_device(options.gpu_id))
+    judged = None if evaluator is None else (TestDraws(spec, "val", seed=options.seed), Judge(evaluator))
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
     )
@@ -106,8 +119,8 @@ def main() -> None:
         scheduler=warmup_multistep(optimizer, options.warm_up_iter, options.milestones, options.gamma),
         options=options,
         step=make_step(options, spec.layout),
-        evaluate=make_evaluation(validation, spec.skeleton.millimetres),
-        best={"mpjpe": "min"},
+        evaluate=make_evaluation(validation, spec.skeleton.millimetres, judged, options.seed),
+        best={"mpjpe": "min"} | ({"fid": "min"} if judged else {}),
     )
     trainer.fit(loader, loader.sampler.set_epoch)
 

@@ -71,6 +71,16 @@ class TextMotionBatch(MotionBatch):
     motion_ids: Tensor
     sample_ids: Tensor
 
+    def select(self, rows: list[int]) -> "TextMotionBatch":
+        """The batch of some of its samples, which may repeat."""
+        index = torch.tensor(rows)
+        return TextMotionBatch(
+            **{
+                key: value[index.to(value.device)] if isinstance(value, Tensor) else [value[row] for row in rows]
+                for key, value in vars(self).items()
+            }
+        )
+
 
 class _BatchedDataset(Dataset):
     """A data set that makes whole batches: `dataset[i]` is a batch of one."""
@@ -206,6 +216,11 @@ class MotionTextDataset(_BatchedDataset):
     def motion_ids(self) -> list[int]:
         """Label of each sample as a number; equal for motions that are not each other's negatives."""
         return self._motion_ids.tolist()
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames (N,) of each sample before it is cut."""
+        return self._lengths
 
     def _add_clip(self, name: str, choice: CaptionChoice) -> None:
         """Enter the samples of a clip."""

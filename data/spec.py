@@ -21,6 +21,7 @@ class DatasetSpec:
         max_frames: longest motion that the models see.
         unit_length: frames of one motion token; lengths are multiples of it.
         texts: folder of the caption files below `root`.
+        test_splits: what evaluations take by default.
         shorten_lengths: in training a third of the samples is one unit shorter (HumanML3D's recipe, not KIT-ML's).
     """
 
@@ -33,6 +34,7 @@ class DatasetSpec:
     unit_length: int = 4
     shorten_lengths: bool = True
     texts: str = "texts"
+    test_splits: tuple[str, ...] = ("test",)
 
     @property
     def fps(self) -> float:
@@ -70,7 +72,9 @@ SPECS: dict[str, DatasetSpec] = {
     for spec in (
         DatasetSpec("t2m", Path("dataset/HumanML3D"), HUMANML3D, min_frames=40),
         DatasetSpec("kit", Path("dataset/KIT-ML"), KIT, min_frames=24, shorten_lengths=False),
-        DatasetSpec("mini", Path("dataset/mini"), HUMANML3D, min_frames=24),
+        DatasetSpec(
+            "mini", Path("dataset/mini"), HUMANML3D, min_frames=24, test_splits=("test_seen", "test_unseen")
+        ),
     )
 }
 

@@ -13,14 +13,15 @@ def model_folder(space: str | Path, which: str = "best") -> Path:
 
     Args:
         space: `checkpoints/<dataset>/<name>`; a shipped model has its files directly in it.
-        which: "best" (a `best_*` folder, else `latest`), "latest", or the name of a folder in the space.
+        which: "best" (the first `net_best_*` folder, so that of FID where it was measured, else `latest`), "latest", or
+            the name of a folder in the space.
 
     Raises:
         UserError: there is none.
     """
     space = Path(space)
     if which == "best":
-        candidates = [space, *sorted(space.glob("best_*")), space / "latest"]
+        candidates = [space, *sorted(space.glob("net_best_*")), space / "latest"]
     else:
         candidates = [space / which]
     for folder in candidates:
@@ -30,6 +31,18 @@ def model_folder(space: str | Path, which: str = "best") -> Path:
     if not space.is_dir():
         raise UserError(f"no model {space}; train it first, or check its name and --dataset_name")
     raise UserError(f"{space} has no checkpoint '{which}'; there: {', '.join(there) or 'none yet'}")
+
+
+def all_checkpoints(space: str | Path) -> list[str]:
+    """Names of all checkpoints in the space of a run, for `model_folder`.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = sorted(file.parent.name for file in Path(space).glob(f"*/{CONFIG_FILE}"))
+    if not found:
+        model_folder(space)
+    return found or ["best"]
 
 
 def read_run_options(space: str | Path) -> dict[str, Any]:

@@ -81,6 +81,8 @@ class TrainOptions(CommonOptions):
     """iterations between two lines of the log"""
     save_latest: int = 500
     """iterations between two savings of latest/ and state/; 0: only at the end of epochs"""
+    save_every_e: int = 0
+    """epochs between two models that are kept for good, as epoch_<number>/; 0: none"""
     eval_every_e: int = 1
     """epochs between two evaluations; 0: only after the last"""
     eval_iter: int = field(default=0, metadata=alias("--eval_every_iter"))
@@ -101,7 +103,7 @@ class TrainOptions(CommonOptions):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)} must be at least 1")
         not_negative = ("max_iter", "max_minutes", "lr", "warm_up_iter", "gamma", "weight_decay", "grad_clip")
-        for name in (*not_negative, "num_workers", "save_latest", "eval_every_e", "eval_iter"):
+        for name in (*not_negative, "num_workers", "save_latest", "save_every_e", "eval_every_e", "eval_iter"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} {getattr(self, name)} must not be negative")
         if not 0 <= self.ema_decay < 1:

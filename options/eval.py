@@ -1,51 +1,90 @@
-"""Options of the evaluations of generators and of retrieval."""
+"""Options of the evaluations of tokenizers and generators."""
 
 from dataclasses import dataclass, field
 
 from options.common import CommonOptions
 from options.gen import SamplingOptions
 from utils.cli import alias
+from utils.errors import UserError
+from utils.published import TEXT_TO_MOTION
 
 
 @dataclass(kw_only=True)
-class RetrievalOptions(CommonOptions):
-    """Retrieval"""
+class ProtocolOptions(CommonOptions):
+    """Protocol"""
 
     which_epoch: str = field(default="best", metadata=alias("--checkpoint"))
-    """checkpoint of the model that --name names"""
-    split: list[str] = field(default_factory=lambda: ["test"])
-    """splits to evaluate"""
-    draws: int = 60
-    """draws of one motion a label"""
-    heldout_texts: bool = False
-    """use the data set's captions in wording that training never used (texts_heldout)"""
+    """checkpoint in the space of --name: best, latest, another folder of it, or all"""
+    split: list[str] = field(default_factory=list)
+    """splits to evaluate; by default test, on mini test_seen and test_unseen"""
+    repeat_times: int = 20
+    """repetitions; each draws captions and crops anew"""
+    max_samples: int = 0
+    """motions of a repetition at most, for a quick look; 0: all that the protocol asks for"""
+    batch_size: int = 64
+    """motions at a time; does not change results"""
+    compare: bool = False
+    """print the published rows for t2m and kit beside ours"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.repeat_times < 1 or self.batch_size < 1:
+            raise UserError("--repeat_times and --batch_size must be at least 1")
+        if self.max_samples < 0 or self.max_samples == 1:
+            raise UserError("--max_samples must be 0 (all) or at least 2")
+        if self.compare and self.dataset_name not in TEXT_TO_MOTION:
+            raise UserError(f"--compare: no published numbers for {self.dataset_name}, only for t2m and kit")
 
 
 @dataclass(kw_only=True)
-class EvalT2MOptions(RetrievalOptions, SamplingOptions):
+class EvalEvaluatorOptions(ProtocolOptions):
+    """Evaluate an evaluator on real motions."""
+
+    name: str = "evaluator"
+    """the evaluator; its space gets eval/<ext>.log"""
+    ext: str = "real_motions"
+    """name of the log, <space>/eval/<ext>.log"""
+
+
+@dataclass(kw_only=True)
+class EvalVQOptions(ProtocolOptions):
+    """Evaluate a motion tokenizer's reconstruction."""
+
+    evaluator: str = "evaluator"
+    """evaluator that gives FID and R-precision, <checkpoints_dir>/<dataset_name>/<evaluator>"""
+    name: str = "vq_name"
+    """run of the tokenizer; its space gets eval/<ext>.log"""
+    per_clip: bool = False
+    """also report the error of every clip"""
+    nearest: bool = False
+    """also report the error of answering with the nearest training motion"""
+    ext: str = "reconstruction"
+    """name of the log, <space>/eval/<ext>.log"""
+
+
+@dataclass(kw_only=True)
+class EvalT2MOptions(ProtocolOptions, SamplingOptions):
     """Evaluate text to motion."""
 
+    evaluator: str = "evaluator"
+    """evaluator that gives FID and R-precision, <checkpoints_dir>/<dataset_name>/<evaluator>"""
     name: str = "mtrans_name"
     """run of the masked transformer; its space gets eval/<ext>.log"""
     res_name: str = ""
     """run of the residual transformer"""
-    length_name: str = "length_estimator"
-    """run of the length estimator (lengths are those of the real motions)"""
+    batch_size: int = 64
+    """motions at a time; does not change results"""
+    mm_batches: int = 3
+    """batches of 32 texts of each repetition whose multimodality is measured; 0: none; on labelled data (mini) all
+    labels, a part in each repetition"""
+    mm_motions: int = 30
+    """motions of each of these texts"""
+    heldout_texts: bool = False
+    """use the data set's captions in wording that training never used (texts_heldout)"""
     ext: str = "evaluation"
     """name of the log, <space>/eval/<ext>.log"""
-    motions_per_label: int = 4
-    """motions generated for each label (action) of a split"""
 
-
-@dataclass(kw_only=True)
-class EvalRetrievalOptions(RetrievalOptions):
-    """Evaluate retrieval between text and motion."""
-
-    name: str = "lamp_name"
-    """run of LaMP; its space gets eval/<ext>.log"""
-    vq_name: str = ""
-    """tokenizer; by default the one LaMP was trained with"""
-    ext: str = "retrieval"
-    """name of the log, <space>/eval/<ext>.log"""
-    batch_size: int = 64
-    """motions at a time"""
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mm_batches < 0 or self.mm_motions < 2:
+            raise UserError("--mm_batches must not be negative and --mm_motions must be at least 2")

@@ -53,6 +53,8 @@ class T2MOptions(GeneratorOptions):
     """share of training samples whose text is dropped, for classifier-free guidance"""
     attention: Literal["causal", "full", "soft"] = "causal"
     """masked transformer: LaMP's causal attention, MoMask's full, or the public LaMP code's"""
+    evaluator: str = "evaluator"
+    """evaluator for FID in validation, <checkpoints_dir>/<dataset_name>/<evaluator>; without one there is no FID"""
     share_weight: bool = ResidualConfig.share_weight
     """residual transformer: neighbouring levels share embedding and output tables"""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from models.vq.model import RVQConfig
-from options.common import CommonOptions, TrainOptions
+from options.common import TrainOptions
 from utils.cli import alias, nested
 from utils.errors import UserError
 
@@ -33,6 +33,8 @@ class VQOptions(TrainOptions):
     """weight of the commitment loss"""
     loss_vel: float = field(default=0.5, metadata=alias("--loss_position"))
     """weight of the second reconstruction term, over the local joint positions"""
+    evaluator: str = "evaluator"
+    """evaluator for FID in validation, <checkpoints_dir>/<dataset_name>/<evaluator>; without one there is no FID"""
     model: RVQConfig = nested(RVQConfig, skip=("input_width", "quantize_dropout_prob"))
     """sizes of the tokenizer"""
     quantize_dropout_prob: float = field(default=0.2, metadata=alias("--quantize_drop_prob"))
@@ -42,21 +44,3 @@ class VQOptions(TrainOptions):
         super().__post_init__()
         if self.window_size % self.model.frames_per_token:
             raise UserError(f"--window_size {self.window_size} is not a multiple of {self.model.frames_per_token}")
-
-
-@dataclass(kw_only=True)
-class EvalVQOptions(CommonOptions):
-    """Evaluate a motion tokenizer's reconstruction."""
-
-    which_epoch: str = field(default="best", metadata=alias("--checkpoint"))
-    """checkpoint in the space: best (by MPJPE), latest, or another folder of it"""
-    split: list[str] = field(default_factory=lambda: ["test"])
-    """splits to evaluate"""
-    batch_size: int = 64
-    """motions at a time"""
-    per_clip: bool = False
-    """also report the error of every clip"""
-    nearest: bool = False
-    """also report the error of answering with the nearest training motion"""
-    ext: str = "reconstruction"
-    """name of the log, <space>/eval/<ext>.log"""

@@ -1,8 +1,8 @@
 """Turn training runs into the model folders that ship with the code, and write their model cards.
 
     python -m prepare.ship weights --dataset_name mini --vq rvq --lamp lamp_run --masked masked_run \
-        --residual residual_run --length length_run
-    (evaluate the shipped models with eval_t2m_vq.py, eval_retrieval.py and eval_t2m_trans_res.py)
+        --residual residual_run --length length_run --evaluator evaluator_run
+    (evaluate the shipped models with the eval_*.py scripts)
     python -m prepare.ship cards --dataset_name mini
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from models.checkpoints import model_folder, read_run_options
+from models.evaluator import Evaluator
 from models.hub import LaMPModel
 from models.lamp.model import LaMP
 from models.t2m.length import LengthEstimator
@@ -37,6 +38,12 @@ PARTS: dict[str, tuple[str, type[LaMPModel], str, str]] = {
         ResidualTransformer,
         "residual transformer (the other levels)",
         "train_t2m_transformer.py --config options/mini/residual.json",
+    ),
+    "evaluator": (
+        "evaluator",
+        Evaluator,
+        "evaluators of text and motion (FID, R-precision)",
+        "train_evaluator.py --config options/mini/evaluator.json",
     ),
     "length": (
         "length",

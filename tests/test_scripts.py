@@ -15,6 +15,8 @@ SIZES = {
     "vq": "--width 32 --code_dim 32 --nb_code 32 --num_quantizers 3 --depth 1 --window_size 32",
     "lamp": "--hidden_size 32 --num_layers 2 --num_heads 2 --intermediate_size 64 --cross_attention_width 32 "
     "--embed_dim 32 --max_positions 64 --alternate_losses",
+    "evaluator": "--movement_hidden 8 --movement_latent 8 --text_hidden 8 --motion_hidden 8 --embed_dim 8 "
+    "--movement_epoch 1 --movement_batch_size 8 --all_negatives",
     "transformer": "--latent_dim 32 --ff_size 32 --n_layers 1 --n_heads 2 --token_dim 16",
 }
 FEW = "--batch_size 4 --log_every 1 --save_latest 1 --warm_up_iter 1 --gpu_id -1"
@@ -36,6 +38,7 @@ def workshop(tmp_path_factory, sample_data):
     vocab.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n", encoding="utf-8")
     common = f"--dataset_name t2m --data_root {sample_data} --checkpoints_dir {folder}/checkpoints"
     stages = [
+        ("train_evaluator", f"--name evaluator {SIZES['evaluator']}"),
         ("train_vq", f"--name vq_name {SIZES['vq']}"),
         ("train_lamp", f"--name lamp_name --vq_name vq_name --bert none --vocab {vocab} {SIZES['lamp']}"),
         ("train_t2m_transformer", f"--name mtrans_name --vq_name vq_name {SIZES['transformer']}"),
@@ -59,17 +62,25 @@ def test_help(script, monkeypatch, capsys):
     assert "--name" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["vq_name", "lamp_name", "mtrans_name", "rtrans_name", "length_estimator"])
+@pytest.mark.parametrize(
+    "name",
+    ["evaluator", "evaluator/movement", "vq_name", "lamp_name", "mtrans_name", "rtrans_name", "length_estimator"],
+)
 def test_training_leaves_a_model_logs_and_state(workshop, name):
     space = workshop[0] / "checkpoints" / "t2m" / name
     for file in ("opt.json", "metrics.jsonl", "latest/config.json", "latest/model.safetensors", "logs/train.log"):
         assert (space / file).is_file(), file
     assert list((space / "logs").glob("events.out.tfevents*"))
     assert list((space / "state").iterdir())
-    assert list(space.glob("best_*/config.json"))
+    assert list(space.glob("net_best_*/config.json"))
 
 
-@pytest.mark.parametrize("stage", range(5))
+def test_the_best_by_fid_is_kept(workshop):
+    for name in ("vq_name", "mtrans_name", "rtrans_name"):
+        assert (workshop[0] / "checkpoints" / "t2m" / name / "net_best_fid" / "config.json").is_file()
+
+
+@pytest.mark.parametrize("stage", range(6))
 def test_resume(workshop, stage, monkeypatch):
     folder, common, stages = workshop
     script, arguments = stages[stage]
@@ -80,25 +91,83 @@ def test_resume(workshop, stage, monkeypatch):
     assert max(iterations) == 3 and 2 in iterations
 
 
-def test_evaluations_write_logs(workshop, monkeypatch):
+def test_tokenizer_evaluation_writes_logs(workshop, monkeypatch):
     folder, common, _ = workshop
-    space = folder / "checkpoints" / "t2m"
-    run("eval_t2m_vq", f"{common} --name vq_name --gpu_id -1 --nearest", monkeypatch)
-    result = json.loads((space / "vq_name/eval/reconstruction.json").read_text())["test"]
+    space = folder / "checkpoints" / "t2m" / "vq_name"
+    run("eval_t2m_vq", f"{common} --name vq_name --gpu_id -1 --nearest --repeat_times 2 --compare", monkeypatch)
+    result = json.loads((space / "eval/reconstruction.json").read_text())["test"]
     assert result["mpjpe"] > 0 and len(result["usage"]) == 3
     assert result["nearest_mpjpe"] > 0
-    assert "MPJPE" in (space / "vq_name/eval/reconstruction.log").read_text()
+    rows = result["protocol"]["rows"]
+    assert rows["produced"]["MPJPE mm"]["mean"] > 0 and rows["produced"]["FID"]["mean"] > rows["real"]["FID"]["mean"]
+    log = (space / "eval/reconstruction.log").read_text()
+    assert "MPJPE" in log and "real motions (LaMP" in log
+    assert all("evaluator evaluator/" in line and "commit" in line for line in log.splitlines())
 
+
+def test_evaluator_on_real_motions(workshop, monkeypatch):
+    folder, common, _ = workshop
+    run("eval_evaluator", f"{common} --gpu_id -1 --repeat_times 2 --compare", monkeypatch)
+    space = folder / "checkpoints" / "t2m" / "evaluator" / "eval"
+    assert json.loads((space / "real_motions.json").read_text())["test"]["rows"]["real"]["R@3"]["mean"] > 0
+    log = (space / "real_motions.log").read_text()
+    assert "word vectors hashed" in log and "0.797" in log
+
+
+def test_retrieval_evaluation_writes_logs(workshop, monkeypatch):
+    folder, common, _ = workshop
     run("eval_retrieval", f"{common} --name lamp_name --gpu_id -1 --draws 3", monkeypatch)
-    result = json.loads((space / "lamp_name/eval/retrieval.json").read_text())["test"]
+    result = json.loads((folder / "checkpoints/t2m/lamp_name/eval/retrieval.json").read_text())["test"]
     assert 0 <= result["label_accuracy"] <= 100
     assert 0 <= result["t2m"]["R@1"] <= result["t2m"]["R@5"] <= 100
 
-    flags = "--name mtrans_name --res_name rtrans_name --gpu_id -1 --draws 2 --time_steps 2 --motions_per_label 1"
-    run("eval_t2m_trans_res", f"{common} {flags} --ext evaluation", monkeypatch)
-    result = json.loads((space / "mtrans_name/eval/evaluation.json").read_text())["test"]
-    assert result["generated"]["physics"]["jitter m/s^3"] > 0
-    assert "motion to text" in (space / "mtrans_name/eval/evaluation.log").read_text()
+
+GENERATION = "--name mtrans_name --res_name rtrans_name --gpu_id -1 --repeat_times 2 --time_steps 2 --mm_motions 3"
+
+
+def test_generation_evaluation_is_the_same_twice(workshop, monkeypatch):
+    folder, common, _ = workshop
+    space = folder / "checkpoints" / "t2m" / "mtrans_name" / "eval"
+    run("eval_t2m_trans_res", f"{common} {GENERATION} --ext first", monkeypatch)
+    run("eval_t2m_trans_res", f"{common} {GENERATION} --ext second --batch_size 3", monkeypatch)
+    assert (space / "first.log").read_text() == (space / "second.log").read_text()
+    rows = json.loads((space / "first.json").read_text())["test"]["rows"]
+    assert rows["produced"]["jitter m/s^3"]["mean"] > 0 and rows["produced"]["MultiModality"]["mean"] > 0
+    assert rows["real"]["FID"]["mean"] < rows["produced"]["FID"]["mean"]
+    assert json.loads((space / "first_cost.json").read_text())["seconds a motion"] > 0
+
+
+def test_all_checkpoints_are_evaluated(workshop, monkeypatch):
+    folder, common, _ = workshop
+    flags = "--which_epoch all --mm_batches 0 --max_samples 2 --compare --ext all"
+    run("eval_t2m_trans_res", f"{common} {GENERATION} {flags}", monkeypatch)
+    space = folder / "checkpoints" / "t2m" / "mtrans_name"
+    results = json.loads((space / "eval/all.json").read_text())
+    assert {"latest", "net_best_fid", "net_best_loss"} <= set(results)
+    assert results["latest"]["test"]["motions"] == 2
+    assert "LaMP-T2M" in (space / "eval/all.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ("--evaluator nobody", "train_evaluator.py"),
+        ("--name nobody", "nobody"),
+        ("--which_epoch best_of_all", "best_of_all"),
+        ("--split nowhere", "nowhere.txt"),
+        ("--data_root nowhere", "--data_root"),
+        ("--repeat_times 0", "--repeat_times"),
+        ("--max_samples 1", "--max_samples"),
+    ],
+)
+@pytest.mark.parametrize("script", ["eval_t2m_vq", "eval_t2m_trans_res"])
+def test_mistakes_in_evaluations_are_one_line(workshop, script, flags, word, monkeypatch, capsys):
+    _, common, _ = workshop
+    names = "--name vq_name" if script == "eval_t2m_vq" else "--name mtrans_name --res_name rtrans_name"
+    with pytest.raises(SystemExit) as stop:
+        run(script, f"{common} {names} --gpu_id -1 {flags}", monkeypatch)
+    message = capsys.readouterr().err.strip()
+    assert stop.value.code == 2 and word in message and len(message.splitlines()) == 1
 
 
 def test_generation_writes_the_promised_files(workshop, monkeypatch):

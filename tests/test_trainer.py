@@ -147,10 +147,10 @@ def test_best_models_are_kept_by_metric_and_mode(tmp_path: Path) -> None:
     )
     progress = run.fit(Batches())
     assert progress.best == {"fid": 1.0, "top1": 3.0}
-    folders = {"best_fid": 2, "best_top1": 3, "latest": 3}
+    folders = {"net_best_fid": 2, "net_best_top1": 3, "latest": 3}
     for name, epoch in folders.items():
         assert Toy.from_pretrained(run.space / name).meta["epoch"] == epoch
-    assert Toy.from_pretrained(run.space / "best_fid").meta["metrics"]["fid"] == 1.0
+    assert Toy.from_pretrained(run.space / "net_best_fid").meta["metrics"]["fid"] == 1.0
     assert {path.name for path in run.space.iterdir()} == {*folders, "state", "logs", "opt.json", "metrics.jsonl"}
     assert [row["val/fid"] for row in rows(tmp_path) if "val/fid" in row] == [2.0, 1.0, 3.0]
 

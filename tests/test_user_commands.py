@@ -5,11 +5,11 @@ import shlex
 
 import pytest
 
-from options.eval import EvalT2MOptions
+from options.eval import EvalT2MOptions, EvalVQOptions
 from options.gen import GenOptions
 from options.lamp import LaMPOptions
 from options.t2m import T2MOptions
-from options.vq import EvalVQOptions, VQOptions
+from options.vq import VQOptions
 from utils.cli import parse
 
 OPTIONS = {

@@ -49,6 +49,16 @@ def accelerator_device(gpu_id: int | None = None) -> bool:
     return device.type == "cpu"
 
 
+def peak_memory(device: torch.device) -> float:
+    """Most memory in use so far, GB: of the process, or on a CUDA device of its tensors."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    import resource  # not on Windows, where nothing else needs it either
+
+    # Linux counts kilobytes, macOS bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+
+
 def autocast(device: torch.device, precision: str = "no") -> contextlib.AbstractContextManager[object]:
     """Context of mixed precision ("no", "bf16", "fp16") for code that does not train through the Trainer."""
     dtype = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -44,18 +43,27 @@ def run_logger(space: str | Path, main: bool = True, name: str = "train") -> log
     return logger
 
 
-def report_logger(path: str | Path) -> Callable[[str], None]:
-    """Function that prints a line and appends it to the file `path`, which starts anew."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("", encoding="utf-8")
+class Report:
+    """The log of an evaluation: lines go to the console, and stamped with what made them to a file that starts anew.
 
-    def log(line: str) -> None:
-        print(line, flush=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    Attributes:
+        stamp: what is put at the end of each line of the file; change it as the evaluation goes on.
+    """
 
-    return log
+    def __init__(self, path: str | Path, stamp: str = "") -> None:
+        self.path, self.stamp = Path(path), stamp
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("", encoding="utf-8")
+
+    def __call__(self, line: str) -> None:
+        """Print and write a line."""
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}  {self.stamp}".rstrip() + "\n")
+
+
+report_logger = Report
 
 
 class LossWindow:

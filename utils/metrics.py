@@ -1,5 +1,10 @@
-"""Metrics on joints and embeddings: pure functions on tensors."""
+"""Metrics on joints and embeddings: pure functions on tensors, statistics in float64.
 
+Random draws come from a `numpy.random.RandomState`, whose stream NumPy keeps the same for ever, so that a number can be
+had again from its seed, and equals the field's public code for the same seed.
+"""
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,12 +26,94 @@ def path_drift(predicted: Tensor, target: Tensor) -> Tensor:
     return (predicted[..., -1, 0, ::2] - target[..., -1, 0, ::2]).norm(dim=-1)
 
 
+def fid(predicted: Tensor, target: Tensor) -> float:
+    """Frechet distance between the Gaussians of two sets of embeddings (Heusel et al. 2017, equation 6).
+
+    The trace of the matrix root comes from a symmetric product, whose eigenvalues are real: it is finite for singular
+    covariances too, where a general matrix root gives complex numbers.
+
+    Args:
+        predicted, target: (N, E) and (M, E), two rows at least each.
+    """
+    predicted, target = _float64(predicted), _float64(target)
+    difference = predicted.mean(0) - target.mean(0)
+    covariances = torch.cov(predicted.T), torch.cov(target.T)
+    values, vectors = torch.linalg.eigh(covariances[0])
+    root = vectors * values.clamp_min(0).sqrt()
+    squares = torch.linalg.eigvalsh(root.T @ covariances[1] @ root)
+    # What rounding leaves of a zero eigenvalue would count by its square root.
+    noise = squares.amax().clamp_min(0) * len(squares) * torch.finfo(squares.dtype).eps
+    overlap = torch.where(squares > noise, squares, 0).sqrt().sum()
+    spread = covariances[0].trace() + covariances[1].trace() - 2 * overlap
+    return (difference.square().sum() + spread).clamp_min(0).item()
+
+
+def embedding_distances(texts: Tensor, motions: Tensor) -> Tensor:
+    """Euclidean distances (..., N, M) in float64 between rows of texts (..., N, E) and motions (..., M, E)."""
+    return torch.cdist(_float64(texts), _float64(motions))
+
+
+def r_precision(texts: Tensor, motions: Tensor, top_k: int = 3) -> list[float]:
+    """Share of texts whose own motion is among the 1, 2, ... `top_k` nearest of their pool (Guo et al. 2022, 5.1).
+
+    Args:
+        texts, motions: (N, E), or (P, N, E) for P pools, matching row by row.
+
+    Returns:
+        For each k the share, 0 to 1, over all pools.
+    """
+    ranks = retrieval_ranks(-embedding_distances(texts, motions))
+    return [(ranks < k).double().mean().item() for k in range(1, top_k + 1)]
+
+
+def matching_score(texts: Tensor, motions: Tensor) -> float:
+    """Mean Euclidean distance (MM-Dist) of matching rows (N, E)."""
+    return (_float64(texts) - _float64(motions)).norm(dim=-1).mean().item()
+
+
+def diversity(embeddings: Tensor, pairs: int, random: np.random.RandomState) -> float:
+    """Mean distance of random pairs of motions (Guo et al. 2020, section 6.2).
+
+    Args:
+        embeddings: (N, E).
+        pairs: how many; at most N.
+        random: draws the first and then the second of each pair, each without replacement.
+    """
+    first = random.choice(len(embeddings), pairs, replace=False)
+    second = random.choice(len(embeddings), pairs, replace=False)
+    return _mean_distance(embeddings, first, second)
+
+
+def multimodality(embeddings: Tensor, pairs: int, random: np.random.RandomState) -> float:
+    """Mean distance of random pairs of motions of one text (Guo et al. 2020, section 6.2).
+
+    Args:
+        embeddings: (G, P, E), P motions for each of G texts.
+        pairs: how many a text, the same for all; at most P.
+        random: draws them as in `diversity`.
+    """
+    first = random.choice(embeddings.shape[1], pairs, replace=False)
+    second = random.choice(embeddings.shape[1], pairs, replace=False)
+    return _mean_distance(embeddings.transpose(0, 1), first, second)
+
+
+def _mean_distance(items: Tensor, first: np.ndarray, second: np.ndarray) -> float:
+    items = _float64(items)
+    index = [torch.from_numpy(np.asarray(picks)).to(items.device) for picks in (first, second)]
+    return (items[index[0]] - items[index[1]]).norm(dim=-1).mean().item()
+
+
+def _float64(values: Tensor) -> Tensor:
+    """In float64, on the CPU where the device (MPS) has none."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()
+
+
 def retrieval_ranks(similarity: Tensor) -> Tensor:
-    """Rank (N,) of the matching column (the diagonal) in each row of a similarity (N, N): 0 is best.
+    """Rank (..., N) of the matching column (the diagonal) in each row of a similarity (..., N, N): 0 is best.
 
     Ties count against the match, so a constant similarity does not look like a perfect one.
     """
-    match = similarity.diagonal()[:, None]
+    match = similarity.diagonal(dim1=-2, dim2=-1)[..., None]
     return (similarity >= match).sum(-1) - 1
 
 

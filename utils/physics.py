@@ -1,4 +1,4 @@
-"""How plausible a motion looks as physics: foot skating, floor penetration, jitter. Pure functions on joints.
+"""How plausible a motion looks as physics: sliding feet, floor, jitter, stretching bones. Pure functions on joints.
 
 All take joint positions (..., T, J, 3) in metres, Y up, as tensor or array, with any leading batch dimensions.
 """
@@ -66,6 +66,12 @@ def jitter(joints: Tensor | np.ndarray, fps: float) -> Tensor:
     if joints.shape[-3] < 4:
         return joints.new_zeros(joints.shape[:-3])
     return (joints.diff(n=3, dim=-3) * fps**3).norm(dim=-1).mean((-1, -2))
+
+
+def bone_drift(joints: Tensor | np.ndarray, skeleton: Skeleton = HUMANML3D) -> Tensor:
+    """Mean distance (...) in metres of each bone's length from its own mean over the motion; 0 for a rigid skeleton."""
+    lengths = skeleton.measure_bones(torch.as_tensor(joints))[..., 1:]
+    return (lengths - lengths.mean(-2, keepdim=True)).abs().mean((-1, -2))
 
 
 def _horizontal_speed(points: Tensor, fps: float) -> Tensor:

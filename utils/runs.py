@@ -53,7 +53,7 @@ def find_state(space: Path, is_continue: bool, overwrite: bool) -> Path | None:
         if not found:
             raise UserError(f"--is_continue: {space} holds no state to resume; check --name, or leave the flag out")
         return max(found, key=lambda folder: int(folder.name))
-    if not overwrite and (found or any(space.glob("latest")) or any(space.glob("best_*"))):
+    if not overwrite and (found or any(space.glob("latest")) or any(space.glob("net_best_*"))):
         remedy = "resume it by --is_continue, replace it by --overwrite, or take another --name"
         raise UserError(f"{space} holds a run already; {remedy}")
     return None
@@ -61,7 +61,8 @@ def find_state(space: Path, is_continue: bool, overwrite: bool) -> Path | None:
 
 def clear_run(space: Path) -> None:
     """Remove what an earlier run left in the space."""
-    for folder in [space / "state", space / "latest", space / "logs", *space.glob("best_*")]:
+    kept = [folder for pattern in ("net_best_*", "epoch_*") for folder in space.glob(pattern)]
+    for folder in [space / "state", space / "latest", space / "logs", *kept]:
         if folder.exists():
             shutil.rmtree(folder)
     (space / "metrics.jsonl").unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """The training loop that all training scripts share: they bring a model, a step and an evaluation, it does the rest.
 
-A run lives in its space: `latest/` and `best_<metric>/` are model folders, `state/` is what resuming needs, `logs/` has
-the log and TensorBoard's events, `metrics.jsonl` every logged number.  A resumed run is the same, bit for bit on the
-CPU, as one that never stopped: an epoch's data come from a random stream of their own, which is replayed.
+A run lives in its space: `latest/` and `net_best_<metric>/` are model folders, `state/` is what resuming needs, `logs/`
+has the log and TensorBoard's events, `metrics.jsonl` every logged number.  A resumed run is the same, bit for bit on
+the CPU, as one that never stopped: an epoch's data come from a random stream of their own, which is replayed.
 """
 
 import math
@@ -64,7 +64,7 @@ class Trainer:
                 train/<key>. It calls `model(...)` and not its methods, so that several processes work.
             evaluate: `evaluate(model, epochs done)`, on the unwrapped model (with `--ema_decay` the averaged one) in
                 eval mode without gradients; its numbers are logged as val/<key>. All processes run it.
-            best: evaluation numbers for which the best model is kept in `best_<key>/`, and which way is better.
+            best: evaluation numbers for which the best model is kept in `net_best_<key>/`, and which way is better.
             save: `save(model, folder, meta)`; by default the model's `save_pretrained`.
             space: folder of the run; by default `options.space`.
 
@@ -180,6 +180,8 @@ class Trainer:
             if (self._interrupt or self._done()) and not (last and self._done()):
                 return
         progress.epoch, progress.batch = progress.epoch + 1, 0
+        if options.save_every_e and progress.epoch % options.save_every_e == 0:
+            self._save_model(f"epoch_{progress.epoch:04d}")
         if self._done() or (options.eval_every_e and progress.epoch % options.eval_every_e == 0):
             self._run_evaluation()
         if not self._done():
@@ -269,7 +271,7 @@ class Trainer:
             sign = 1 if mode == "min" else -1
             if sign * results[key] < sign * progress.best.get(key, sign * math.inf):
                 progress.best[key] = results[key]
-                self._save_model(f"best_{key.replace('/', '_')}", results)
+                self._save_model(f"net_best_{key}", results)
 
     def _weights(self) -> nn.Module:
         """The model that is evaluated and saved."""

@@ -186,6 +186,19 @@ class RVQVAE(LaMPModel):
         """
         return self.decoder(self.quantizer.decode(codes).transpose(1, 2), lengths).transpose(1, 2)
 
+    @torch.inference_mode()
+    def reconstruct(self, features: Tensor, lengths: Tensor, levels: int | None = None) -> Tensor:
+        """Motions (B, T, D) encoded and decoded again, features in their own units on either side.
+
+        Args:
+            features: (B, T, D).
+            lengths: valid frames (B,).
+            levels: how many levels to decode from; None takes all.
+        """
+        lengths = lengths.to(self.device)
+        codes = self.encode(self.normalize(features.to(self.device)), lengths)[..., :levels]
+        return self.denormalize(self.decode(codes, lengths // self.config.frames_per_token))
+
     def _tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
         """Whole tokens in so many frames; None if nothing is padded."""
         # Without padding the masks would be wasted work; on an accelerator finding out costs more than they do.

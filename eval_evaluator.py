@@ -1,0 +1,63 @@
+"""Evaluate an evaluator on real motions, the bound of what it can say of generated ones; log in `<space>/eval/`.
+
+    python eval_evaluator.py --dataset_name t2m --compare
+    python eval_evaluator.py --dataset_name mini
+
+With the published evaluators and HumanML3D in place the numbers should be those of the papers' row "real motions": a
+check of data, evaluator and code at once, before anything is trained.
+"""
+
+import torch
+
+from data.draws import TestDraws
+from data.spec import get_spec
+from models.evaluator import load_evaluator
+from options.eval import EvalEvaluatorOptions
+from utils.cli import parse, print_options
+from utils.device import resolve_device
+from utils.errors import main_with_errors
+from utils.evaluation import Judge, judge_repetition, summarize
+from utils.files import write_json
+from utils.logging import Report
+from utils.provenance import model_identity, stamp
+from utils.published import PAPER, TEXT_TO_MOTION
+from utils.seed import seed_everything
+from utils.tables import format_table
+
+SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
+
+
+@main_with_errors
+def main() -> None:
+    """Options, evaluator; a table for each split."""
+    options = parse(EvalEvaluatorOptions)
+    print_options(options)
+    seed_everything(options.seed)
+    spec = get_spec(options.dataset_name, options.data_root)
+    root = options.checkpoints_dir / options.dataset_name
+    device: torch.device = resolve_device(options.gpu_id)
+    evaluator, folder = load_evaluator(root, options.name, spec.feature_dim, device, options.which_epoch)
+    judge, results = Judge(evaluator), {}
+    log = Report(options.space / "eval" / f"{options.ext}.log")
+    for split in options.split or spec.test_splits:
+        draws = TestDraws(spec, split, seed=options.seed, max_samples=options.max_samples)
+        log.stamp = stamp(evaluator=model_identity(folder), data=draws.identity)
+        repetitions = [
+            judge_repetition(
+                draws.draw(i), judge, lambda batch, seeds: batch.motion, seed=0, batch_size=options.batch_size
+            )
+            for i in range(options.repeat_times)
+        ]
+        scores = summarize(repetitions, seed=options.seed, pooled=draws.labelled)
+        rows = {"real motions": scores.rows["real"]}
+        if options.compare:
+            rows[f"the same ({PAPER})"] = TEXT_TO_MOTION[options.dataset_name]["real motions"]
+        log(f"{split}: {scores.repeats} repetitions of {scores.motions} motions, word vectors {evaluator.config.word_vectors}")
+        for line in format_table(rows, SCORES):
+            log(f"  {line}")
+        results[split] = scores.json() | {"made by": log.stamp}
+    write_json(log.path.with_suffix(".json"), results)
+
+
+if __name__ == "__main__":
+    main()
