@@ -52,7 +52,8 @@ def main() -> None:
         rows = {"real motions": scores.rows["real"]}
         if options.compare:
             rows[f"the same ({PAPER})"] = TEXT_TO_MOTION[options.dataset_name]["real motions"]
-        log(f"{split}: {scores.repeats} repetitions of {scores.motions} motions, word vectors {evaluator.config.word_vectors}")
+        words = evaluator.config.word_vectors
+        log(f"{split}: {scores.repeats} repetitions of {scores.motions} motions, word vectors {words}")
         for line in format_table(rows, SCORES):
             log(f"  {line}")
         results[split] = scores.json() | {"made by": log.stamp}

@@ -23,6 +23,8 @@ from data.motion import TextMotionBatch
 from data.spec import DatasetSpec, get_spec
 from models.checkpoints import all_checkpoints, model_folder
 from models.evaluator import load_evaluator
+from models.m2t.bertscore import describe, lamp_bert_score
+from models.m2t.pipeline import CaptionPipeline
 from models.pipeline import LaMPPipeline
 from models.text_condition import CachedCondition
 from options.eval import EvalT2MOptions
@@ -30,8 +32,10 @@ from utils.cli import parse, print_options
 from utils.device import peak_memory, resolve_device
 from utils.errors import main_with_errors
 from utils.evaluation import MEASURES, Judge, Scores, Statistic, judge_repetition, multimodality_of, summarize
+from utils.features import features_to_joints
 from utils.files import write_json
 from utils.logging import Report
+from utils.motion import Motion
 from utils.provenance import model_identity, stamp
 from utils.published import PAPER, TEXT_TO_MOTION
 from utils.seed import seed_everything
@@ -49,6 +53,7 @@ class Generator:
         pipe.text = CachedCondition(pipe.text)
         self._pipe, self._sampling, self._bar = pipe, options.sampling(), bar
         self.seconds, self.motions = 0.0, 0
+        self.kept: list[Motion] | None = None
 
     def __call__(self, batch: TextMotionBatch, seeds: list[int]) -> Tensor:
         """Features (B, T, D) of a motion for each caption, as long as the real one."""
@@ -57,6 +62,8 @@ class Generator:
         self.seconds += time.perf_counter() - start
         self.motions += len(motions)
         self._bar.update(len(motions))
+        if self.kept is not None:
+            self.kept += motions
         features = [torch.from_numpy(motion.features) for motion in motions]
         return torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
 
@@ -101,11 +108,33 @@ def evaluate(draws: TestDraws, judge: Judge, generator: Generator, options: Eval
     return scores
 
 
+def bert_scores(
+    captioner: CaptionPipeline, generator: Generator, draws: TestDraws, options: EvalT2MOptions
+) -> list[str]:
+    """Lines with LaMP-BertScore of the generated and of the real motions of one repetition."""
+    draw, generator.kept = draws.draw(0), []
+    real: list[Motion] = []
+    for rows, batch in draw.batches(options.batch_size):
+        generator(batch, (options.seed + rows).tolist())
+        joints, fps = features_to_joints(batch.motion), captioner.skeleton.fps
+        real += [
+            Motion(joints[i, :n].numpy(), batch.motion[i, :n].numpy(), fps=fps, text=batch.captions[i])
+            for i, n in enumerate(batch.lengths.tolist())
+        ]
+    lines = []
+    for name, motions in (("generated", generator.kept), ("real", real)):
+        score = lamp_bert_score(captioner, motions, [motion.text for motion in motions], options.encoder)
+        if score is not None:
+            lines.append(f"LaMP-BertScore of {name} motions: {describe(score)}")
+    generator.kept = None
+    return lines
+
+
 def count_motions(draws: TestDraws, options: EvalT2MOptions) -> int:
     """Motions that the evaluation of a split generates."""
     draw = draws.draw(0)
     variants = len(multimodal_rows(draw, draws.labelled, options)) * options.mm_motions
-    return options.repeat_times * (len(draw) + variants)
+    return options.repeat_times * (len(draw) + variants) + (len(draw) if options.m2t_name else 0)
 
 
 def write_report(log: Report, scores: Scores, draws: TestDraws, options: EvalT2MOptions) -> None:
@@ -154,6 +183,7 @@ def main() -> None:
     evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
     judge, splits = Judge(evaluator), make_draws(spec, options)
     names = all_checkpoints(options.space) if options.which_epoch == "all" else [options.which_epoch]
+    captioner = CaptionPipeline.from_runs(root, options.m2t_name, device=device) if options.m2t_name else None
     total = len(names) * sum(count_motions(draws, options) for draws in splits)
     log = Report(options.space / "eval" / f"{options.ext}.log")
     results: dict[str, Any] = {}
@@ -175,7 +205,11 @@ def main() -> None:
                 scores = evaluate(draws, judge, generator, options)
                 write_report(log, scores, draws, options)
                 log(f"  generated / real R@3: {share_of_real(scores)} %")
-                results.setdefault(name, {})[draws.split] = scores.json() | {"made by": log.stamp}
+                lines = bert_scores(captioner, generator, draws, options) if captioner else []
+                for line in lines:
+                    log(f"  {line}, captioner {options.m2t_name}")
+                found = scores.json() | {"LaMP-BertScore": lines, "made by": log.stamp}
+                results.setdefault(name, {})[draws.split] = found
     results = results if options.which_epoch == "all" else results[names[0]]
     write_json(log.path.with_suffix(".json"), results)
     cost = {"seconds a motion": generator.seconds / max(generator.motions, 1), "peak memory GB": peak_memory(device)}

@@ -217,6 +217,10 @@ class MotionTextDataset(_BatchedDataset):
         """Label of each sample as a number; equal for motions that are not each other's negatives."""
         return self._motion_ids.tolist()
 
+    def captions(self, sample: int) -> Sequence[Caption]:
+        """Captions that a sample's is drawn from."""
+        return self._samples[sample][2]
+
     @property
     def lengths(self) -> np.ndarray:
         """Frames (N,) of each sample before it is cut."""

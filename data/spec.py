@@ -72,9 +72,7 @@ SPECS: dict[str, DatasetSpec] = {
     for spec in (
         DatasetSpec("t2m", Path("dataset/HumanML3D"), HUMANML3D, min_frames=40),
         DatasetSpec("kit", Path("dataset/KIT-ML"), KIT, min_frames=24, shorten_lengths=False),
-        DatasetSpec(
-            "mini", Path("dataset/mini"), HUMANML3D, min_frames=24, test_splits=("test_seen", "test_unseen")
-        ),
+        DatasetSpec("mini", Path("dataset/mini"), HUMANML3D, min_frames=24, test_splits=("test_seen", "test_unseen")),
     )
 }
 

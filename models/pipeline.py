@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from models.checkpoints import model_folder, read_run_options
 from models.hub import is_model, optional_file
 from models.lamp.model import LaMP
+from models.m2t.pipeline import CaptionPipeline
 from models.t2m.length import LengthEstimator
 from models.t2m.masked import MaskedTransformer
 from models.t2m.residual import ResidualTransformer
@@ -70,6 +72,8 @@ class LaMPPipeline:
         """
         self.tokenizer, self.text, self.masked, self.residual, self.length = tokenizer, text, masked, residual, length
         self._check()
+        self.source: str | Path | None = None
+        self._captions: CaptionPipeline | None = None
         joints = FeatureLayout.of_dim(tokenizer.config.input_width).num_joints
         self.fps = SKELETONS[joints].fps
         self.unit = tokenizer.config.frames_per_token
@@ -104,7 +108,7 @@ class LaMPPipeline:
         if tokenizer.config.num_quantizers > 1:
             residual = ResidualTransformer.from_pretrained(source, "residual", device)
         length = LengthEstimator.from_pretrained(source, "length", device) if is_model(source, "length") else None
-        return cls(
+        pipe = cls(
             tokenizer,
             LaMPCondition(LaMP.from_pretrained(source, "lamp", device)),
             MaskedTransformer.from_pretrained(source, "masked", device),
@@ -112,6 +116,8 @@ class LaMPPipeline:
             length,
             read_guidance(source),
         )
+        pipe.source = source
+        return pipe
 
     @classmethod
     def from_runs(
@@ -120,7 +126,7 @@ class LaMPPipeline:
         name: str,
         res_name: str | None,
         *,
-        length_name: str = "length_estimator",
+        length_name: str | None = "length_estimator",
         which: str = "best",
         device: torch.device | str = "cpu",
     ) -> "LaMPPipeline":
@@ -130,20 +136,21 @@ class LaMPPipeline:
             root: `checkpoints/<dataset>`.
             name: run of the masked transformer; its options name the tokenizer and the text encoder.
             res_name: run of the residual transformer.
-            length_name: run of the length estimator; not used if it does not exist.
+            length_name: run of the length estimator; not used if it is no run; None: lengths will be given.
             which: checkpoint of the masked transformer.
             device: where to compute.
 
         Raises:
-            UserError: a run or checkpoint is missing, or the two were trained on different tokenizers.
+            UserError: a run or checkpoint is missing, or they were trained with different tokenizers or text encoders.
         """
         root = Path(root)
         options = read_run_options(root / name)
         if res_name is not None:
-            other = read_run_options(root / res_name)
-            for key in ("vq_name", "lamp_name", "text_encoder"):
-                if options[key] != other[key]:
-                    raise UserError(f"{name} was trained with --{key} {options[key]}, {res_name} with {other[key]}")
+            _check_same_run(root, name, res_name, options, tokenizer=True)
+        # What other code left in a folder of that name is no run.
+        has_length = bool(length_name) and (root / length_name / "opt.json").is_file()
+        if has_length:
+            _check_same_run(root, name, length_name, options, tokenizer=False)
         if options["text_encoder"] == "clip":
             text: TextCondition = ClipCondition(options["clip_source"], device)
         else:
@@ -151,7 +158,7 @@ class LaMPPipeline:
         residual = length = None
         if res_name is not None:
             residual = ResidualTransformer.from_pretrained(model_folder(root / res_name), device=device)
-        if (root / length_name).is_dir():
+        if has_length:
             length = LengthEstimator.from_pretrained(model_folder(root / length_name), device=device)
         tokenizer = RVQVAE.from_pretrained(model_folder(root / options["vq_name"]), device=device)
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
@@ -224,6 +231,25 @@ class LaMPPipeline:
                 progress(len(motions), len(prompts))
         return motions
 
+    def caption(self, motions: Motion | Sequence[Motion], **how: Any) -> list[list[str]]:
+        """Describe motions by the captioner that lies beside the other models (m2t); it is loaded on first use.
+
+        Args:
+            motions: to describe.
+            how: keyword arguments of `CaptionPipeline`: num_beams, top_p, num_captions, seed, ...
+
+        Returns:
+            For each motion its captions, best first.
+
+        Raises:
+            UserError: there is no captioner, or a motion cannot be described.
+        """
+        if self._captions is None:
+            if self.source is None:
+                raise UserError("no captioner here; load one with CaptionPipeline.from_runs of models.m2t.pipeline")
+            self._captions = CaptionPipeline.from_pretrained(self.source, self.tokenizer.device)
+        return self._captions(motions, **how)
+
     def cut_prompts(self, prompts: Sequence[str]) -> list[str]:
         """A line for each prompt of which the text encoder reads only the beginning."""
         if not isinstance(self.text, LaMPCondition):
@@ -262,6 +288,17 @@ class LaMPPipeline:
             )
             for i, (count, fact) in enumerate(zip(frames, facts))
         ]
+
+
+def _check_same_run(root: Path, name: str, other_name: str, options: dict[str, Any], *, tokenizer: bool) -> None:
+    """Make sure that two runs were trained with the same text encoder and, where both depend on it, tokenizer."""
+    other = read_run_options(root / other_name)
+    keys = ["vq_name"] if tokenizer else []
+    keys += ["text_encoder", "clip_source" if options["text_encoder"] == "clip" else "lamp_name"]
+    for key in keys:
+        if options.get(key) != other.get(key):
+            used, others = options.get(key), other.get(key)
+            raise UserError(f"{name} was trained with --{key} {used}, {other_name} with {others}; name one that fits")
 
 
 def read_guidance(source: str | Path) -> Guidance | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from options.bert import BertOptions
 from options.common import CommonOptions
 from options.gen import SamplingOptions
 from utils.cli import alias
@@ -63,7 +64,7 @@ class EvalVQOptions(ProtocolOptions):
 
 
 @dataclass(kw_only=True)
-class EvalT2MOptions(ProtocolOptions, SamplingOptions):
+class EvalT2MOptions(ProtocolOptions, SamplingOptions, BertOptions):
     """Evaluate text to motion."""
 
     evaluator: str = "evaluator"
@@ -79,6 +80,8 @@ class EvalT2MOptions(ProtocolOptions, SamplingOptions):
     labels, a part in each repetition"""
     mm_motions: int = 30
     """motions of each of these texts"""
+    m2t_name: str = ""
+    """run of a captioner: also LaMP-BertScore, how its captions of the motions of one repetition match their texts"""
     heldout_texts: bool = False
     """use the data set's captions in wording that training never used (texts_heldout)"""
     ext: str = "evaluation"

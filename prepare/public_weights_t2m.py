@@ -3,7 +3,7 @@
 Sizes come from the tensors; what tensors do not tell (heads, dropout) comes from the public options.
 """
 
-import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,8 +12,21 @@ from torch import Tensor
 from models.t2m.length import LengthConfig
 from models.t2m.masked import MaskedConfig
 from models.t2m.residual import ResidualConfig
+from prepare.public_state import PublicState
 from utils.errors import UserError
 
+LACKS = "the public weights lack"
+# The frozen text encoders, and what the public code keeps but does not use.
+IGNORED = (
+    r"clip_model\..*",
+    r"position_enc\.pe",
+    r"Qformer\..*",
+    r"query_tokens",
+    r"text2former\..*",
+    r"clip2qformer\..*",
+)
+# Heads of the published models by their width.
+PUBLISHED_HEADS = {384: 6, 512: 8}
 _TRUNK = {
     "input_process.poseEmbedding": "encoder.input_projection",
     "cond_emb": "encoder.condition_projection",
@@ -29,90 +42,118 @@ _LAYER = {
     "norm1.": "norm1.",
     "norm2.": "norm2.",
 }
-_LAYER_KEY = re.compile(r"seqTransEncoder\.layers\.(\d+)\.(.+)(weight|bias)")
+_LAYER_NUMBER = r"seqTransEncoder\.layers\.(\d+)\..+"
+# Our config entries and the names that the public options have for them.
+_OPTIONS = {
+    "num_heads": ("n_heads", "num_heads"),
+    "dropout": ("dropout",),
+    "cond_drop_prob": ("cond_drop_prob",),
+}
+_SIZES = {
+    "latent_dim": ("latent_dim",),
+    "ff_size": ("ff_size",),
+    "num_layers": ("n_layers", "num_layers"),
+}
 
 
-def _take(state: dict[str, Tensor], key: str) -> Tensor:
-    if key not in state:
-        raise UserError(f"the public weights lack {key}; this is not a checkpoint of the kind asked for")
-    return state[key]
-
-
-def _convert_trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Encoder, condition and head; other entries (the frozen text encoder, position tables) are left out."""
+def _convert_trunk(state: PublicState) -> dict[str, Tensor]:
+    """Encoder, condition and head."""
     converted = {
-        f"{ours}.{part}": _take(state, f"{public}.{part}")
-        for public, ours in _TRUNK.items()
-        for part in ("weight", "bias")
+        f"{ours}.{part}": state[f"{public}.{part}"] for public, ours in _TRUNK.items() for part in ("weight", "bias")
     }
-    for key, value in state.items():
-        if match := _LAYER_KEY.fullmatch(key):
-            layer, name, part = match.groups()
-            converted[f"encoder.layers.{layer}.{_LAYER[name]}{part}"] = value
+    for layer in range(1 + max(state.numbers(_LAYER_NUMBER), default=0)):
+        for public, ours in _LAYER.items():
+            for part in ("weight", "bias"):
+                source = f"seqTransEncoder.layers.{layer}.{public}{part}"
+                converted[f"encoder.layers.{layer}.{ours}{part}"] = state[source]
     return converted
 
 
-def _sizes(converted: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Any]:
-    """Config entries common to both transformers."""
+def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((config[name] for name in names if config.get(name) is not None), None)
+
+
+def _sizes(converted: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Config entries common to both transformers.
+
+    Raises:
+        UserError: the options are those of other weights, or nothing tells the heads.
+    """
     latent_dim, code_dim = converted["encoder.input_projection.weight"].shape
-    layers = {key.split(".")[2] for key in converted if key.startswith("encoder.layers.")}
     sizes = {
-        "code_dim": code_dim,
         "latent_dim": latent_dim,
-        "ff_size": _take(converted, "encoder.layers.0.linear1.weight").shape[0],
-        "num_layers": len(layers),
-        "cond_dim": converted["encoder.condition_projection.weight"].shape[1],
+        "ff_size": converted["encoder.layers.0.linear1.weight"].shape[0],
+        "num_layers": len({key.split(".")[2] for key in converted if key.startswith("encoder.layers.")}),
     }
-    public_names = {"num_heads": "n_heads", "dropout": "dropout", "cond_drop_prob": "cond_drop_prob"}
-    for ours, public in public_names.items():
-        for name in (ours, public):
-            if name in config:
-                sizes[ours] = config[name]
+    for ours, names in _SIZES.items():
+        if (said := _first(config, names)) not in (None, sizes[ours]):
+            raise UserError(f"the options say {names[0]} {said}, the weights {sizes[ours]}; is it their opt.txt?")
+    sizes |= {"code_dim": code_dim, "cond_dim": converted["encoder.condition_projection.weight"].shape[1]}
+    sizes |= {ours: said for ours, names in _OPTIONS.items() if (said := _first(config, names)) is not None}
+    heads = sizes.setdefault("num_heads", PUBLISHED_HEADS.get(latent_dim))
+    if heads is None:
+        raise UserError(f"nothing tells the attention heads of width {latent_dim}; give --n_heads, or --opt opt.txt")
+    if not isinstance(heads, int) or heads < 1 or latent_dim % heads:
+        raise UserError(f"--n_heads {heads} does not divide the width {latent_dim}")
     return sizes
 
 
-def convert_masked(state: dict[str, Tensor], config: dict[str, Any]) -> tuple[MaskedConfig, dict[str, Tensor]]:
+def convert_masked(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> tuple[MaskedConfig, dict[str, Tensor]]:
     """Masked transformer of MoMask (full attention) or, with a Q-Former inside, of LaMP (soft attention).
 
     Args:
         state: public state dict.
-        config: public options: `num_heads` or `n_heads`, `dropout`, `cond_drop_prob`.
+        config: public options: `n_heads` or `num_heads` (else the published ones), `dropout`, `cond_drop_prob`; and
+            `attention`, ours, in place of what the keys tell.
+
+    Raises:
+        UserError: tensors are lacking or unknown, which are listed, or the options do not fit.
     """
+    state = PublicState(state)
     converted = _convert_trunk(state)
-    converted["token_embedding.weight"] = _take(state, "token_emb.weight")
+    converted["token_embedding.weight"] = state["token_emb.weight"]
+    state.finish(LACKS, IGNORED)
     has_qformer = any(key.startswith("Qformer.") for key in state)
     ours = MaskedConfig(
         num_tokens=converted["head.output.weight"].shape[0],
-        attention="soft" if has_qformer else "full",
+        attention=config.get("attention") or ("soft" if has_qformer else "full"),
         **_sizes(converted, config),
     )
     return ours, converted
 
 
-def convert_residual(state: dict[str, Tensor], config: dict[str, Any]) -> tuple[ResidualConfig, dict[str, Tensor]]:
+def convert_residual(
+    state: Mapping[str, Tensor], config: Mapping[str, Any]
+) -> tuple[ResidualConfig, dict[str, Tensor]]:
     """Residual transformer of MoMask or LaMP, shared or unshared tables.
 
     Args:
         state: public state dict.
-        config: public options: `num_heads` or `n_heads`, `dropout`, `cond_drop_prob`.
+        config: public options, see `convert_masked`.
+
+    Raises:
+        UserError: tensors are lacking or unknown, which are listed, or the options do not fit.
     """
+    state = PublicState(state)
     converted = _convert_trunk(state)
-    # The public level embedding is a linear layer on a one-hot.
-    converted["level_embedding.weight"] = (
-        _take(state, "quant_emb.weight").T + _take(state, "quant_emb.bias")
-    ).contiguous()
-    shared = "embed_proj_shared_weight" in state
+    shared = any(key in state for key in ("embed_proj_shared_weight", "token_embed_weight_"))
+    names = ("token_embed_weight", "output_proj_weight", "output_proj_bias")
     if shared:
-        tables = ("token_embed_weight_", "embed_proj_shared_weight", "output_proj_weight_")
-        converted["code_tables"] = torch.cat([_take(state, key) for key in tables])
+        names = ("token_embed_weight_", "embed_proj_shared_weight", "output_proj_weight_")
+    tables = [state[name] for name in names]
+    level, bias = state["quant_emb.weight"], state["quant_emb.bias"]
+    state.finish(LACKS, IGNORED)
+    # The public level embedding is a linear layer on a one-hot.
+    converted["level_embedding.weight"] = (level.T + bias).contiguous()
+    if shared:
+        converted["code_tables"] = torch.cat(tables)
     else:
-        levels = converted["level_embedding.weight"].shape[0] - 1
-        converted["code_tables"] = _take(state, "token_embed_weight")[:levels]
-        converted["output_tables"] = _take(state, "output_proj_weight")[:levels]
-        converted["output_bias"] = _take(state, "output_proj_bias")[:levels]
+        # The public biases have one row more than there are levels to predict.
+        for name, table in zip(("code_tables", "output_tables", "output_bias"), tables):
+            converted[name] = table[: level.shape[1] - 1].contiguous()
     ours = ResidualConfig(
         num_tokens=converted["code_tables"].shape[1] - 1,
-        num_quantizers=converted["level_embedding.weight"].shape[0],
+        num_quantizers=level.shape[1],
         share_weight=shared,
         predict_pad=True,
         double_projection=not shared,
@@ -122,20 +163,23 @@ def convert_residual(state: dict[str, Tensor], config: dict[str, Any]) -> tuple[
 
 
 def convert_length(
-    state: dict[str, Tensor], config: dict[str, Any] | None = None
+    state: Mapping[str, Tensor], config: Mapping[str, Any] | None = None
 ) -> tuple[LengthConfig, dict[str, Tensor]]:
-    """Length estimator of the T2M / MoMask family (its `output` stack of linear, LayerNorm, leaky ReLU)."""
-    numbers = sorted({int(key.split(".")[1]) for key in state if key.startswith("output.")})
-    linear = [number for number in numbers if _take(state, f"output.{number}.weight").dim() == 2]
+    """Length estimator of the T2M / MoMask family (its `output` stack of linear, LayerNorm, leaky ReLU).
+
+    Raises:
+        UserError: tensors are lacking or unknown, which are listed.
+    """
+    state = PublicState(state)
+    numbers = state.numbers(r"output\.(\d+)\.(?:weight|bias)")
+    linear = [n for n in numbers if f"output.{n}.weight" in state and state[f"output.{n}.weight"].dim() == 2] or [0]
     converted = {}
     for index, number in enumerate(linear):
-        # Ours has a block of linear, LayerNorm, leaky ReLU, dropout each.
-        for offset in (0, 1):
-            if number + offset in numbers:
-                for part in ("weight", "bias"):
-                    converted[f"layers.{4 * index + offset}.{part}"] = _take(state, f"output.{number + offset}.{part}")
-    if not linear:
-        raise UserError("the public weights lack output.0.weight; this is not a length estimator")
+        # Ours has a block of linear, LayerNorm, leaky ReLU, dropout each; the last has the linear layer only.
+        for offset in (0,) if number == linear[-1] else (0, 1):
+            for part in ("weight", "bias"):
+                converted[f"layers.{4 * index + offset}.{part}"] = state[f"output.{number + offset}.{part}"]
+    state.finish(LACKS, IGNORED)
     shapes = [state[f"output.{number}.weight"].shape for number in linear]
     ours = LengthConfig(
         cond_dim=shapes[0][1],

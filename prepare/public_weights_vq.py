@@ -1,21 +1,26 @@
 """Weights of the public motion tokenizers (MoMask RVQ-VAE, LaMP VQ-VAE) under our names."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from models.vq.encdec import ACTIVATIONS
 from models.vq.model import RVQVAE, RVQConfig
+from prepare.public_state import PublicState
 from utils.errors import UserError
 
 # The LaMP release wraps its tokenizer in a module of this name.
 LAMP_PREFIX = "vqvae."
 # Kept by our codebooks beside the codes; the public files do not have them.
 STATISTICS = ("code_sum", "code_count")
+_BLOCK = "encoder.model.2.1.model.0."
+_FIRST_LEVEL, _SECOND_LEVEL = (f"quantizer.layers.{level}.codebook" for level in (0, 1))
 
 
-def convert_tokenizer(state: dict[str, Tensor], config: dict[str, Any]) -> tuple[RVQConfig, dict[str, Tensor]]:
+def convert_tokenizer(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> tuple[RVQConfig, dict[str, Tensor]]:
     """Configuration and weights of our tokenizer from those of a public one.
 
     Args:
@@ -28,24 +33,18 @@ def convert_tokenizer(state: dict[str, Tensor], config: dict[str, Any]) -> tuple
         files keep the statistics apart.
 
     Raises:
-        UserError: the state dict is not that of a public tokenizer.
+        UserError: the state dict is not that of a public tokenizer; lacking and unknown tensors are listed.
     """
-    state = {key.removeprefix(LAMP_PREFIX): value for key, value in state.items()}
+    plain = {key.removeprefix(LAMP_PREFIX): value for key, value in state.items()}
+    if _SECOND_LEVEL not in plain and _FIRST_LEVEL in plain:  # a residual quantizer of one level
+        plain["quantizer.codebook"] = plain.pop(_FIRST_LEVEL)
+    state = PublicState(plain)
     ours = infer_config(state, config)
     with torch.device("meta"):
         expected = RVQVAE(ours).state_dict()
-    converted, used = {}, set()
-    for key, tensor in expected.items():
-        source = public_name(key, ours)
-        if source in state and state[source].shape == tensor.shape:
-            converted[key] = state[source].float()
-            used.add(source)
-        elif source is not None:
-            raise UserError(f"the public tokenizer lacks {source} of shape {tuple(tensor.shape)}")
-    if ours.shared_codebook:
-        used |= {key for key in state if key.startswith("quantizer.layers.")}
-    if left := sorted(set(state) - used):
-        raise UserError(f"the public tokenizer has unknown tensors {left[:5]}")
+    converted = {key: state[source] for key in expected if (source := public_name(key, ours)) is not None}
+    ignored = [r"quantizer\.layers\.\d+\.codebook"] if ours.shared_codebook else []
+    state.finish("the public tokenizer lacks", ignored)
     for key in expected:
         prefix, _, name = key.rpartition(".")
         if name in STATISTICS:
@@ -55,16 +54,17 @@ def convert_tokenizer(state: dict[str, Tensor], config: dict[str, Any]) -> tuple
     return ours, converted
 
 
-def infer_config(state: dict[str, Tensor], config: dict[str, Any]) -> RVQConfig:
+def infer_config(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> RVQConfig:
     """Our configuration of a public state dict (without LaMP's prefix)."""
-    try:
-        entry, down = state["encoder.model.0.weight"], state["encoder.model.2.0.weight"]
-        codebooks = [state[key] for key in sorted(state) if key.startswith("quantizer.") and key.endswith("codebook")]
-        nb_code, code_dim = codebooks[0].shape
-    except (KeyError, IndexError) as error:
-        raise UserError(f"these are not the weights of a public motion tokenizer ({error} is missing)") from error
-    if config.get("vq_norm") not in (None, "LN"):
-        raise UserError(f"tokenizers with --vq_norm {config['vq_norm']} are not supported; only LN or none")
+    codebooks = [state[key] for key in sorted(state) if re.fullmatch(r"quantizer\.(layers\.\d+\.)?codebook", key)]
+    needed = ("encoder.model.0.weight", "encoder.model.2.0.weight")
+    missing = [key for key in needed if key not in state] + ([] if codebooks else ["quantizer.*codebook"])
+    if missing:
+        raise UserError(f"these are not the weights of a public motion tokenizer (no {', '.join(missing)})")
+    if (activation := config.get("vq_act", "relu")) not in ACTIVATIONS:
+        raise UserError(f"--vq_act {activation} is none of {', '.join(ACTIVATIONS)}")
+    entry, down = (state[key] for key in needed)
+    nb_code, code_dim = codebooks[0].shape
     return RVQConfig(
         input_width=entry.shape[1],
         num_quantizers=len(codebooks),
@@ -75,12 +75,25 @@ def infer_config(state: dict[str, Tensor], config: dict[str, Any]) -> RVQConfig:
         stride_t=down.shape[-1] // 2,
         depth=sum(re.fullmatch(r"encoder\.model\.2\.1\.model\.\d+\.conv1\.weight", key) is not None for key in state),
         dilation_growth_rate=config.get("dilation_growth_rate", 3),
-        activation=config.get("vq_act", "relu"),
-        norm=config.get("vq_norm"),
+        activation=activation,
+        norm=_norm(state, config.get("vq_norm")),
         mu=config.get("mu", 0.99),
         shared_codebook=len(codebooks) > 1 and all(torch.equal(codebooks[0], other) for other in codebooks[1:]),
         quantize_dropout_prob=config.get("quantize_dropout_prob", 0.0),
     )
+
+
+def _norm(state: Mapping[str, Tensor], option: str | None) -> str | None:
+    """Norm of the residual blocks: whether there is one is told by the keys, of which kind only by the options."""
+    if f"{_BLOCK}norm1.weight" not in state:
+        return None
+    if f"{_BLOCK}norm1.running_mean" in state or option in ("GN", "BN"):
+        raise UserError("tokenizers with --vq_norm GN or BN are not supported; only LN or none")
+    if option != "LN":
+        raise UserError(
+            "this tokenizer has norms of a kind that its weights do not tell; give --vq_norm LN if it is LN"
+        )
+    return "LN"
 
 
 def public_name(key: str, config: RVQConfig) -> str | None:

@@ -1,7 +1,7 @@
 """Turn training runs into the model folders that ship with the code, and write their model cards.
 
     python -m prepare.ship weights --dataset_name mini --vq rvq --lamp lamp_run --masked masked_run \
-        --residual residual_run --length length_run --evaluator evaluator_run
+        --residual residual_run --length length_run --evaluator evaluator_run --m2t m2t_run
     (evaluate the shipped models with the eval_*.py scripts)
     python -m prepare.ship cards --dataset_name mini
 """
@@ -17,6 +17,7 @@ from models.checkpoints import model_folder, read_run_options
 from models.evaluator import Evaluator
 from models.hub import LaMPModel
 from models.lamp.model import LaMP
+from models.m2t.captioner import Captioner
 from models.t2m.length import LengthEstimator
 from models.t2m.masked import MaskedTransformer
 from models.t2m.residual import ResidualTransformer
@@ -45,6 +46,7 @@ PARTS: dict[str, tuple[str, type[LaMPModel], str, str]] = {
         "evaluators of text and motion (FID, R-precision)",
         "train_evaluator.py --config options/mini/evaluator.json",
     ),
+    "m2t": ("m2t", Captioner, "captioner (motion to text)", "train_m2t.py --config options/mini/m2t.json"),
     "length": (
         "length",
         LengthEstimator,
@@ -53,6 +55,7 @@ PARTS: dict[str, tuple[str, type[LaMPModel], str, str]] = {
     ),
 }
 
+READING_FILE = "reading.json"
 DATA_NOTE = """\
 ## Data and licence
 
@@ -116,17 +119,39 @@ def write_cards(root: Path) -> None:
         ]
         if numbers := _numbers(space):
             lines += ["## Held-out numbers", "", *numbers, ""]
+        lines += _reading(space)
         with atomic_path(space / "README.md") as aside:
             aside.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
         print(f"wrote {space / 'README.md'}")
 
 
 def _numbers(space: Path) -> list[str]:
-    """The lines of the evaluations' logs, as they were printed."""
+    """The lines of the evaluations' logs, as they were printed, and what made them."""
     lines = []
     for path in sorted((space / "eval").glob("*.log")):
-        lines += [f"`eval/{path.name}`:", "", "```", *path.read_text(encoding="utf-8").splitlines(), "```", ""]
+        parts = [line.partition("  [") for line in path.read_text(encoding="utf-8").splitlines()]
+        made = dict.fromkeys(f"[{stamp}" for _, bracket, stamp in parts if bracket)
+        lines += [f"`eval/{path.name}`:", "", "```", *(text for text, _, _ in parts), "", *made, "```", ""]
     return lines
+
+
+def _reading(space: Path) -> list[str]:
+    """Captions that a person has read and judged, from `reading.json`: name, caption, a true caption, mark."""
+    path = space / READING_FILE
+    if not path.is_file():
+        return []
+    rows = read_json(path)
+    right = sum(row["right"] for row in rows)
+    return [
+        "## Captions read by a person",
+        "",
+        f"{len(rows)} held-out motions drawn at random (`{READING_FILE}`); {right} captions name the right action.",
+        "",
+        "| motion | caption | true caption | right |",
+        "| --- | --- | --- | --- |",
+        *(f"| {r['name']} | {r['caption']} | {r['true']} | {'yes' if r['right'] else 'no'} |" for r in rows),
+        "",
+    ]
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:

@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = sorted(p.stem for pattern in ("train_*.py", "eval_*.py", "gen_*.py") for p in ROOT.glob(pattern))
+SCRIPTS = sorted(
+    p.stem
+    for pattern in ("train_*.py", "eval_*.py", "M2T_eval.py", "gen_*.py", "caption.py")
+    for p in ROOT.glob(pattern)
+)
 SIZES = {
     "vq": "--width 32 --code_dim 32 --nb_code 32 --num_quantizers 3 --depth 1 --window_size 32",
     "lamp": "--hidden_size 32 --num_layers 2 --num_heads 2 --intermediate_size 64 --cross_attention_width 32 "
     "--embed_dim 32 --max_positions 64 --alternate_losses",
     "evaluator": "--movement_hidden 8 --movement_latent 8 --text_hidden 8 --motion_hidden 8 --embed_dim 8 "
     "--movement_epoch 1 --movement_batch_size 8 --all_negatives",
+    "m2t": "--num_layers 1 --embed_dim 32 --num_heads 2 --ff_rate 2 --block_size 12",
     "transformer": "--latent_dim 32 --ff_size 32 --n_layers 1 --n_heads 2 --token_dim 16",
 }
 FEW = "--batch_size 4 --log_every 1 --save_latest 1 --warm_up_iter 1 --gpu_id -1"
@@ -47,6 +52,7 @@ def workshop(tmp_path_factory, sample_data):
             f"--name rtrans_name --transformer residual --vq_name vq_name {SIZES['transformer']}",
         ),
         ("train_length_estimator", "--name length_estimator --vq_name vq_name"),
+        ("train_m2t", f"--name m2t_name --lamp_name lamp_name --words used {SIZES['m2t']}"),
     ]
     with pytest.MonkeyPatch.context() as patch:
         for script, arguments in stages:
@@ -64,7 +70,16 @@ def test_help(script, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "name",
-    ["evaluator", "evaluator/movement", "vq_name", "lamp_name", "mtrans_name", "rtrans_name", "length_estimator"],
+    [
+        "evaluator",
+        "evaluator/movement",
+        "vq_name",
+        "lamp_name",
+        "mtrans_name",
+        "rtrans_name",
+        "length_estimator",
+        "m2t_name",
+    ],
 )
 def test_training_leaves_a_model_logs_and_state(workshop, name):
     space = workshop[0] / "checkpoints" / "t2m" / name
@@ -80,7 +95,7 @@ def test_the_best_by_fid_is_kept(workshop):
         assert (workshop[0] / "checkpoints" / "t2m" / name / "net_best_fid" / "config.json").is_file()
 
 
-@pytest.mark.parametrize("stage", range(6))
+@pytest.mark.parametrize("stage", range(7))
 def test_resume(workshop, stage, monkeypatch):
     folder, common, stages = workshop
     script, arguments = stages[stage]
@@ -146,6 +161,41 @@ def test_all_checkpoints_are_evaluated(workshop, monkeypatch):
     assert {"latest", "net_best_fid", "net_best_loss"} <= set(results)
     assert results["latest"]["test"]["motions"] == 2
     assert "LaMP-T2M" in (space / "eval/all.log").read_text()
+
+
+def test_caption_evaluation_writes_logs_and_captions(workshop, monkeypatch):
+    folder, common, _ = workshop
+    encoder = "--bert_model nowhere/at_all"
+    flags = f"--gpu_id -1 --repeat_times 2 --num_beams 2 --baselines --compare {encoder}"
+    run("M2T_eval", f"{common} --name Test --resume_trans m2t_name {flags}", monkeypatch)
+    space = folder / "checkpoints" / "t2m" / "m2t_name" / "eval"
+    result = json.loads((space / "Test.json").read_text())["test"]
+    assert set(result["texts"]) == {"captioner", "nearest training caption", "most frequent caption"}
+    assert result["texts"]["nearest training caption"]["raw"]["BLEU-1"] > 0
+    assert 0 <= result["matches"]["true captions"]["R@1"]["mean"] <= 1
+    log = (space / "Test.log").read_text()
+    assert "LaMP-M2T" in log and all("commit" in line for line in log.splitlines())
+    listed = json.loads((space / "Test_test.json").read_text())
+    assert all(row["references"] and isinstance(row["caption"], str) for row in listed)
+
+
+def test_bert_score_of_generated_motions(workshop, monkeypatch, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("bert_score")
+    words = (workshop[0] / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    transformers.BertTokenizerFast(vocab=str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path)
+    folder, common, _ = workshop
+    space = folder / "checkpoints" / "t2m"
+    flags = f"{GENERATION} --mm_batches 0 --max_samples 2 --m2t_name m2t_name --bert_model {tmp_path}"
+    run("eval_t2m_trans_res", f"{common} {flags} --ext bert", monkeypatch)
+    log = (space / "mtrans_name/eval/bert.log").read_text()
+    assert "LaMP-BertScore of generated motions" in log and "LaMP-BertScore of real motions" in log
+    flags = f"--name m2t_name --gpu_id -1 --repeat_times 1 --num_beams 1 --bert_model {tmp_path}"
+    run("M2T_eval", f"{common} {flags} --t2m_name mtrans_name --res_name rtrans_name", monkeypatch)
+    assert "LaMP-BertScore of mtrans_name" in (space / "m2t_name/eval/captions.log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 import gen_t2m
+from models.evaluator import load_evaluator
 from models.pipeline import LaMPPipeline
 from prepare.joint_map import JOINT_MAPS, map_joints
 from prepare.mocap import read_take
 from utils import physics
+from utils.metrics import r_precision
 from utils.skeleton import HUMANML3D
 
 MINI = Path(__file__).resolve().parent.parent / "checkpoints" / "mini"
-PARTS = ("tokenizer", "lamp", "masked", "residual", "length")
+PARTS = ("tokenizer", "lamp", "masked", "residual", "length", "evaluator")
 README_PROMPT = "a person walks forward and waves with the right hand"
 
 
@@ -66,6 +68,21 @@ def test_text_steers_motion(pipe):
     # Joint 20 is the left wrist, 21 the right: the waving hand rises above its shoulder (16), the other does not.
     assert (wave.joints[:, 20, 1] - wave.joints[:, 16, 1]).max() > 0.05
     assert (wave.joints[:, 21, 1] - wave.joints[:, 17, 1]).max() < 0.05
+
+
+def test_the_evaluator_knows_what_was_asked_for(pipe):
+    evaluator, _ = load_evaluator(MINI, "evaluator", 263)
+    captions = {
+        "a person walks forward": "a/DET person/NOUN walk/VERB forward/ADV",
+        "a person waves with the left hand": "a/DET person/NOUN wave/VERB with/ADP the/DET left/ADJ hand/NOUN",
+        "a person raises both hands": "a/DET person/NOUN raise/VERB both/DET hand/NOUN",
+        "a person runs": "a/DET person/NOUN run/VERB",
+    }
+    motions = pipe(list(captions), 100, seed=3)
+    features = torch.stack([torch.from_numpy(motion.features) for motion in motions])
+    embedded = evaluator.embed_motions(features, torch.full((len(motions),), 100))
+    texts = evaluator.embed_texts([tokens.split() for tokens in captions.values()])
+    assert r_precision(texts, embedded)[0] >= 0.75
 
 
 @pytest.mark.parametrize("prompt", ["\N{WAVING HAND SIGN}\N{PEDESTRIAN}", "walk " * 2000, "사람이 걷는다", "#!?"])

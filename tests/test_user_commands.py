@@ -8,6 +8,8 @@ import pytest
 from options.eval import EvalT2MOptions, EvalVQOptions
 from options.gen import GenOptions
 from options.lamp import LaMPOptions
+from options.m2t import M2TOptions
+from options.m2t_eval import M2TEvalOptions
 from options.t2m import T2MOptions
 from options.vq import VQOptions
 from utils.cli import parse
@@ -44,3 +46,30 @@ def test_user_command_is_understood(command):
         if not value.startswith('"'):
             given = getattr(options, flag)
             assert str(given) == value.removeprefix("./") or float(given) == float(value)
+
+
+TRAIN_M2T = """python train_m2t.py --exp-name M2T --num-layers 12 --batch-size 80 --embed-dim-gpt 1024 --nb-code 512 \
+--n-head-gpt 16 --block-size 51 --ff-rate 4 --drop-out-rate 0.1 --resume-pth your_own_vqvae --vq-name VQVAE \
+--out-dir ./output --total-iter 150000 --lr-scheduler 75000 --lr 0.00005 --dataname kit --down-t 2 --depth 3 \
+--quantizer ema_reset --eval-iter 10000 --pkeep 0.5 --dilation-growth-rate 3 --vq-act relu"""
+EVAL_M2T = """python M2T_eval.py --exp-name Test_M2T --num-layers 9 --batch-size 1 --embed-dim-gpt 1024 --nb-code 512 \
+--n-head-gpt 16 --block-size 51 --ff-rate 4 --drop-out-rate 0.1 --resume-pth your_own_vqvae --vq-name VQVAE \
+--out-dir ./output --total-iter 150000 --lr-scheduler 75000 --lr 0.0001 --dataname t2m --down-t 2 --depth 3 \
+--quantizer ema_reset --eval-iter 10000 --pkeep 0.5 --dilation-growth-rate 3 --vq-act relu \
+--resume-trans your_own_m2t"""
+
+
+def test_captioner_training_is_understood():
+    options = parse(M2TOptions, shlex.split(TRAIN_M2T)[2:])
+    assert (options.name, options.dataset_name, options.batch_size) == ("M2T", "kit", 80)
+    assert (options.max_iter, options.milestones, options.lr, options.eval_iter) == (150_000, [75_000], 5e-5, 10_000)
+    assert (options.model.num_layers, options.model.num_heads, options.model.embed_dim) == (12, 16, 1024)
+    assert options.model.pkeep == 0.5 and options.model.block_size == 51
+    assert "--quantizer" in options.without_effect and "--out_dir" in options.without_effect
+
+
+def test_captioner_evaluation_is_understood():
+    options = parse(M2TEvalOptions, shlex.split(EVAL_M2T)[2:])
+    assert (options.captioner, options.ext, options.dataset_name) == ("your_own_m2t", "Test_M2T", "t2m")
+    assert options.batch_size == 1 and options.space.name == "your_own_m2t"
+    assert {"--num_layers", "--resume_pth", "--total_iter"} <= set(options.without_effect)

@@ -63,9 +63,6 @@ class Report:
             file.write(f"{line}  {self.stamp}".rstrip() + "\n")
 
 
-report_logger = Report
-
-
 class LossWindow:
     """Scalars of the steps since they were last asked for; they stay on the device until then."""
 

@@ -1,4 +1,9 @@
-"""Retrieval protocols: which motions and texts compete with each other."""
+"""Retrieval protocols: which motions and texts compete with each other, which count as hits, and re-ranking.
+
+Protocols as in Petrovich et al. 2023, "TMR: Text-to-Motion Retrieval Using Contrastive 3D Human Motion Synthesis",
+section 4: `small_batches` are pools of 32 (`label_pools`), `all` is one pool of everything, `all_with_threshold` is
+the same with hits by `text_hits`.
+"""
 
 import random
 from collections import defaultdict
@@ -7,10 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from utils.errors import UserError
 from utils.metrics import recall_at, retrieval_ranks
 
 POOL = 32
+ARTICLES = frozenset({"a", "an", "the"})
+# Cosines span 2 and probabilities 1: nothing outside the shortlist may overtake what is in it.
+_BELOW_SHORTLIST = 4.0
 
 
 def by_label(labels: Sequence[Hashable]) -> dict[Hashable, list[int]]:
@@ -67,20 +77,161 @@ def label_accuracy(motions_to_texts: Tensor, labels: Sequence[Hashable], text_la
     return 100.0 * sum(names[i] == label for i, label in zip(best, labels)) / len(labels)
 
 
-def retrieval_scores(similarity: Tensor, pools: Sequence[Sequence[int]]) -> dict[str, dict[str, float]]:
+def hit_ranks(similarity: Tensor, hits: Tensor) -> Tensor:
+    """Rank (Q,) of the best hit of each query among those that are none: 0 is best, ties count against the hit.
+
+    Args:
+        similarity: (Q, C), queries against candidates.
+        hits: (Q, C) bool, at least one a row.
+    """
+    best = similarity.masked_fill(~hits, -torch.inf).amax(1, keepdim=True)
+    return ((similarity >= best) & ~hits).sum(1)
+
+
+def retrieval_scores(
+    similarity: Tensor,
+    pools: Sequence[Sequence[int]],
+    *,
+    hits: Tensor | None = None,
+    probability: Tensor | None = None,
+    count: int = 0,
+) -> dict[str, dict[str, float]]:
     """Recall both ways, averaged over pools.
 
     Args:
         similarity: (N, N), text i against motion j.
         pools: indices of the samples that compete.
+        hits: (N, N) bool, text i is as good as the text of motion j; None counts a sample's own only.
+        probability: (N, N), of the match of text i and motion j; given it, the `count` best are re-ranked by it.
+        count: candidates of each query to re-rank, see `rerank`.
 
     Returns:
         {"t2m": {"R@1": ..., ...}, "m2t": {...}} in percent.
     """
+
+    def ranks(scores: Tensor, matches: Tensor | None, wanted: Tensor | None) -> Tensor:
+        scores = scores if wanted is None else rerank(scores, wanted, count)
+        return retrieval_ranks(scores) if matches is None else hit_ranks(scores, matches)
+
     text_ranks, motion_ranks = [], []
     for pool in pools:
         index = torch.tensor(pool, device=similarity.device)
-        part = similarity[index][:, index]
-        text_ranks.append(retrieval_ranks(part))
-        motion_ranks.append(retrieval_ranks(part.T))
+        parts = [value if value is None else value[index][:, index] for value in (similarity, hits, probability)]
+        text_ranks.append(ranks(*parts))
+        motion_ranks.append(ranks(*(part if part is None else part.T for part in parts)))
     return {"t2m": recall_at(torch.cat(text_ranks)), "m2t": recall_at(torch.cat(motion_ranks))}
+
+
+def shortlist(similarity: Tensor, count: int) -> Tensor:
+    """Which candidates (Q, C) of each query have one of its `count` highest similarities.
+
+    Equal similarities are taken together and count once: copies of one text do not crowd out all others.
+
+    Args:
+        similarity: (Q, C), queries against candidates.
+        count: different similarities a query.
+    """
+    ordered = similarity.sort(dim=1, descending=True).values
+    before = F.pad((ordered[:, 1:] < ordered[:, :-1]).cumsum(1), (1, 0))
+    return similarity >= ordered.masked_fill(before >= count, torch.inf).amin(1, keepdim=True)
+
+
+def rerank(similarity: Tensor, probability: Tensor, count: int) -> Tensor:
+    """Scores (Q, C) by which the shortlist of each query is in a new order, and all others are below it in the old one.
+
+    The score is similarity + match probability. BLIP-2 (Li et al. 2023) adds the two in its retrieval as well, with the
+    match head's logit in place of the probability.
+
+    Args:
+        similarity: (Q, C) cosines, queries against candidates.
+        probability: (Q, C) of a match; only that of the shortlist is used.
+        count: see `shortlist`.
+    """
+    scores = similarity.double()
+    return torch.where(shortlist(similarity, count), scores + probability, scores - _BELOW_SHORTLIST)
+
+
+def shortlisted_pairs(similarity: Tensor, pools: Sequence[Sequence[int]], count: int) -> Tensor:
+    """Pairs (N, N) bool of text i and motion j that re-ranking needs for some pool, one way or the other.
+
+    Args:
+        similarity: (N, N), text i against motion j.
+        pools: indices of the samples that compete.
+        count: see `shortlist`.
+    """
+    wanted = torch.zeros_like(similarity, dtype=torch.bool)
+    for pool in pools:
+        index = torch.tensor(pool, device=similarity.device)
+        part = similarity[index][:, index]
+        wanted[index[:, None], index] |= shortlist(part, count) | shortlist(part.T, count).T
+    return wanted
+
+
+def text_hits(
+    text_similarity: Tensor, rows: Tensor, threshold: float, labels: Sequence[Hashable] | None = None
+) -> Tensor:
+    """Which samples' texts (N, N) are nearly equal, or of the same label.
+
+    Args:
+        text_similarity: (U, U) of the distinct texts.
+        rows: (N,) which text is whose.
+        threshold: least similarity of texts that are nearly equal.
+        labels: of the samples, where they have any.
+    """
+    near = (text_similarity >= threshold).fill_diagonal_(True)
+    hits = near[rows][:, rows]
+    if labels is None:
+        return hits
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    label = torch.tensor([numbers[label] for label in labels], device=rows.device)
+    return hits | (label[:, None] == label)
+
+
+def bag_similarity(tokens: Sequence[Sequence[str]]) -> Tensor:
+    """Cosine (U, U) between bags of lemmas, a similarity of texts that needs no model.
+
+    Articles are left out: "a man" and "the man" say the same. Word order is not seen.
+
+    Args:
+        tokens: `word/POS` lemmas of each text.
+    """
+    bags = [[lemma for token in text if (lemma := token.rsplit("/", 1)[0].lower()) not in ARTICLES] for text in tokens]
+    column = {lemma: place for place, lemma in enumerate(dict.fromkeys(lemma for bag in bags for lemma in bag))}
+    counts = torch.zeros(len(bags), max(1, len(column)))
+    for row, bag in enumerate(bags):
+        places = torch.tensor([column[lemma] for lemma in bag], dtype=torch.long)
+        counts[row].index_add_(0, places, torch.ones(len(bag)))
+    unit = F.normalize(counts, dim=1)
+    return unit @ unit.T
+
+
+def sentence_similarity(texts: Sequence[str], source: str, device: torch.device | str = "cpu") -> Tensor:
+    """Similarity (U, U) of sentence embeddings, cosines mapped to 0 ... 1 as TMR's thresholds are.
+
+    Embeddings are the mean over the words' last states, as sentence-transformers' all-mpnet-base-v2 and all-MiniLM are.
+
+    Args:
+        texts: sentences.
+        source: hub id or folder of a model for the transformers library.
+        device: where to compute.
+
+    Raises:
+        UserError: transformers is not installed or the model cannot be had.
+    """
+    try:
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError as error:
+        raise UserError("--sentence_model needs transformers: pip install 'lamp-motion[train]'") from error
+    try:
+        tokenizer, model = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source).to(device).eval()
+    except (OSError, ValueError) as error:
+        raise UserError(f"--sentence_model {source} cannot be loaded ({str(error).splitlines()[0]})") from error
+    means = []
+    with torch.inference_mode():
+        for start in range(0, len(texts), 64):
+            batch = tokenizer(list(texts[start : start + 64]), padding=True, truncation=True, return_tensors="pt")
+            batch = batch.to(device)
+            mask = batch["attention_mask"][..., None].float()
+            means.append((model(**batch).last_hidden_state.float() * mask).sum(1) / mask.sum(1))
+    unit = F.normalize(torch.cat(means), dim=1)
+    return (1 + unit @ unit.T) / 2

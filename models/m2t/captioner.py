@@ -1,0 +1,264 @@
+"""`Captioner`: motion queries in, captions out (LaMP, section 3.4).
+
+LaMP's queries of a motion, projected to the language model's width, stand in front of the caption; the language model
+goes on with the caption. Only the caption's tokens, its end included, are predicted.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.hub import LaMPModel
+from models.lamp.text import TextBatch, TextTokenizer
+from models.m2t.decoding import Written, write_beams, write_greedy, write_nucleus
+from models.m2t.language import GPT, LORA_MARK, CaptionerConfig, build_language, check_positions, read_architecture
+from models.m2t.vocabulary import LIBRARY_FOLDER, LibraryVocabulary, Vocabulary, WordPieceVocabulary
+from utils.errors import UserError
+
+IGNORE = -100
+_LANGUAGE = "language."
+
+
+@dataclass(frozen=True)
+class CaptionOutput:
+    """Loss and accuracy over the captions' tokens; scalars."""
+
+    loss: Tensor
+    accuracy: Tensor
+
+
+class Captioner(LaMPModel):
+    """Language model behind a projection of motion queries; `vocabulary` turns captions into ids and back.
+
+    With `finetune` "lora" or "frozen" a saved captioner holds the projection and LoRA's updates, and names the language
+    model that it needs.
+    """
+
+    config_class = CaptionerConfig
+
+    def __init__(self, config: CaptionerConfig, *, pretrained: bool = False) -> None:
+        """Build it from the config; `pretrained` starts a language model that is trained whole from its own weights."""
+        super().__init__()
+        self.config = config
+        self.vocabulary: Vocabulary | None = None
+        self.language = build_language(config, pretrained=pretrained)
+        self.projection = nn.Linear(config.query_dim, self.language.get_input_embeddings().embedding_dim)
+        self._keeps = "logits_to_keep" in inspect.signature(self.language.forward).parameters
+        self.register_load_state_dict_post_hook(_forgive_left_out)
+
+    @classmethod
+    def create(cls, config: CaptionerConfig, tokenizer: TextTokenizer | None = None) -> "Captioner":
+        """A captioner to be trained.
+
+        Args:
+            config: its `vocab_size` and `architecture` are found here.
+            tokenizer: the words of `llm="gpt"`.
+
+        Raises:
+            UserError: the language model cannot be had, or motion and caption are too long for it.
+        """
+        if config.llm == GPT:
+            vocabulary: Vocabulary = WordPieceVocabulary(tokenizer)
+        else:
+            vocabulary = LibraryVocabulary.load(config.llm)
+        architecture = read_architecture(config.llm) if config.llm != GPT and config.saves_all else None
+        config = dataclasses.replace(config, vocab_size=len(vocabulary), architecture=architecture)
+        model = cls(config, pretrained=True)
+        check_positions(model.language, config, len(vocabulary.begin))
+        model.vocabulary = vocabulary
+        return model
+
+    @torch.no_grad()
+    def start_words(self, tokenizer: TextTokenizer, embedding: Tensor) -> int:
+        """Start the GPT's word embeddings from those (V, W) of another model for the words that both have.
+
+        Returns:
+            How many words that are.
+
+        Raises:
+            UserError: the widths differ, or the captioner has a language model's own words.
+        """
+        if not isinstance(self.vocabulary, WordPieceVocabulary):
+            raise UserError("--init_words is for --llm gpt; other language models have words of their own")
+        own = self.language.get_input_embeddings().weight
+        if own.shape[1] != embedding.shape[1]:
+            raise UserError(f"--init_words needs --embed_dim {embedding.shape[1]}, LaMP's width, not {own.shape[1]}")
+        place = {word: index for index, word in enumerate(tokenizer.words)}
+        pairs = [(i, place[word]) for i, word in enumerate(self.vocabulary.tokenizer.words) if word in place]
+        mine, theirs = (torch.tensor(column) for column in zip(*pairs))
+        own[mine] = embedding[theirs].to(own)
+        return len(pairs)
+
+    # Files
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Weights but those that are another's twin (tied) or belong to the language model that the config names."""
+        state = super().state_dict(*args, **kwargs)
+        prefix = kwargs.get("prefix", "")
+        for name in self._left_out():
+            state.pop(prefix + name, None)
+        return state
+
+    def _left_out(self) -> set[str]:
+        """Names of the weights that are not saved."""
+        left_out, seen = set(), set()
+        for name, value in super().state_dict().items():
+            named = name.startswith(_LANGUAGE) and LORA_MARK not in name and not self.config.saves_all
+            if named or value.data_ptr() in seen:
+                left_out.add(name)
+            seen.add(value.data_ptr())
+        return left_out
+
+    def save_extra(self, folder: Path) -> None:
+        """Write the vocabulary."""
+        self._require_vocabulary().save(folder)
+
+    def load_extra(self, folder: Path) -> None:
+        """Read the vocabulary."""
+        own = LibraryVocabulary.load(folder / LIBRARY_FOLDER) if self.config.llm != GPT else None
+        self.vocabulary = own or WordPieceVocabulary.load(folder)
+        if len(self.vocabulary) != self.config.vocab_size:
+            raise UserError(
+                f"{folder}: the vocabulary has {len(self.vocabulary)} words but vocab_size is "
+                f"{self.config.vocab_size}; use the vocabulary that belongs to the weights"
+            )
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, subfolder: str = "", device: torch.device | str = "cpu"
+    ) -> "Captioner":
+        """Load a model folder, or one of a hub repository, as `LaMPModel` does."""
+        if not Path(source).exists() and str(source).count("/") == 1 and str(source)[0] not in "./~":
+            # Which files a vocabulary consists of depends on the language model: all of the folder are fetched.
+            source = _fetch(str(source), subfolder)
+        return super().from_pretrained(source, subfolder, device)
+
+    # Training
+
+    def forward(self, queries: Tensor, text: TextBatch) -> CaptionOutput:
+        """Loss of captions.
+
+        Args:
+            queries: (B, nq, query_dim) of the motions.
+            text: captions as the vocabulary gives them.
+        """
+        logits = self.logits(queries, text, keep=text.input_ids.shape[1] + 1)[:, :-1].float()
+        targets = text.input_ids.masked_fill(~text.attention_mask, IGNORE)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+        correct = (logits.argmax(-1) == targets) & text.attention_mask
+        return CaptionOutput(loss, correct.sum() / text.attention_mask.sum())
+
+    def logits(self, queries: Tensor, text: TextBatch, keep: int = 0) -> Tensor:
+        """Next-token logits (B, P + L, V) over P prefix positions and L caption tokens, the last `keep` if given."""
+        prefix = self.prefix(queries)
+        words = self.language.get_input_embeddings()(text.input_ids)
+        mask = F.pad(text.attention_mask, (prefix.shape[1], 0), value=True)
+        only = {"logits_to_keep": keep} if self._keeps else {}
+        output = self.language(
+            inputs_embeds=torch.cat((prefix, words), dim=1), attention_mask=mask.long(), use_cache=False, **only
+        )
+        return output.logits[:, -keep:]
+
+    def prefix(self, queries: Tensor) -> Tensor:
+        """What stands in front of captions (B, P, W): the projected queries (B, nq, query_dim), the beginning token."""
+        if self.training and self.config.pkeep < 1:
+            kept = torch.rand(queries.shape[:2], device=queries.device) < self.config.pkeep
+            queries = queries * kept[..., None]
+        embed = self.language.get_input_embeddings()
+        motion = self.projection(queries.to(self.projection.weight.dtype)).to(embed.weight.dtype)
+        begin = self.vocabulary.begin if self.vocabulary is not None else ()
+        if not begin:
+            return motion
+        words = embed(torch.tensor(begin, device=queries.device))
+        return torch.cat((motion, words.expand(len(motion), -1, -1)), dim=1)
+
+    # Captions
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        queries: Tensor,
+        *,
+        num_beams: int = 5,
+        top_p: float | None = None,
+        temperature: float = 1.0,
+        length_penalty: float = 1.0,
+        max_length: int | None = None,
+        num_captions: int = 1,
+        seed: int | Sequence[int] = 0,
+    ) -> Written:
+        """Write captions; padding and other motions of the batch never change one.
+
+        Args:
+            queries: (B, nq, query_dim).
+            num_beams: of beam search; 1 is greedy.
+            top_p: sample from the nucleus of this probability instead.
+            temperature: of sampling.
+            length_penalty: of beam search; larger is longer.
+            max_length: tokens of a caption, its end included; None takes `block_size`, which is also the limit.
+            num_captions: captions of each motion, best first; at most `num_beams` unless sampled.
+            seed: of sampling, or one for each motion.
+
+        Raises:
+            UserError: values that do not go together.
+        """
+        _check_sampling(num_beams, top_p, temperature, num_captions)
+        if not 1 <= (max_length := max_length or self.config.block_size) <= self.config.block_size:
+            raise UserError(f"captions of this model have 1 to {self.config.block_size} tokens, not {max_length}")
+        words = self._require_vocabulary()
+        common = {"end_id": words.end_id, "pad_id": words.pad_id, "max_length": max_length}
+        prefix = self.prefix(queries.to(self.device))
+        if top_p is not None:
+            seeds = [seed] * len(queries) if isinstance(seed, int) else seed
+            sampling = {"seeds": seeds, "captions": num_captions, "top_p": top_p, "temperature": temperature}
+            return write_nucleus(self.language, prefix, **sampling, **common)
+        if num_beams == 1:
+            return write_greedy(self.language, prefix, **common)
+        search = {"num_beams": num_beams, "captions": num_captions, "length_penalty": length_penalty}
+        return write_beams(self.language, prefix, **search, **common)
+
+    def caption(self, queries: Tensor, **how: Any) -> list[list[str]]:
+        """Captions of motions (B, nq, query_dim), `num_captions` each; keyword arguments of `generate`."""
+        ids = self.generate(queries, **how).ids.cpu()
+        return [[self.vocabulary.decode(row) for row in rows] for rows in ids]
+
+    def _require_vocabulary(self) -> Vocabulary:
+        if self.vocabulary is None:
+            raise UserError("this Captioner has no vocabulary; load it with from_pretrained or set .vocabulary")
+        return self.vocabulary
+
+
+def _check_sampling(num_beams: int, top_p: float | None, temperature: float, num_captions: int) -> None:
+    if num_beams < 1 or num_captions < 1:
+        raise UserError("--num_beams and --num_captions must be at least 1")
+    if top_p is None and num_captions > num_beams:
+        raise UserError(f"{num_captions} captions need as many --num_beams, or sampling by --top_p")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UserError(f"--top_p {top_p} must be above 0 and not above 1")
+    if temperature <= 0:
+        raise UserError(f"--temperature {temperature} must be above 0; without sampling, leave --top_p out")
+
+
+def _forgive_left_out(model: Captioner, incompatible: Any) -> None:
+    """Weights that are never saved are not missing; all others are."""
+    names = tuple(model._left_out())
+    incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if not key.endswith(names)]
+
+
+def _fetch(repository: str, subfolder: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, allow_patterns=f"{subfolder}/*" if subfolder else None))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"no folder {repository}/{subfolder}, and {repository} could not be had from the hub: {error}"
+        ) from error

@@ -1,0 +1,193 @@
+"""`CaptionPipeline`: motions in, sentences out; needs a tokenizer, LaMP and a captioner, no generator."""
+
+import itertools
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.checkpoints import model_folder, read_run_options
+from models.hub import is_model
+from models.lamp.model import LaMP
+from models.m2t.captioner import Captioner
+from models.m2t.queries import MotionQueries
+from models.vq.model import RVQVAE
+from utils.errors import UserError
+from utils.features import FeatureLayout, joints_to_features
+from utils.motion import Motion
+from utils.skeleton import SKELETONS
+
+LAMP_FOLDER = "lamp"
+"""Folder of a captioner's checkpoint with the LaMP that was trained along with it, if one was."""
+
+
+class CaptionPipeline:
+    """Motion to text.
+
+    Example:
+        >>> pipe = CaptionPipeline.from_pretrained("checkpoints/mini")
+        >>> pipe(Motion.load("walk.npy"))
+        [['a person walks forward']]
+    """
+
+    def __init__(self, queries: MotionQueries, captioner: Captioner) -> None:
+        """Put trained parts together.
+
+        Raises:
+            UserError: the captioner was trained on another LaMP's queries.
+        """
+        lamp, config = queries.lamp.config, captioner.config
+        if (lamp.num_query_tokens, lamp.hidden_size) != (config.num_queries, config.query_dim):
+            raise UserError(
+                f"the captioner reads {config.num_queries} queries of width {config.query_dim}, LaMP has "
+                f"{lamp.num_query_tokens} of {lamp.hidden_size}; use the LaMP that it was trained on"
+            )
+        self.queries, self.captioner = queries, captioner
+        tokenizer = queries.tokenizer.config
+        self.skeleton = SKELETONS[FeatureLayout.of_dim(tokenizer.input_width).num_joints]
+        self.unit = tokenizer.frames_per_token
+        self.max_frames = lamp.num_query_tokens * self.unit
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> "CaptionPipeline":
+        """Load a folder, or a hub repository, with the model folders tokenizer, lamp and m2t.
+
+        Raises:
+            UserError: a model is missing or cannot be read.
+        """
+        captioner = Captioner.from_pretrained(source, "m2t", device)
+        own = f"m2t/{LAMP_FOLDER}"
+        lamp = LaMP.from_pretrained(source, own if is_model(source, own) else "lamp", device)
+        return cls(MotionQueries(RVQVAE.from_pretrained(source, "tokenizer", device), lamp), captioner)
+
+    @classmethod
+    def from_runs(
+        cls, root: str | Path, name: str, which: str = "best", device: torch.device | str = "cpu"
+    ) -> "CaptionPipeline":
+        """Load what training runs left under `checkpoints/<dataset>`.
+
+        Args:
+            root: `checkpoints/<dataset>`.
+            name: run of the captioner; its options name the tokenizer and LaMP.
+            which: checkpoint of the captioner.
+            device: where to compute.
+
+        Raises:
+            UserError: a run or checkpoint is missing.
+        """
+        root = Path(root)
+        folder, options = model_folder(root / name, which), read_run_options(root / name)
+        own = folder / LAMP_FOLDER
+        lamp = LaMP.from_pretrained(own if own.is_dir() else model_folder(root / options["lamp_name"]), device=device)
+        tokenizer = RVQVAE.from_pretrained(model_folder(root / options["vq_name"]), device=device)
+        return cls(MotionQueries(tokenizer, lamp), Captioner.from_pretrained(folder, device=device))
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        motions: Motion | Sequence[Motion],
+        *,
+        seed: int = 0,
+        batch_size: int = 32,
+        progress: Callable[[int, int], None] | None = None,
+        **how: Any,
+    ) -> list[list[str]]:
+        """Describe each motion; of a longer one the first `max_frames`.
+
+        Args:
+            motions: with features, or joints as they are in the data (Y up).
+            seed: of sampling; the same motion and seed give the same captions, alone or among others.
+            batch_size: motions at a time.
+            progress: called with (motions done, motions in all).
+            how: keyword arguments of `Captioner.generate` (num_beams, top_p, num_captions, ...).
+
+        Returns:
+            For each motion its captions, best first.
+
+        Raises:
+            UserError: a motion that cannot be described; see `features`.
+        """
+        motions = [motions] if isinstance(motions, Motion) else list(motions)
+        captions: list[list[str]] = []
+        for start in range(0, len(motions), batch_size):
+            features = [self.features(motion) for motion in motions[start : start + batch_size]]
+            seeds = [zlib.crc32(f.numpy().tobytes(), seed % 2**32) for f in features]
+            captions += self.captioner.caption(self._encode(features), seed=seeds, **how)
+            if progress is not None:
+                progress(len(captions), len(motions))
+        return captions
+
+    def parts(self, motion: Motion) -> list[tuple[float, float, Motion]]:
+        """Start and end in seconds of equal parts, none longer than `max_frames`, and the parts."""
+        limit = int(self.max_frames / self.skeleton.fps * motion.fps)
+        count = max(1, -(-len(motion) // limit))
+        edges = [len(motion) * k // count for k in range(count + 1)]
+        features = motion.features
+        return [
+            (
+                start / motion.fps,
+                end / motion.fps,
+                replace(
+                    motion,
+                    joints=motion.joints[start:end],
+                    features=None if features is None else features[start:end],
+                ),
+            )
+            for start, end in itertools.pairwise(edges)
+        ]
+
+    def is_cut(self, motion: Motion) -> bool:
+        """Whether a motion is so long that only its beginning is described."""
+        return motion.seconds * self.skeleton.fps >= self.max_frames + 2 * self.unit
+
+    def features(self, motion: Motion) -> Tensor:
+        """Features (T, D) of what is described of a motion, T a multiple of a token's frames.
+
+        Raises:
+            UserError: another skeleton, too short, or values that are not finite.
+        """
+        features = self._features_at_rate(motion)
+        frames = min(len(features), self.max_frames) // self.unit * self.unit
+        if not frames:
+            raise UserError(f"the motion has {len(motion)} frames; at least {self.unit + 1} are needed")
+        features = features[:frames]
+        if not features.isfinite().all():
+            frame = int((~features.isfinite()).any(1).nonzero()[0])
+            raise UserError(f"the motion's frame {frame} has a value that is not finite, or bones of no length")
+        return features
+
+    def _features_at_rate(self, motion: Motion) -> Tensor:
+        joints, skeleton = torch.from_numpy(motion.joints), self.skeleton
+        if joints.shape[1] != skeleton.num_joints:
+            raise UserError(
+                f"the motion has {joints.shape[1]} joints, these models know {skeleton.num_joints}; "
+                "use models of that skeleton (--name, --dataset_name)"
+            )
+        at_rate = abs(motion.fps / skeleton.fps - 1) < 0.01
+        if motion.features is not None and at_rate and motion.features.shape[1] == FeatureLayout(len(joints[0])).dim:
+            return torch.from_numpy(motion.features).float()
+        joints = joints if at_rate else _resample(joints, motion.fps, skeleton.fps)
+        if len(joints) < 2:
+            return torch.zeros(0, FeatureLayout(skeleton.num_joints).dim)
+        lengths = None if skeleton.bone_lengths is None else torch.tensor(skeleton.bone_lengths)
+        return joints_to_features(joints, skeleton, lengths, repair_turns=True)
+
+    def _encode(self, features: Sequence[Tensor]) -> Tensor:
+        """Queries (B, nq, H) of motions' features, not normalised."""
+        tokenizer = self.queries.tokenizer
+        lengths = torch.tensor([len(some) for some in features], device=tokenizer.device)
+        padded = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True).to(tokenizer.device)
+        return self.queries(tokenizer.normalize(padded), lengths)
+
+
+def _resample(joints: Tensor, fps: float, wanted: float) -> Tensor:
+    """Joints (T, J, 3) at another frame rate, linearly interpolated."""
+    count = int((len(joints) - 1) / fps * wanted + 1e-6) + 1
+    time = torch.arange(count, dtype=torch.float64) * fps / wanted
+    low = time.long().clamp(max=max(len(joints) - 2, 0))
+    after = joints[(low + 1).clamp(max=len(joints) - 1)]
+    return torch.lerp(joints[low], after, (time - low).float()[:, None, None])
