@@ -258,8 +258,8 @@ def load_evaluator(
     if not space.is_dir():
         raise UserError(
             f"no evaluator {space}; train one with `python train_evaluator.py --dataset_name {space.parent.name} "
-            f"--name {name}`, fetch the published one with `bash prepare/download_evaluator.sh`, or name another with "
-            "--evaluator"
+            f"--name {name}`, fetch the published one (`bash prepare/download_evaluator.sh`) and import it "
+            "(`python -m prepare.import_checkpoint`), or name another with --evaluator"
         )
     folder = model_folder(space, which)
     evaluator = Evaluator.from_pretrained(folder, device=device)

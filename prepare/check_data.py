@@ -7,7 +7,7 @@ Exit code 0 if nothing was found, 1 with findings, 2 if the folder cannot be use
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,12 +19,17 @@ from data.loaders import Stats, load_stats
 from data.spec import SPECS, DatasetSpec, get_spec
 from utils.errors import UserError, main_with_errors
 from utils.features import features_to_joints, normalization_std
+from utils.files import read_json
 
-# Clips published: all, then the splits. What the folder's own files say is used, not these.
+# Motions published: all, then the splits; KIT-ML's as remembered. What the folder's own files say is used, not these.
 PUBLISHED = {
     "t2m": {"all": 29_228, "train": 23_384, "val": 1_460, "test": 4_384},
     "kit": {"all": 6_018, "train": 4_888, "val": 300, "test": 830},
 }
+# Published with NaN, HumanML3D's own notebook says so; nothing to be mended by a user.
+_PUBLISHED_BROKEN = {"t2m": ("007975", "M007975")}
+BUILD_STATE = "build_state.json"
+"""Where prepare.build_humanml3d keeps its options, and whether it finished."""
 _SPLITS = ("train", "val", "test", "train_val", "all")
 # Greatest accepted distance of the data's mean and std from the files', in units of the std.
 _STATS_TOLERANCE = 0.05
@@ -67,6 +72,7 @@ def check_data(spec: DatasetSpec, *, compare: Stats | None = None, joint_clips: 
     report = Report()
     cache = open_cache(spec)
     report.fact("data set", f"{spec.name} in {spec.root}")
+    _check_build(spec, report)
     _check_motions(spec, cache, report)
     _check_splits(spec, cache, report)
     _check_captions(spec, cache, report)
@@ -75,11 +81,22 @@ def check_data(spec: DatasetSpec, *, compare: Stats | None = None, joint_clips: 
     return report
 
 
+def _check_build(spec: DatasetSpec, report: Report) -> None:
+    state = spec.root / BUILD_STATE
+    if state.is_file() and not read_json(state).get("complete"):
+        report.findings.append("prepare.build_humanml3d did not finish here; run the same command again")
+
+
 def _check_motions(spec: DatasetSpec, cache: MotionCache, report: Report) -> None:
     hours = len(cache.frames) / spec.fps / 3600
     lengths = f"{cache.lengths.min()} to {cache.lengths.max()} frames"
     report.fact("motions", f"{len(cache.names):,} of {spec.feature_dim} features, {lengths}, {hours:.2f} h")
-    report.findings += [f"{len(found):,} {kind}: {shorten(found)}" for kind, found in cache.problems.items()]
+    known = [f"{name}.npy" for name in _PUBLISHED_BROKEN.get(spec.name, ())]
+    for kind, found in cache.problems.items():
+        if set(found) <= set(known):
+            report.notes.append(f"{len(found):,} {kind}, as in the published data: {shorten(found)}")
+        else:
+            report.findings.append(f"{len(found):,} {kind}: {shorten(found)}")
     outside = int(((cache.lengths < spec.min_frames) | (cache.lengths >= spec.frame_limit)).sum())
     if outside:
         limits = f"{spec.min_frames} to {spec.frame_limit - 1}"
@@ -95,7 +112,7 @@ def _is_sunk(motion: np.ndarray, spec: DatasetSpec) -> bool:
 
 
 def _check_splits(spec: DatasetSpec, cache: MotionCache, report: Report) -> None:
-    published, counts, listed = PUBLISHED.get(spec.name, {}), [], {}
+    counts, listed = [], {}
     for split in _SPLITS:
         path = spec.root / f"{split}.txt"
         if not path.is_file():
@@ -104,16 +121,33 @@ def _check_splits(spec: DatasetSpec, cache: MotionCache, report: Report) -> None
             continue
         listed[split] = path.read_text(encoding="utf-8-sig").split()
         counts.append(f"{split} {len(listed[split]):,}")
-        if split in published and len(listed[split]) != published[split]:
-            report.notes.append(f"{path.name} has {len(listed[split]):,} clips, the published one {published[split]:,}")
         gone = [name for name in listed[split] if name not in cache.rows]
-        if gone:
+        if not set(gone) <= set(_PUBLISHED_BROKEN.get(spec.name, ())):
             report.findings.append(f"{len(gone):,} clips of {path.name} have no usable motion: {shorten(gone)}")
     report.fact("splits", ", ".join(counts))
+    if spec.name in PUBLISHED:
+        lengths = {split: len(names) for split, names in listed.items()}
+        files = sum(not file.name.startswith(".") for file in spec.motion_folder.glob("*.npy"))
+        report.fact("published", compare_published(spec.name, {**lengths, "all": files}))
     for first, second in (("train", "test"), ("train", "val"), ("val", "test")):
         both = sorted(set(listed.get(first, ())) & set(listed.get(second, ())))
         if both:
             report.findings.append(f"{len(both):,} clips are both in {first} and in {second}: {shorten(both)}")
+
+
+def compare_published(name: str, counts: Mapping[str, int]) -> str:
+    """How many motions a folder and its splits have of the published ones, as a line of text.
+
+    Args:
+        name: a key of `PUBLISHED`.
+        counts: "all" is the number of motions, the others are of split files; a missing one counts as 0.
+    """
+    published = PUBLISHED[name]
+    parts = [f"{split} {counts.get(split, 0):,} of {number:,}" for split, number in published.items()]
+    same = all(counts.get(split, 0) == number for split, number in published.items())
+    verdict = "the same" if same else "not the same; the folder's own files count"
+    remembered = " (as remembered)" if name == "kit" else ""
+    return f"{', '.join(parts)}{remembered}: {verdict}"
 
 
 def _check_captions(spec: DatasetSpec, cache: MotionCache, report: Report) -> None:
@@ -185,18 +219,18 @@ def _check_stats(spec: DatasetSpec, cache: MotionCache, report: Report, compare:
     except UserError as error:
         report.findings.append(str(error))
         return
-    own, names = _measure(cache, spec, cache.names), "all motions"
+    own, names = measure_stats(cache, spec, cache.names), "all motions"
     train = spec.root / "train.txt"
-    if not _distance(own, stats) <= _STATS_TOLERANCE and train.is_file():
+    if not stats_distance(own, stats) <= _STATS_TOLERANCE and train.is_file():
         # Data sets other than the published ones may take them from the training split, as is sounder.
         chosen = [name for name in train.read_text(encoding="utf-8-sig").split() if name in cache.rows]
-        own, names = _measure(cache, spec, chosen or cache.names), "training motions"
+        own, names = measure_stats(cache, spec, chosen or cache.names), "training motions"
     _compare_stats(report, own, stats, names, "Mean.npy and Std.npy")
     if compare is not None:
         _compare_stats(report, stats, compare, "Mean.npy and Std.npy", "the files of --compare")
 
 
-def _measure(cache: MotionCache, spec: DatasetSpec, names: Sequence[str]) -> Stats:
+def measure_stats(cache: MotionCache, spec: DatasetSpec, names: Sequence[str]) -> Stats:
     """Mean and std of the clips' frames in the format's way, in one pass of float64 sums about the first frame."""
     shift = cache.motion(names[0])[0].astype(np.float64)
     total, squares, count = np.zeros_like(shift), np.zeros_like(shift), 0
@@ -210,28 +244,32 @@ def _measure(cache: MotionCache, spec: DatasetSpec, names: Sequence[str]) -> Sta
     return Stats(torch.from_numpy(mean + shift).float(), normalization_std(std, spec.layout).float())
 
 
-def _distance(a: Stats, b: Stats) -> float:
+def stats_distance(a: Stats, b: Stats) -> float:
     """Greatest distance of the means and of the stds in units of the latter's std."""
     return float(max(((a.mean - b.mean).abs() / b.std).max(), (a.std / b.std - 1).abs().max()))
 
 
 def _compare_stats(report: Report, a: Stats, b: Stats, name_a: str, name_b: str) -> None:
-    distance = _distance(a, b)
+    distance = stats_distance(a, b)
     report.fact("statistics", f"{name_a} against {name_b}: at most {distance:.3f} standard deviations apart")
     if not distance <= _STATS_TOLERANCE:
         report.findings.append(f"{name_a} and {name_b} do not agree; one of them is of other data")
 
 
-def _load_compare(paths: list[str], spec: DatasetSpec) -> Stats:
-    """Mean and std files named by the user."""
+def load_stats_files(paths: Sequence[str | Path], spec: DatasetSpec) -> Stats:
+    """A mean and a std file.
+
+    Raises:
+        UserError: one cannot be read or is of another format.
+    """
     values = []
     for path in map(Path, paths):
         try:
             value = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path} of --compare cannot be read ({error}); give two .npy files") from error
+            raise UserError(f"{path} cannot be read ({error}); give a Mean.npy and a Std.npy") from error
         if value.shape != (spec.feature_dim,):
-            raise UserError(f"{path} of --compare has shape {value.shape}, not ({spec.feature_dim},); give other files")
+            raise UserError(f"{path} has shape {value.shape}, not ({spec.feature_dim},); give other files")
         values.append(torch.from_numpy(value.astype(np.float32)))
     return Stats(*values)
 
@@ -251,7 +289,7 @@ def main() -> None:
     parser.add_argument("--joint_clips", type=int, default=200, help="clips whose joint files are compared")
     options = parser.parse_args()
     spec = get_spec(options.dataset_name, options.data_root)
-    compare = _load_compare(options.compare, spec) if options.compare else None
+    compare = load_stats_files(options.compare, spec) if options.compare else None
     report = check_data(spec, compare=compare, joint_clips=options.joint_clips)
     print(report)
     raise SystemExit(1 if report.findings else 0)

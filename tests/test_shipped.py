@@ -17,7 +17,7 @@ from utils.metrics import r_precision
 from utils.skeleton import HUMANML3D
 
 MINI = Path(__file__).resolve().parent.parent / "checkpoints" / "mini"
-PARTS = ("tokenizer", "lamp", "masked", "residual", "length", "evaluator")
+PARTS = ("tokenizer", "lamp", "masked", "residual", "length", "evaluator", "m2t")
 README_PROMPT = "a person walks forward and waves with the right hand"
 
 
@@ -83,6 +83,18 @@ def test_the_evaluator_knows_what_was_asked_for(pipe):
     embedded = evaluator.embed_motions(features, torch.full((len(motions),), 100))
     texts = evaluator.embed_texts([tokens.split() for tokens in captions.values()])
     assert r_precision(texts, embedded)[0] >= 0.75
+
+
+def test_the_captioner_says_what_was_asked_for(pipe):
+    words = {
+        "a person walks forward": ("walk",),
+        "a person waves with the left hand": ("wave", "waving"),
+        "a person raises both hands": ("rais", "lift", "hands up"),
+        "a person runs": ("run", "jog"),
+    }
+    captions = pipe.caption(pipe(list(words), 100, seed=3))
+    right = [any(word in caption for word in known) for (caption,), known in zip(captions, words.values())]
+    assert sum(right) >= 3, captions
 
 
 @pytest.mark.parametrize("prompt", ["\N{WAVING HAND SIGN}\N{PEDESTRIAN}", "walk " * 2000, "사람이 걷는다", "#!?"])

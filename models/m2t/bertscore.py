@@ -1,4 +1,4 @@
-"""LaMP-BertScore: do generated motions still say what they were asked for? (LaMP, section 4.1)"""
+"""LaMP-BertScore: do generated motions still say what they were asked for? (LaMP, ICLR 2025)"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
