@@ -77,7 +77,7 @@ SPECS: dict[str, DatasetSpec] = {
 }
 
 _REMEDIES = {
-    "t2m": "copy HumanML3D there",
+    "t2m": "copy HumanML3D there (docs/humanml3d.md says how to get it)",
     "kit": "copy KIT-ML there",
     "mini": "make it with `python -m prepare.build_dataset --preset mini`",
 }

@@ -1,7 +1,7 @@
 """AMASS recordings (SMPL+H) to joint positions: only the joints of the body model are needed, not its surface.
 
 SMPL (Loper et al. 2015, sections 3.2 and 3.3): the joints at rest are a linear function of the shape, the pose turns
-them about their parents. DMPL coefficients and hands do not move the 22 body joints.
+them about their parents. The hands do not move the 22 body joints, and HumanML3D leaves DMPL coefficients out.
 """
 
 import zipfile

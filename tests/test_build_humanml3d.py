@@ -24,7 +24,7 @@ from prepare.amass import (
     quat_from_rotation_vector,
     read_take,
 )
-from prepare.humanml3d_sources import Published, find_published, read_index
+from prepare.humanml3d_sources import Published, copy_texts, find_published, read_index
 from utils.errors import UserError
 from utils.features import features_to_joints, joints_to_features, mirror_joints
 from utils.files import read_json
@@ -237,7 +237,7 @@ def test_rotation_vectors_near_zero_and_of_half_a_turn() -> None:
     vectors = torch.tensor([[0, 0, 0], [1e-9, 0, 0], [0, torch.pi, 0], [0.3, -2, 1]], dtype=torch.float64)
     skew = torch.linalg.cross(vectors[:, None], torch.eye(3, dtype=torch.float64)[None]).transpose(1, 2)
     expected = torch.linalg.matrix_exp(skew)
-    torch.testing.assert_close(quat_to_matrix(quat_from_rotation_vector(vectors)), expected, atol=1e-12, rtol=0)
+    np.testing.assert_allclose(quat_to_matrix(quat_from_rotation_vector(vectors)), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -330,10 +330,10 @@ def test_the_mirror_image_of_a_mirror_image_is_the_original(built: Path) -> None
     joints = torch.from_numpy(np.load(built / "new_joints/000000.npy"))
     mirrored = torch.from_numpy(np.load(built / "new_joints/M000000.npy"))
     assert not torch.allclose(joints, mirrored, atol=0.05)
-    torch.testing.assert_close(mirror_joints(mirror_joints(joints, HUMANML3D), HUMANML3D), joints)
+    np.testing.assert_array_equal(mirror_joints(mirror_joints(joints, HUMANML3D), HUMANML3D), joints)
     # The pelvis rises and falls as before; what the left foot did, the right one does. The target skeleton has legs of
     # unequal length, hence the tolerance.
-    torch.testing.assert_close(mirrored[:, 0, 1], joints[:, 0, 1], atol=0.02, rtol=0)
+    np.testing.assert_allclose(mirrored[:, 0, 1], joints[:, 0, 1], atol=0.02)
     left, right = joints[:, 7, 1], mirrored[:, 8, 1]
     assert float((left - right).abs().max()) < 0.05 < float((left - mirrored[:, 7, 1]).abs().max())
 
@@ -421,6 +421,36 @@ def test_a_subset_alone_then_the_rest(
     assert read_json(out / "report.json")["clips"] == 6
     assert run(world.arguments(out), monkeypatch) == 0
     assert features_of(out) == features_of(built)
+
+
+def test_the_result_is_compared_with_what_is_published(
+    world: World, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone, spec = tmp_path / "clone", replace(SPECS["t2m"], root=built)
+    shutil.copytree(world.clone, clone)
+    published = find_published(clone, Published())
+    assert build_humanml3d._compare_reference(spec, published) == {}
+    monkeypatch.setattr(build_humanml3d, "_EXAMPLE", "000001")
+    for name in ("Mean.npy", "Std.npy", "new_joint_vecs/000001.npy"):
+        target = clone / "HumanML3D" / name
+        target.parent.mkdir(exist_ok=True)
+        np.save(target, np.load(built / name) + (0.5 if "vecs" in name else 0))
+    found = build_humanml3d._compare_reference(spec, published)
+    assert found == {"statistics, in standard deviations": 0, "features of 000001": pytest.approx(0.5, abs=1e-6)}
+    (clone / "HumanML3D/Std.npy").write_text("version https://git-lfs.github.com/spec/v1")
+    assert "Std.npy cannot be read" in build_humanml3d._compare_reference(spec, published)["not compared"]
+
+
+def test_captions_from_a_folder(world: World, tmp_path: Path) -> None:
+    with zipfile.ZipFile(world.clone / "HumanML3D/texts.zip") as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "texts/000003.txt").unlink()
+    assert copy_texts(tmp_path / "texts", ["000001", "000003", "M000003"], tmp_path / "out") == ["000003"]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"000001.txt", "M000003.txt"}
+    text = tmp_path / "out/000001.txt"
+    time = text.stat().st_mtime_ns
+    copy_texts(tmp_path, ["000001"], tmp_path / "out")
+    assert text.stat().st_mtime_ns == time and "walks 000001#" in text.read_text()
 
 
 def test_an_unfinished_folder_is_a_finding(built: Path, tmp_path: Path) -> None:
