@@ -9,11 +9,10 @@ small_batches: pools of 32, of different labels where the data have labels (one 
     otherwise random ones, the last incomplete one left out.
 all: the whole split competes, only the own clip is a hit.
 all_with_threshold: the whole split competes, the best of the clips with a nearly equal text (or the same label) counts.
-Each by the contrastive similarity, and with the --rerank best candidates re-ordered by similarity + match probability.
+Each by the contrastive similarity, and with the --rerank best candidates re-ordered by it and the match head together.
 """
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +54,7 @@ from utils.tables import format_table
 
 BANK_TEXTS = 8
 LABEL_DRAWS = 60
+_LEAST_PROBABILITY = 1e-9
 WAYS = {"t2m": "text to motion", "m2t": "motion to text"}
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -150,23 +150,21 @@ def score_tasks(
 ) -> dict[str, Any]:
     """Of each protocol by name: size of a pool, "contrastive" and "reranked" scores, each both ways."""
     similarity = embedder.similarity(pairs.sentence_embeddings, pairs.motions)[pairs.rows]
-    probability = None
+    match = None
     if count:
-        start = time.perf_counter()
         pools = list({tuple(pool): pool for task in tasks for pool in task.pools}.values())
         wanted = torch.zeros(len(pairs.sentences), len(pairs.names), device=similarity.device)
         wanted.index_add_(0, pairs.rows, shortlisted_pairs(similarity, pools, count).to(wanted.dtype))
         probability = embedder.match_probabilities(pairs, wanted > 0)[pairs.rows]
-        seconds = time.perf_counter() - start
-        log(f"  re-ranking the {count} best: {int((wanted > 0).sum())} pairs in {seconds:.0f} s")
+        # In the units of the contrastive logits' exponent: the product of what the two heads say.
+        match = probability.clamp_min(_LEAST_PROBABILITY).log() / embedder.lamp.scale()
+        log(f"  re-ranking the {count} best: {int((wanted > 0).sum())} pairs")
     results: dict[str, Any] = {}
     for task in tasks:
         log(f"  {task.name}: {task.note}")
         scores = {"contrastive": retrieval_scores(similarity, task.pools, hits=task.hits)}
-        if probability is not None:
-            scores["reranked"] = retrieval_scores(
-                similarity, task.pools, hits=task.hits, probability=probability, count=count
-            )
+        if match is not None:
+            scores["reranked"] = retrieval_scores(similarity, task.pools, hits=task.hits, match=match, count=count)
         for way, title in WAYS.items():
             for kind, suffix in (("contrastive", ""), ("reranked", ", re-ranked")):
                 if kind in scores:

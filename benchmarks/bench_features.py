@@ -1,58 +1,64 @@
-"""Time the conversion of joints to motion features and back.
+"""Joints to motion features and back.
 
-    python -m benchmarks.bench_features --clips 64 --frames 196
-
-Prints milliseconds a clip and frames a second, one clip at a time and as a batch.
+python -m benchmarks.bench_features
 """
-
-import argparse
-import time
-from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from benchmarks.common import Bench, Part, run_script
+from utils.errors import main_with_errors
 from utils.features import features_to_joints, features_to_joints_by_rotation, joints_to_features
 from utils.skeleton import HUMANML3D
 
 
-def measure(function: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Shortest time of a call in seconds, after one call to warm up."""
-    times = []
-    for _ in range(repeats + 1):
-        begin = time.perf_counter()
-        function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - begin)
-    return min(times[1:])
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=64, help="clips in a batch")
-    parser.add_argument("--frames", type=int, default=196, help="frames of a clip")
-    parser.add_argument("--repeats", type=int, default=5, help="the shortest of so many times counts")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
-    options = parser.parse_args()
-    device = torch.device(options.device)
-    lengths = torch.tensor(HUMANML3D.bone_lengths, device=device)
+def random_joints(bench: Bench, clips: int, frames: int) -> Tensor:
+    """Random walks (clips, frames + 1, 22, 3): so many frames of features."""
     generator = torch.Generator().manual_seed(0)
-    joints = torch.randn(options.clips, options.frames + 1, 22, 3, generator=generator).cumsum(1).to(device)
-    features = joints_to_features(joints, HUMANML3D, lengths)
-    conversions: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
-        "joints to features": (lambda x: joints_to_features(x, HUMANML3D, lengths), joints),
-        "features to joints": (features_to_joints, features),
-        "features to joints by rotation": (lambda x: features_to_joints_by_rotation(x, HUMANML3D, lengths), features),
+    return torch.randn(clips, frames + 1, 22, 3, generator=generator).cumsum(1).to(bench.device)
+
+
+def parts(bench: Bench) -> list[Part]:
+    """Single clips as the baseline has them, and batches."""
+    lengths = torch.tensor(HUMANML3D.bone_lengths, device=bench.device)
+    frames, long, many = bench.pick(170, 16), bench.pick(196, 24), bench.pick(32, 2)
+    one, batch = random_joints(bench, 1, frames)[0], random_joints(bench, many, long)
+    features = joints_to_features(one, HUMANML3D)[None]
+    batch_features = joints_to_features(batch, HUMANML3D)
+    rows = {
+        "features_uniform": (
+            f"joints to features, {frames} frames, skeleton normalised",
+            frames,
+            lambda: joints_to_features(one, HUMANML3D, lengths),
+        ),
+        "features": (f"joints to features, {frames} frames", frames, lambda: joints_to_features(one, HUMANML3D)),
+        "features_32": (
+            f"joints to features, {many} x {long} frames, skeleton normalised",
+            many * long,
+            lambda: joints_to_features(batch, HUMANML3D, lengths),
+        ),
+        "joints_1": (f"features to joints, 1 x {frames} frames", frames, lambda: features_to_joints(features)),
+        "joints_32": (
+            f"features to joints, {many} x {long} frames",
+            many * long,
+            lambda: features_to_joints(batch_features),
+        ),
+        "joints_by_rotation_32": (
+            f"features to joints by rotations, {many} x {long} frames",
+            many * long,
+            lambda: features_to_joints_by_rotation(batch_features, HUMANML3D, lengths),
+        ),
     }
-    print(f"{options.clips} clips of {options.frames} frames on {device}, {torch.get_num_threads()} threads")
-    print(f"{'':<32}{'single':>12}{'batch':>12}{'batch':>18}")
-    for name, (function, motion) in conversions.items():
-        single = measure(partial(function, motion[0]), device, options.repeats)
-        batch = measure(partial(function, motion), device, options.repeats) / options.clips
-        print(f"{name:<32}{single * 1e3:>9.2f} ms{batch * 1e3:>9.2f} ms{options.frames / batch:>11,.0f} frames/s")
+    return [
+        Part(key, title, items, "frames", lambda function=function: function)
+        for key, (title, items, function) in rows.items()
+    ]
+
+
+@main_with_errors
+def main() -> None:
+    """Measure."""
+    run_script("bench_features", parts)
 
 
 if __name__ == "__main__":

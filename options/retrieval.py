@@ -34,7 +34,7 @@ class EvalRetrievalOptions(CommonOptions):
     draws: int | None = None
     """draws of the small batches; by default 60 where the data have labels and 1, as in the field, elsewhere"""
     rerank: int = 5
-    """best candidates of each query to re-rank by similarity + match probability; 0: none"""
+    """best candidates of each query to re-rank by similarity and match head together; 0: none"""
     threshold: float = 0.95
     """least similarity of nearly equal texts"""
     sentence_model: str = ""

@@ -138,32 +138,32 @@ def test_shortlist_counts_equal_similarities_once():
     assert shortlist(similarity, 9).all() and not shortlist(similarity, 0).any()
 
 
-def test_reranking_adds_the_probability_within_the_shortlist_only():
+def test_reranking_adds_the_match_within_the_shortlist_only():
     similarity = torch.tensor([[0.9, 0.8, 0.7, -0.9]])
-    probability = torch.tensor([[0.1, 0.15, 0.9, 1.0]])
-    # 1.0 and 0.95 against 0.7 - 4: a low shortlist member stays above everything outside.
-    assert rerank(similarity, probability, 2).argsort(descending=True).tolist() == [[0, 1, 2, 3]]
-    assert rerank(similarity, probability, 3).argsort(descending=True).tolist() == [[2, 0, 1, 3]]
-    torch.testing.assert_close(rerank(similarity, probability, 4), (similarity + probability).double())
-    unknown = probability.masked_fill(~shortlist(similarity, 2), torch.nan)
-    torch.testing.assert_close(rerank(similarity, unknown, 2), rerank(similarity, probability, 2))
+    match = torch.tensor([[0.1, 0.15, 0.9, 1.0]])
+    # 1.0 and 0.95 against 0.7 - 1000: a low shortlist member stays above everything outside.
+    assert rerank(similarity, match, 2).argsort(descending=True).tolist() == [[0, 1, 2, 3]]
+    assert rerank(similarity, match, 3).argsort(descending=True).tolist() == [[2, 0, 1, 3]]
+    torch.testing.assert_close(rerank(similarity, match, 4), (similarity + match).double())
+    unknown = match.masked_fill(~shortlist(similarity, 2), torch.nan)
+    torch.testing.assert_close(rerank(similarity, unknown, 2), rerank(similarity, match, 2))
 
 
 def test_reranking_by_hand_both_ways():
     similarity = torch.tensor([[0.5, 0.6, 0.1], [0.4, 0.5, 0.7], [0.3, 0.2, 0.6]])
-    probability = torch.tensor([[0.9, 0.1, 1.0], [0.0, 0.6, 0.2], [0.3, 0.0, 0.2]])
+    match = torch.tensor([[0.9, 0.1, 1.0], [0.0, 0.6, 0.2], [0.3, 0.0, 0.2]])
     plain, whole = retrieval_scores(similarity, [[0, 1, 2]]), [[0, 1, 2]]
     assert plain["t2m"]["R@1"] == plain["m2t"]["R@1"] == pytest.approx(100 / 3)
-    scores = retrieval_scores(similarity, whole, probability=probability, count=2)
+    scores = retrieval_scores(similarity, whole, match=match, count=2)
     assert scores["t2m"]["R@1"] == 100.0
     assert scores["m2t"]["R@1"] == pytest.approx(200 / 3)
     hits = torch.eye(3, dtype=torch.bool)
-    assert retrieval_scores(similarity, whole, hits=hits, probability=probability, count=2) == scores
+    assert retrieval_scores(similarity, whole, hits=hits, match=match, count=2) == scores
 
 
 def test_reranking_needs_the_shortlisted_pairs_and_no_others():
     torch.manual_seed(0)
-    similarity, probability = torch.rand(12, 12) * 2 - 1, torch.rand(12, 12)
+    similarity, match = torch.rand(12, 12) * 2 - 1, torch.rand(12, 12)
     rng = random.Random(0)
     pools = [rng.sample(range(12), 5) for _ in range(4)]
     wanted = shortlisted_pairs(similarity, pools, 2)
@@ -178,9 +178,9 @@ def test_reranking_needs_the_shortlisted_pairs_and_no_others():
         for pair in [other]
     }
     assert {tuple(pair) for pair in wanted.nonzero().tolist()} == brute
-    known = probability.masked_fill(~wanted, torch.nan)
+    known = match.masked_fill(~wanted, torch.nan)
     for hits in (None, torch.eye(12, dtype=torch.bool) | (torch.rand(12, 12) > 0.8)):
-        results = [retrieval_scores(similarity, pools, hits=hits, probability=p, count=2) for p in (known, probability)]
+        results = [retrieval_scores(similarity, pools, hits=hits, match=p, count=2) for p in (known, match)]
         assert results[0] == results[1]
 
 

@@ -19,8 +19,8 @@ from utils.metrics import recall_at, retrieval_ranks
 
 POOL = 32
 ARTICLES = frozenset({"a", "an", "the"})
-# Cosines span 2 and probabilities 1: nothing outside the shortlist may overtake what is in it.
-_BELOW_SHORTLIST = 4.0
+# Far more than similarities and match scores span: nothing outside the shortlist may overtake what is in it.
+_BELOW_SHORTLIST = 1e3
 
 
 def by_label(labels: Sequence[Hashable]) -> dict[Hashable, list[int]]:
@@ -93,7 +93,7 @@ def retrieval_scores(
     pools: Sequence[Sequence[int]],
     *,
     hits: Tensor | None = None,
-    probability: Tensor | None = None,
+    match: Tensor | None = None,
     count: int = 0,
 ) -> dict[str, dict[str, float]]:
     """Recall both ways, averaged over pools.
@@ -102,7 +102,7 @@ def retrieval_scores(
         similarity: (N, N), text i against motion j.
         pools: indices of the samples that compete.
         hits: (N, N) bool, text i is as good as the text of motion j; None counts a sample's own only.
-        probability: (N, N), of the match of text i and motion j; given it, the `count` best are re-ranked by it.
+        match: (N, N) score of text i and motion j; given it, the `count` best are re-ranked by it, see `rerank`.
         count: candidates of each query to re-rank, see `rerank`.
 
     Returns:
@@ -116,7 +116,7 @@ def retrieval_scores(
     text_ranks, motion_ranks = [], []
     for pool in pools:
         index = torch.tensor(pool, device=similarity.device)
-        parts = [value if value is None else value[index][:, index] for value in (similarity, hits, probability)]
+        parts = [value if value is None else value[index][:, index] for value in (similarity, hits, match)]
         text_ranks.append(ranks(*parts))
         motion_ranks.append(ranks(*(part if part is None else part.T for part in parts)))
     return {"t2m": recall_at(torch.cat(text_ranks)), "m2t": recall_at(torch.cat(motion_ranks))}
@@ -136,19 +136,18 @@ def shortlist(similarity: Tensor, count: int) -> Tensor:
     return similarity >= ordered.masked_fill(before >= count, torch.inf).amin(1, keepdim=True)
 
 
-def rerank(similarity: Tensor, probability: Tensor, count: int) -> Tensor:
+def rerank(similarity: Tensor, match: Tensor, count: int) -> Tensor:
     """Scores (Q, C) by which the shortlist of each query is in a new order, and all others are below it in the old one.
 
-    The score is similarity + match probability. BLIP-2 (Li et al. 2023) adds the two in its retrieval as well, with the
-    match head's logit in place of the probability.
+    The score is similarity + match score, as BLIP-2 (Li et al. 2023) adds similarity and match head in its retrieval.
 
     Args:
         similarity: (Q, C) cosines, queries against candidates.
-        probability: (Q, C) of a match; only that of the shortlist is used.
+        match: (Q, C) in units of the similarity; only that of the shortlist is used.
         count: see `shortlist`.
     """
     scores = similarity.double()
-    return torch.where(shortlist(similarity, count), scores + probability, scores - _BELOW_SHORTLIST)
+    return torch.where(shortlist(similarity, count), scores + match, scores - _BELOW_SHORTLIST)
 
 
 def shortlisted_pairs(similarity: Tensor, pools: Sequence[Sequence[int]], count: int) -> Tensor:

@@ -1,0 +1,66 @@
+"""LaMP's Q-Former: training step with all four losses, and encoding of texts and motions.
+
+python -m benchmarks.bench_lamp
+python -m benchmarks.bench_lamp --small
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.common import Bench, Part, run_script
+from benchmarks.training import (
+    FEATURES,
+    TEXT_TOKENS,
+    lamp_config,
+    lamp_job,
+    random_text,
+    tokenizer_config,
+    training_step,
+)
+from models.lamp.model import LaMP
+from models.vq.model import RVQVAE
+from utils.errors import main_with_errors
+
+
+def text_encoding(bench: Bench, texts: int) -> Callable[[], object]:
+    """Word pieces to joint embeddings."""
+    lamp = LaMP(lamp_config(bench)).to(bench.device).eval()
+    text = random_text(texts, lamp.config).to(bench.device)
+    return torch.inference_mode()(lambda: lamp.encode_text(text).embedding)
+
+
+def motion_encoding(bench: Bench, motions: int, frames: int) -> Callable[[], object]:
+    """Motion features to joint embeddings, through the tokenizer's encoder."""
+    lamp = LaMP(lamp_config(bench)).to(bench.device).eval()
+    tokenizer = RVQVAE(tokenizer_config(bench)).to(bench.device).eval()
+    motion = bench.random(motions, frames, FEATURES)
+    return torch.inference_mode()(lambda: lamp.encode_motion(tokenizer.encode_features(motion)).embeddings)
+
+
+def parts(bench: Bench) -> list[Part]:
+    """A training step, and both encoders for one and many."""
+    job, published = lamp_job(bench), not bench.settings.small
+    found = [
+        Part(job.key, job.title, job.items, job.unit, lambda: training_step(job, bench.device), published=published)
+    ]
+    frames = bench.pick(196, 16)
+    for count, key in ((1, "1"), (bench.pick(32, 2), "32")):
+        texts = lambda count=count: text_encoding(bench, count)  # noqa: E731
+        title = f"Q-Former text encoding, {count} of {TEXT_TOKENS} word pieces"
+        found.append(Part(f"text_encode_{key}", title, count, "texts", texts, published=published))
+    for count, key in ((1, "1"), (bench.pick(32, 2), "32")):
+        motions = lambda count=count: motion_encoding(bench, count, frames)  # noqa: E731
+        title = f"Q-Former motion encoding, {count} of {frames} frames, tokenizer's encoder included"
+        found.append(Part(f"motion_encode_{key}", title, count, "motions", motions, published=published))
+    return found
+
+
+@main_with_errors
+def main() -> None:
+    """Measure."""
+    run_script("bench_lamp", parts)
+
+
+if __name__ == "__main__":
+    main()
