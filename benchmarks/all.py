@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, Settings, cells, machine_line
+from benchmarks.common import ROOT, Settings
+from benchmarks.report import COLUMNS, cells, machine_line, row_name
 from utils.cli import parse
 from utils.errors import UserError, main_with_errors
 from utils.files import atomic_path, read_json, write_json
@@ -35,14 +36,14 @@ SCRIPTS = (
 )
 GROWING = ("bench_tokenizer", "bench_generate")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
-HEADER = ("", "time", "items a second", "peak memory", "baseline", "ratio")
+HEADER = ("part", *COLUMNS)
 
 
 @dataclass(kw_only=True)
 class AllOptions(Settings):
     """All benchmarks"""
 
-    json: Path | None = Path("benchmarks.json")
+    json: Path | None = Path("generation/benchmarks.json")
     """write machines and rows to this file, and their table beside it as .md"""
     markdown: list[Path] = field(default_factory=list)
     """measure nothing, print the table of these JSON files"""
@@ -93,7 +94,7 @@ def markdown_lines(reports: Sequence[dict[str, Any]]) -> list[str]:
         lines += ["| " + " | ".join(HEADER) + " |", "| --- |" + " ---: |" * (len(HEADER) - 1)]
         for row in rows:
             shown = cells(row)
-            lines.append("| " + " | ".join([row["title"], *(shown.get(name, "") for name in HEADER[1:])]) + " |")
+            lines.append("| " + " | ".join([row_name(row), *(shown.get(name, "") for name in HEADER[1:])]) + " |")
         lines.append("")
     return lines
 

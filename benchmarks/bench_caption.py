@@ -4,6 +4,7 @@ python -m benchmarks.bench_caption
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -40,7 +41,7 @@ def parts(bench: Bench) -> list[Part]:
             title = f"motion to text, greedy {written} tokens, {config.num_layers} layers {config.embed_dim} wide"
             # Tiny sizes are alike.
             title += f" ({size}, {tokens})" if bench.settings.quick else ""
-            prepare = lambda config=config, written=written: greedy(bench, config, written)  # noqa: E731
+            prepare = partial(greedy, bench, config, written)
             found.append(Part(f"caption_{size}_{tokens}", title, written, "tokens", prepare))
     return found
 

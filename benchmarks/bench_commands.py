@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,20 +131,20 @@ def parts(bench: Bench) -> list[Part]:
     prompt = f"gen_t2m.py, one prompt, {frames} frames, process start to npy, BVH, mp4 and _ik"
     return [
         Part("import", "importing what generation needs", 1, "processes", importing),
-        Part("gen_t2m", f"{prompt}, shipped models", 1, "motions", lambda: generating(bench, shipped, frames)),
+        Part("gen_t2m", f"{prompt}, shipped models", 1, "motions", partial(generating, bench, shipped, frames)),
         Part(
             "gen_t2m_published",
             f"{prompt}, published sizes",
             1,
             "motions",
-            lambda: generating(bench, lambda: published(bench), frames),
+            partial(generating, bench, partial(published, bench), frames),
         ),
         Part(
             "caption_files",
             f"caption.py, {files} motion files, process start to end, shipped models",
             files,
             "files",
-            lambda: captioning(bench, files),
+            partial(captioning, bench, files),
         ),
     ]
 

@@ -5,11 +5,13 @@ python -m benchmarks.bench_generate --grow --json generate_growth.json
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from benchmarks.common import Bench, Part, run_script, thread_counts
+from benchmarks.common import Bench, Part, run_script
+from benchmarks.machine import thread_counts
 from benchmarks.training import TRANSFORMER_QUICK, tokenizer_config
 from models.pipeline import LaMPPipeline
 from models.t2m.masked import MaskedConfig, MaskedTransformer
@@ -47,7 +49,7 @@ def generation(bench: Bench, prompts: int, frames: int) -> Callable[[], object]:
 def generation_part(bench: Bench, key: str, prompts: int, frames: int, axis: str = "", value: int = 0) -> Part:
     """Generation as a part."""
     title = f"text embedding to joints, {prompts} of {frames} frames" + (f", {value} threads" * (axis == "threads"))
-    return Part(key, title, prompts, "motions", lambda: generation(bench, prompts, frames), axis=axis, value=value)
+    return Part(key, title, prompts, "motions", partial(generation, bench, prompts, frames), axis=axis, value=value)
 
 
 def parts(bench: Bench) -> list[Part]:

@@ -7,6 +7,7 @@ measured; `--quick` runs both loops with tiny sizes wherever it is.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -73,11 +74,9 @@ def parts(bench: Bench) -> list[Part]:
     found = []
     for make in JOBS:
         job = make(bench)
-        plain = lambda job=job: plain_loop(bench, job, steps)  # noqa: E731
-        fast = lambda job=job: fast_loop(bench, job, steps)  # noqa: E731
-        title, items = f"{steps} x {job.title}", steps * job.items
-        found.append(Part(f"{job.key}_plain", f"{title}, plain float32", items, "samples", plain))
-        against = f"{job.key}_plain"
+        title, items, against = f"{steps} x {job.title}", steps * job.items, f"{job.key}_plain"
+        plain, fast = partial(plain_loop, bench, job, steps), partial(fast_loop, bench, job, steps)
+        found.append(Part(against, f"{title}, plain float32", items, "samples", plain))
         found.append(Part(f"{job.key}_bf16", f"{title}, bfloat16", items, "samples", fast, against=against))
     return found
 

@@ -5,6 +5,7 @@ python -m benchmarks.bench_lamp --small
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -41,18 +42,17 @@ def motion_encoding(bench: Bench, motions: int, frames: int) -> Callable[[], obj
 def parts(bench: Bench) -> list[Part]:
     """A training step, and both encoders for one and many."""
     job, published = lamp_job(bench), not bench.settings.small
-    found = [
-        Part(job.key, job.title, job.items, job.unit, lambda: training_step(job, bench.device), published=published)
-    ]
-    frames = bench.pick(196, 16)
-    for count, key in ((1, "1"), (bench.pick(32, 2), "32")):
-        texts = lambda count=count: text_encoding(bench, count)  # noqa: E731
+    prepare: Callable[[], Callable[[], object]] = partial(training_step, job, bench.device)
+    found = [Part(job.key, job.title, job.items, job.unit, prepare, published=published)]
+    frames, counts = bench.pick(196, 16), ((1, "1"), (bench.pick(32, 2), "32"))
+    for count, key in counts:
+        prepare = partial(text_encoding, bench, count)
         title = f"Q-Former text encoding, {count} of {TEXT_TOKENS} word pieces"
-        found.append(Part(f"text_encode_{key}", title, count, "texts", texts, published=published))
-    for count, key in ((1, "1"), (bench.pick(32, 2), "32")):
-        motions = lambda count=count: motion_encoding(bench, count, frames)  # noqa: E731
+        found.append(Part(f"text_encode_{key}", title, count, "texts", prepare, published=published))
+    for count, key in counts:
+        prepare = partial(motion_encoding, bench, count, frames)
         title = f"Q-Former motion encoding, {count} of {frames} frames, tokenizer's encoder included"
-        found.append(Part(f"motion_encode_{key}", title, count, "motions", motions, published=published))
+        found.append(Part(f"motion_encode_{key}", title, count, "motions", prepare, published=published))
     return found
 
 

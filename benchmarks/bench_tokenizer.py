@@ -5,10 +5,12 @@ python -m benchmarks.bench_tokenizer --grow --json tokenizer_growth.json
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from benchmarks.common import Bench, Part, run_script, thread_counts
+from benchmarks.common import Bench, Part, run_script
+from benchmarks.machine import thread_counts
 from benchmarks.training import FEATURES, tokenizer_config, training_step, vq_job
 from models.vq.model import RVQVAE
 from utils.errors import main_with_errors
@@ -24,14 +26,14 @@ def encoding(bench: Bench, motions: int, frames: int) -> Callable[[], object]:
 def encoding_part(bench: Bench, key: str, motions: int, frames: int, axis: str = "", value: int = 0) -> Part:
     """Encoding as a part."""
     title = f"RVQ-VAE encode, {motions} motions of {frames} frames" + (f", {value} threads" * (axis == "threads"))
-    return Part(key, title, motions, "motions", lambda: encoding(bench, motions, frames), axis=axis, value=value)
+    return Part(key, title, motions, "motions", partial(encoding, bench, motions, frames), axis=axis, value=value)
 
 
 def parts(bench: Bench) -> list[Part]:
     """Training step and encoding."""
     job = vq_job(bench)
     return [
-        Part(job.key, job.title, job.items, job.unit, lambda: training_step(job, bench.device)),
+        Part(job.key, job.title, job.items, job.unit, partial(training_step, job, bench.device)),
         encoding_part(bench, "vq_encode", bench.pick(64, 2), bench.pick(196, 16)),
     ]
 

@@ -4,6 +4,7 @@ python -m benchmarks.bench_transformers
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -48,13 +49,11 @@ def lamp_masked(bench: Bench, batch_size: int) -> Callable[[], object]:
 
 def parts(bench: Bench) -> list[Part]:
     """Three training steps."""
-    found = []
-    for job in (masked_job(bench), residual_job(bench)):
-        prepare = lambda job=job: training_step(job, bench.device)  # noqa: E731
-        found.append(Part(job.key, job.title, job.items, job.unit, prepare))
-    size = bench.pick(64, 2)
-    title = f"LaMP masked transformer step with text condition, {size} x {TOKENS} tokens, width 512"
-    prepare = lambda: lamp_masked(bench, size)  # noqa: E731
+    jobs = masked_job(bench), residual_job(bench)
+    found = [Part(job.key, job.title, job.items, job.unit, partial(training_step, job, bench.device)) for job in jobs]
+    size, width = bench.pick(64, 2), bench.pick(LAMP_WIDTH, TRANSFORMER_QUICK)["latent_dim"]
+    title = f"LaMP masked transformer step with text condition, {size} x {TOKENS} tokens, width {width}"
+    prepare = partial(lamp_masked, bench, size)
     return [*found, Part("lamp_masked_train", title, size, "motions", prepare, published=not bench.settings.small)]
 
 

@@ -1,30 +1,25 @@
-"""What the benchmarks share: flags, timing, peak memory, the machine, rows as JSON and as a table.
+"""What the benchmarks share: flags, timing, rows as JSON and as a table.
 
 A script lists its parts and calls `run_script`. A part's `prepare` builds models and data and gives the function that
 is timed: warm-up first, then the median of `--repeat` runs (more of them where a run is short).
 """
 
-import contextlib
 import gc
-import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import torch
 
+from benchmarks.machine import current_peak_memory, describe_machine, reset_peak_memory, synchronize
+from benchmarks.report import report_lines
 from utils.cli import parse
-from utils.device import peak_memory
 from utils.errors import UserError
 from utils.files import read_json, write_json
-from utils.provenance import commit
-from utils.tables import format_table
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE_FILE = Path(__file__).resolve().parent / "baseline.json"
@@ -168,8 +163,9 @@ def run_script(
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(settings, Path(folder))
         report = {"benchmark": name, "quick": settings.quick, "machine": describe_machine(bench.device)}
-        chosen = select(parts(bench) if not settings.grow else growth(bench) if growth else [], settings.only)
-        rows = measure_all(chosen, bench)
+        if settings.grow and growth is None:
+            raise UserError(f"--grow: {name} has nothing that grows; bench_tokenizer and bench_generate have")
+        rows = measure_all(select((growth if settings.grow else parts)(bench), settings.only), bench)
     report["rows"] = [asdict(row) for row in rows]
     for line in report_lines(report):
         print(line)
@@ -185,7 +181,7 @@ def select(parts: Sequence[Part], only: Sequence[str]) -> list[Part]:
     """
     keys = [part.key for part in parts]
     if unknown := [key for key in only if key not in keys]:
-        raise UserError(f"--only {unknown[0]}: this script has {', '.join(keys) or 'nothing to measure so'}")
+        raise UserError(f"--only {unknown[0]}: this script has {', '.join(keys)}")
     return [part for part in parts if not only or part.key in only]
 
 
@@ -219,6 +215,8 @@ def _measure_part(part: Part, bench: Bench) -> Row:
     row = Row(part.key, part.title, part.unit, part.items, torch.get_num_threads(), axis=part.axis, value=part.value)
     try:
         function = part.prepare()
+        if not bench.settings.quick:
+            gc.collect()
         reset_peak_memory(bench.device)
         times, peaks = measure(function, bench)
     except NotMeasured as reason:
@@ -255,121 +253,3 @@ def measure(function: Callable[[], object], bench: Bench) -> tuple[list[float], 
             peaks += [] if result.peak_gb is None else [result.peak_gb]
         times.append(passed)
     return times, peaks
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for the device: its work goes on when a call has come back."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Forget the peak so far, where the system can (Linux, CUDA)."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): resets VmHWM
-
-
-def current_peak_memory(device: torch.device) -> float | None:
-    """GB since `reset_peak_memory`: of the process, Python and PyTorch included, or of the tensors on a CUDA device.
-
-    On macOS it is the peak since the process began; on Windows there is none.
-    """
-    status = Path("/proc/self/status")
-    if device.type != "cuda" and status.is_file():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1e6
-    try:
-        return peak_memory(device)
-    except ImportError:
-        return None
-
-
-def describe_machine(device: torch.device) -> dict[str, Any]:
-    """What the numbers depend on: processor, device, threads, versions, and how busy the machine was before."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    memory = None
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
-    return {
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": memory,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
-        "load_before": load,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "commit": commit(),
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def thread_counts() -> list[int]:
-    """1, 2, 4, ... and the number of cores."""
-    cores = os.cpu_count() or 1
-    return sorted({count for count in (1, 2, 4, 8, 16, 32, 64) if count < cores} | {cores})
-
-
-def format_seconds(seconds: float) -> str:
-    """Three digits, in milliseconds below a second."""
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
-
-
-def format_rate(rate: float) -> str:
-    """Three digits without an exponent."""
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-
-
-def cells(row: dict[str, Any]) -> dict[str, str]:
-    """A row of a report as the cells of a table, its title left out."""
-    if row["seconds"] is None:
-        return {"time": row["note"]}
-    shown = {
-        "time": format_seconds(row["seconds"]),
-        "items a second": f"{format_rate(row['items_per_second'])} {row['unit']}",
-    }
-    if row["peak_gb"] is not None:
-        shown["peak memory"] = f"{row['peak_gb']:.2f} GB"
-    if row["baseline_seconds"] is not None:
-        shown["baseline"] = format_seconds(row["baseline_seconds"])
-        shown["ratio"] = f"{row['ratio']:.1f} x"
-    return shown
-
-
-COLUMNS = ("time", "items a second", "peak memory", "baseline", "ratio")
-
-
-def machine_line(machine: dict[str, Any]) -> str:
-    """The machine of a report in one line."""
-    memory = "" if machine["memory_gb"] is None else f", {machine['memory_gb']:.0f} GB"
-    busy = "" if machine["load_before"] is None else f", load {machine['load_before']:.1f} before"
-    return (
-        f"{machine['processor']}, {machine['cores']} cores{memory}; {machine['device']}, {machine['threads']} threads; "
-        f"Python {machine['python']}, PyTorch {machine['torch']}, NumPy {machine['numpy']}; "
-        f"commit {machine['commit']}{busy}"
-    )
-
-
-def report_lines(report: dict[str, Any]) -> list[str]:
-    """A report as text: the machine and a table."""
-    warning = ["--quick: tiny sizes, the numbers mean nothing"] if report["quick"] else []
-    rows = {row["title"]: cells(row) for row in report["rows"]}
-    head = [f"{report['benchmark']}: {machine_line(report['machine'])}", *warning]
-    return [*head, *format_table(rows, COLUMNS)] if rows else [*head, "nothing to measure so"]

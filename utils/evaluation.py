@@ -253,7 +253,7 @@ def statistic(values: Sequence[float]) -> Statistic:
 def _pooled_scores(motions: Sequence[Tensor], reference: Sequence[Tensor], seed: int) -> dict[str, Statistic]:
     """FID and diversity of all parts together.
 
-    FID's confidence comes from leaving out each part in turn, diversity's from drawing as many times as there are parts.
+    FID's confidence comes from leaving out each part in turn, diversity's from drawing as often as there are parts.
     """
     count, everything = len(motions), torch.cat(list(motions))
     whole = fid(everything, torch.cat(list(reference)))

@@ -1,0 +1,158 @@
+"""Benchmarks run, at tiny sizes, and say what they should; how long anything takes is not tested."""
+
+import importlib
+import json
+import sys
+
+import pytest
+import torch
+
+from benchmarks import all as everything
+from benchmarks import bench_commands, common
+from benchmarks.common import BASELINE_FILE, Bench, NotMeasured, Part, Settings, measure_all
+from benchmarks.report import report_lines
+from utils.errors import UserError
+
+REPORT = {"benchmark", "quick", "machine", "rows"}
+MACHINE = {"system", "processor", "cores", "memory_gb", "device", "threads", "load_before", "python", "torch", "numpy"}
+ROW = {"key", "title", "unit", "items", "threads", "seconds", "fastest", "slowest", "runs", "items_per_second"}
+ROW |= {"peak_gb", "baseline", "baseline_seconds", "ratio", "axis", "value", "note"}
+
+
+def run(script, monkeypatch, tmp_path, *flags):
+    """Report of a script run with `--quick`."""
+    threads, file = torch.get_num_threads(), tmp_path / "report.json"
+    monkeypatch.setattr(sys, "argv", [script, "--quick", "--json", str(file), *flags])
+    importlib.import_module(f"benchmarks.{script}").main()
+    assert torch.get_num_threads() == threads
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(Settings(), tmp_path)
+
+
+@pytest.mark.parametrize("script", everything.SCRIPTS)
+def test_every_script_runs(script, monkeypatch, tmp_path, capsys):
+    # Starting the scripts themselves takes seconds, which their own tests do.
+    flags = ["--only", "import"] if script == "bench_commands" else []
+    monkeypatch.setattr(bench_commands, "IMPORT", "print(0.5)")
+    report = run(script, monkeypatch, tmp_path, *flags)
+    assert report.keys() >= REPORT and report["machine"].keys() >= MACHINE and report["quick"]
+    assert report["rows"]
+    for row in report["rows"]:
+        assert row.keys() == ROW
+        assert row["seconds"] > 0 and row["items_per_second"] == pytest.approx(row["items"] / row["seconds"])
+    printed = capsys.readouterr().out
+    assert all(row["title"] in printed for row in report["rows"]) and "numbers mean nothing" in printed
+
+
+@pytest.mark.parametrize("script", everything.GROWING)
+def test_growth_covers_batch_length_and_threads(script, monkeypatch, tmp_path):
+    monkeypatch.setattr(f"benchmarks.{script}.thread_counts", lambda: [1])
+    report = run(script, monkeypatch, tmp_path, "--grow")
+    assert {row["axis"] for row in report["rows"]} == {"batch", "length", "threads"}
+
+
+def test_baseline_is_of_parts_that_exist(bench):
+    keys = set()
+    for script in everything.SCRIPTS:
+        module = importlib.import_module(f"benchmarks.{script}")
+        found = [part.key for part in module.parts(bench)]
+        assert len(set(found)) == len(found)
+        keys |= set(found)
+    assert json.loads(BASELINE_FILE.read_text(encoding="utf-8"))["rows"].keys() <= keys
+
+
+def test_gpu_is_not_measured_without_one(bench):
+    parts = importlib.import_module("benchmarks.bench_gpu").parts(bench)
+    rows = measure_all(parts, bench)
+    assert all(row.seconds is None and row.note == "not measured: no CUDA GPU" for row in rows)
+
+
+def test_ratio_is_to_the_public_code_or_to_an_earlier_part(bench):
+    parts = [Part(key, key, 1, "things", lambda: lambda: None) for key in ("fid", "other")]
+    parts.append(Part("third", "third", 1, "things", lambda: lambda: None, against="other"))
+    parts.append(Part("mp4", "mp4", 1, "things", lambda: lambda: None, published=False))
+    fid, other, third, mp4 = measure_all(parts, bench)
+    assert fid.baseline_seconds == 0.42 and fid.ratio == pytest.approx(0.42 / fid.seconds)
+    assert other.ratio is None and mp4.ratio is None
+    assert third.baseline == "other" and third.baseline_seconds == other.seconds
+
+
+@pytest.mark.parametrize(("total", "runs"), [(0.0, 5), (float("inf"), common.MOST_RUNS)])
+def test_short_parts_are_run_more_often_and_long_ones_as_told(bench, monkeypatch, total, runs):
+    monkeypatch.setattr(common, "SHORTEST_TOTAL", total)
+    calls = []
+    (row,) = measure_all([Part("x", "x", 1, "things", lambda: lambda: calls.append(0))], bench)
+    assert row.runs == runs and len(calls) == runs + 1
+
+
+def test_what_import_measures_can_be_imported(capsys):
+    exec(bench_commands.IMPORT, {})
+    assert float(capsys.readouterr().out) > 0
+
+
+def a_report(bench, *parts):
+    rows = [vars(row) for row in measure_all(parts, bench)]
+    machine = {key: None for key in MACHINE} | {"processor": "abacus", "commit": "1234567"}
+    return {"benchmark": "bench_x", "quick": False, "machine": machine, "rows": rows}
+
+
+def missing():
+    raise NotMeasured("no such thing here")
+
+
+def test_tables(bench, tmp_path):
+    report = a_report(
+        bench, Part("fid", "is there", 1, "things", lambda: lambda: None), Part("y", "is not", 1, "things", missing)
+    )
+    assert report_lines(report)[-1] == "is not: not measured: no such thing here"
+    file, document = tmp_path / "r.json", tmp_path / "d.md"
+    file.write_text(json.dumps({"reports": [report, a_report(bench)]}), encoding="utf-8")
+    lines = everything.markdown_lines(everything.read_reports([file]))
+    assert sum("is there" in line for line in lines) == 1 and not any("is not" in line for line in lines)
+    assert any("420 ms" in line for line in lines)
+    document.write_text(f"before\n{everything.BEGIN}\nold\n{everything.END}\nafter\n", encoding="utf-8")
+    for _ in range(2):
+        everything.insert(lines, document)
+    text = document.read_text(encoding="utf-8")
+    assert "old" not in text and text.startswith("before\n") and text.endswith("\nafter\n")
+    assert text.count("is there") == 1
+
+
+def test_mistakes_are_one_line(tmp_path, bench):
+    (tmp_path / "x.json").write_text("[]", encoding="utf-8")
+    for path in (tmp_path / "none.json", tmp_path / "x.json"):
+        with pytest.raises(UserError, match="no results"):
+            everything.read_reports([path])
+    (tmp_path / "x.md").write_text("no marks", encoding="utf-8")
+    with pytest.raises(UserError, match="marks"):
+        everything.insert([], tmp_path / "x.md")
+    with pytest.raises(UserError, match="--device nonsense"):
+        Bench(Settings(device="nonsense"), tmp_path)
+    with pytest.raises(UserError, match="failed"):
+        bench_commands.run_command(["-c", "raise SystemExit(3)"])
+
+
+def test_all_passes_flags_on_and_names_what_failed(monkeypatch, tmp_path):
+    commands = []
+
+    class Failed:
+        returncode = 1
+
+    def started(command, **_):
+        commands.append(command)
+        return Failed
+
+    monkeypatch.setattr(everything.subprocess, "run", started)
+    reports, failed = everything.measure(everything.AllOptions(quick=True, device="cpu", threads=2))
+    assert not reports and failed == list(everything.SCRIPTS)
+    assert all({"--quick", "--device", "--threads"} <= set(command) for command in commands)
+
+
+def test_document_has_the_marks():
+    text = (everything.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert text.index(everything.BEGIN) < text.index(everything.END)
+    assert all(script in text for script in everything.SCRIPTS)
