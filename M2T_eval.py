@@ -38,7 +38,7 @@ from utils.provenance import model_identity, stamp
 from utils.published import MOTION_TO_TEXT, PAPER
 from utils.seed import seed_everything
 from utils.tables import format_table
-from utils.tagging import tag_sentences
+from utils.tagging import load_spacy, tag_sentences
 
 MATCHES = ("R@1", "R@2", "R@3", "MM-Dist")
 TEXTS = ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr", "BERTScore")
@@ -227,6 +227,7 @@ def main() -> None:
     print_options(options)
     if options.without_effect:
         print(f"note: without effect in an evaluation: {', '.join(options.without_effect)}")
+    load_spacy()  # before the long work: without it captions cannot be judged
     seed_everything(options.seed)
     spec = get_spec(options.dataset_name, options.data_root)
     device = resolve_device(options.gpu_id)

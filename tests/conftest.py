@@ -18,3 +18,15 @@ def sample_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "sample"
     make_sample(folder, clips=24, seed=0)
     return folder
+
+
+@pytest.fixture
+def plain_tagger(monkeypatch):
+    """Stands in for spaCy's English model, which is no package of ours: every word is a noun."""
+    import M2T_eval
+
+    def tag(sentences):
+        return [[f"{word}/NOUN" for word in sentence.lower().split()] for sentence in sentences]
+
+    monkeypatch.setattr(M2T_eval, "load_spacy", lambda: None)
+    monkeypatch.setattr(M2T_eval, "tag_sentences", tag)

@@ -163,7 +163,7 @@ def test_all_checkpoints_are_evaluated(workshop, monkeypatch):
     assert "LaMP-T2M" in (space / "eval/all.log").read_text()
 
 
-def test_caption_evaluation_writes_logs_and_captions(workshop, monkeypatch):
+def test_caption_evaluation_writes_logs_and_captions(workshop, plain_tagger, monkeypatch):
     folder, common, _ = workshop
     encoder = "--bert_model nowhere/at_all"
     flags = f"--gpu_id -1 --repeat_times 2 --num_beams 2 --baselines --compare {encoder}"
@@ -179,7 +179,7 @@ def test_caption_evaluation_writes_logs_and_captions(workshop, monkeypatch):
     assert all(row["references"] and isinstance(row["caption"], str) for row in listed)
 
 
-def test_bert_score_of_generated_motions(workshop, monkeypatch, tmp_path):
+def test_bert_score_of_generated_motions(workshop, plain_tagger, monkeypatch, tmp_path):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("bert_score")
     words = (workshop[0] / "vocab.txt").read_text(encoding="utf-8").split("\n")

@@ -68,7 +68,7 @@ def run_all(commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.import_module(name).main()
 
 
-def test_humanml3d(workplace, monkeypatch):
+def test_humanml3d(workplace, plain_tagger, monkeypatch):
     make_sample("sample", clips=24, seed=0)
     # HumanML3D has neither labels nor weights.
     shutil.copytree("sample", "dataset/HumanML3D", ignore=shutil.ignore_patterns("*.json"))
