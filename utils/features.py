@@ -254,13 +254,23 @@ def joints_to_features(
 
 def recover_root(features: Tensor) -> tuple[Tensor, Tensor]:
     """Root rotation (..., T, 4), turning the facing to +Z, and root position (..., T, 3) of features (..., T, D)."""
-    half_angle = F.pad(features[..., :-1, 0], (1, 0)).cumsum(-1)
+    half_angle = _half_angles(features)
     zero = torch.zeros_like(half_angle)
     root = torch.stack((half_angle.cos(), zero, half_angle.sin(), zero), dim=-1)
+    x, z = _root_path(features, (2 * half_angle).cos(), (2 * half_angle).sin())
+    return root, torch.stack((x, features[..., 3], z), dim=-1)
+
+
+def _half_angles(features: Tensor) -> Tensor:
+    """Half the angle (..., T) by which each frame's root is turned."""
+    return F.pad(features[..., :-1, 0], (1, 0)).cumsum(-1)
+
+
+def _root_path(features: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Root positions x and z (..., T), from the velocities in the root's frame and its angle's cosine and sine."""
     step = F.pad(features[..., :-1, 1:3], (0, 0, 1, 0))
-    step = torch.stack((step[..., 0], zero, step[..., 1]), dim=-1)
-    position = quat_rotate(quat_inverse(root), step).cumsum(-2)
-    return root, torch.stack((position[..., 0], features[..., 3], position[..., 2]), dim=-1)
+    x, z = step[..., 0], step[..., 1]
+    return (cos * x - sin * z).cumsum(-1), (sin * x + cos * z).cumsum(-1)
 
 
 def features_to_joints(features: Tensor) -> Tensor:
@@ -270,11 +280,18 @@ def features_to_joints(features: Tensor) -> Tensor:
         ValueError: D is not a dimension of the format.
     """
     layout = FeatureLayout.of_dim(features.shape[-1])
-    root, position = recover_root(features)
+    angle = 2 * _half_angles(features)
+    cos, sin = angle.cos(), angle.sin()
+    path_x, path_z = _root_path(features, cos, sin)
     local = features[..., layout.positions].unflatten(-1, (layout.num_joints - 1, 3))
-    local = quat_rotate(quat_inverse(root)[..., None, :], local)
-    local = local + position[..., None, :] * position.new_tensor([1.0, 0.0, 1.0])
-    return torch.cat((position[..., None, :], local), dim=-2)
+    x, z = local[..., 0], local[..., 2]
+    # The root only turns about the vertical: a plane rotation, a fifth of the work of one by quaternions.
+    turned_x = torch.addcmul(path_x[..., None], cos[..., None], x).addcmul(sin[..., None], z, value=-1)
+    turned_z = torch.addcmul(path_z[..., None], sin[..., None], x).addcmul(cos[..., None], z)
+    joints = features.new_empty(*features.shape[:-1], layout.num_joints, 3)
+    joints[..., 0, 0], joints[..., 0, 1], joints[..., 0, 2] = path_x, features[..., 3], path_z
+    joints[..., 1:, 0], joints[..., 1:, 1], joints[..., 1:, 2] = turned_x, local[..., 1], turned_z
+    return joints
 
 
 def features_to_joints_by_rotation(features: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor:
