@@ -53,7 +53,8 @@ def main() -> None:
         if options.compare:
             rows[f"the same ({PAPER})"] = TEXT_TO_MOTION[options.dataset_name]["real motions"]
         words = evaluator.config.word_vectors
-        log(f"{split}: {scores.repeats} repetitions of {scores.motions} motions, word vectors {words}")
+        made = f"{scores.repeats} repetitions of {scores.motions} motions, word vectors {words}"
+        log(f"{split}: {draws.summary}; {made}")
         for line in format_table(rows, SCORES):
             log(f"  {line}")
         results[split] = scores.json() | {"made by": log.stamp}

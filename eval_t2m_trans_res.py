@@ -139,8 +139,9 @@ def count_motions(draws: TestDraws, options: EvalT2MOptions) -> int:
 
 def write_report(log: Report, scores: Scores, draws: TestDraws, options: EvalT2MOptions) -> None:
     """The tables of a split."""
-    what = f"{draws.labels} labels, one motion of each" if draws.labelled else f"{len(draws.dataset)} motions"
-    log(f"{draws.split}: {what}; {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence")
+    log(
+        f"{draws.split}: {draws.summary}; {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence"
+    )
     rows: dict[str, Any] = {"real motions": scores.rows["real"], "generated": scores.rows["produced"]}
     for line in format_table(rows, MEASURES):
         log(f"  {line}")

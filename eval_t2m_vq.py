@@ -105,9 +105,9 @@ def report_whole(log: Report, split: str, result: Reconstruction, options: EvalV
             log(f"  {name}: {error:.1f} mm")
 
 
-def report_scores(log: Report, scores: Scores, options: EvalVQOptions) -> None:
+def report_scores(log: Report, draws: TestDraws, scores: Scores, options: EvalVQOptions) -> None:
     """The tables of `judge_split`."""
-    log(f"  {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence")
+    log(f"  {draws.summary}; {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence")
     rows: dict[str, Any] = {"real motions": scores.rows["real"], "reconstructed": scores.rows["produced"]}
     for line in format_table(rows, MEASURES):
         log(f"  {line}")
@@ -152,7 +152,7 @@ def main() -> None:
                     f"same label {result['nearest_label']:.1f} %"
                 )
             scores = judge_split(draws, judge, model, options)
-            report_scores(log, scores, options)
+            report_scores(log, draws, scores, options)
             results.setdefault(name, {})[draws.split] = result | {"protocol": scores.json()}
     write_json(log.path.with_suffix(".json"), results if options.which_epoch == "all" else results[names[0]])
 

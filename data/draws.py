@@ -120,6 +120,14 @@ class TestDraws:
         return f"{self.spec.root.name}/{self.split}{texts}@{self._digest}"
 
     @property
+    def summary(self) -> str:
+        """One line of what a repetition draws from, and of what was left out."""
+        left_out = "".join(f", left out {count} {reason}" for reason, count in self.dataset.dropped.items())
+        if self.labelled:
+            return f"{self.labels} labels, one motion of each{left_out}"
+        return f"{len(self.dataset)} motions{left_out}"
+
+    @property
     def labels(self) -> int:
         """Number of different labels; without labels, of samples."""
         return len(set(self.dataset.motion_ids))
