@@ -50,7 +50,11 @@ def fid(predicted: Tensor, target: Tensor) -> float:
 
 def embedding_distances(texts: Tensor, motions: Tensor) -> Tensor:
     """Euclidean distances (..., N, M) in float64 between rows of texts (..., N, E) and motions (..., M, E)."""
-    return torch.cdist(_float64(texts), _float64(motions))
+    texts, motions = _float64(texts), _float64(motions)
+    # Expanded, which is faster than torch.cdist and in float64 exact enough.
+    squares = torch.matmul(texts, motions.transpose(-1, -2)).mul_(-2)
+    squares.add_(texts.square().sum(-1)[..., :, None]).add_(motions.square().sum(-1)[..., None, :])
+    return squares.clamp_min_(0).sqrt_()
 
 
 def r_precision(texts: Tensor, motions: Tensor, top_k: int = 3) -> list[float]:
