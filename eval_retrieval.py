@@ -19,11 +19,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from data.cache import open_cache
 from data.draws import TestDraws
 from data.loaders import Stats, evaluation_loader, heldout_texts, load_labels, load_split, read_first_captions
+from data.nearest import nearest_training
 from data.spec import DatasetSpec, get_spec
 from models.checkpoints import model_folder, read_run_options
 from models.lamp.embedder import EmbeddedPairs, LaMPEmbedder
@@ -36,7 +35,6 @@ from utils.errors import UserError, main_with_errors
 from utils.files import write_json
 from utils.logging import Report
 from utils.metrics import format_recall
-from utils.neighbours import NeighbourSearch
 from utils.provenance import model_identity, stamp
 from utils.published import PAPER, RETRIEVAL
 from utils.retrieval import (
@@ -91,14 +89,9 @@ def label_bank(embedder: LaMPEmbedder, spec: DatasetSpec, seed: int) -> LabelBan
 
 def nearest_labels(spec: DatasetSpec, names: Sequence[str], known: Mapping[str, str]) -> dict[str, float]:
     """Share of motions, in percent, whose nearest training motion has their label, and of those where one could."""
-    cache = open_cache(spec)
-    train = [name for name in load_split(spec, "train") if name in cache.rows]
-    search = NeighbourSearch((torch.tensor(cache.motion(name)) for name in train), spec.layout)
-    trained = {known.get(name) for name in train}
-    hits, possible = [], [known.get(name, name) in trained for name in names]
-    for name in tqdm(names, desc="nearest motion", unit="motion", leave=False, disable=None):
-        found = search(torch.tensor(cache.motion(name)))
-        hits.append(found is not None and known.get(train[found.index]) == known.get(name, name))
+    trained = {known.get(name) for name in load_split(spec, "train")}
+    possible = [known.get(name, name) in trained for name in names]
+    hits = [answer is not None and answer.same_label for answer in nearest_training(spec, names)]
     return {"nearest_label_accuracy": 100 * sum(hits) / len(hits), "trained_labels": 100 * sum(possible) / len(hits)}
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.cache import open_cache
 from data.draws import TestDraws
-from data.loaders import Stats, evaluation_loader, load_labels, load_split
+from data.loaders import Stats, evaluation_loader, load_split
 from data.motion import TextMotionBatch
+from data.nearest import nearest_training
 from data.spec import DatasetSpec, get_spec
 from models.checkpoints import all_checkpoints, model_folder
 from models.evaluator import load_evaluator
@@ -30,7 +30,6 @@ from utils.errors import main_with_errors
 from utils.evaluation import MEASURES, Judge, Scores, judge_repetition, summarize
 from utils.files import write_json
 from utils.logging import Report
-from utils.neighbours import NeighbourSearch
 from utils.provenance import model_identity, stamp
 from utils.published import PAPER, TEXT_TO_MOTION
 from utils.reconstruction import Reconstruction, evaluate_reconstruction
@@ -42,18 +41,11 @@ SCORES = ("MPJPE mm", "FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
 
 def nearest_motions(spec: DatasetSpec, split: str) -> dict[str, float]:
     """Error and label accuracy of answering each motion of a split with its nearest training motion."""
-    cache, labels = open_cache(spec), load_labels(spec)
-    train = [name for name in load_split(spec, "train") if name in cache.rows]
-    search = NeighbourSearch((torch.tensor(cache.motion(name)) for name in train), spec.layout)
-    errors, hits = [], []
-    for name in tqdm(load_split(spec, split), desc=f"{split}: nearest motion", unit="motion", disable=None):
-        if name not in cache.rows:
-            continue
-        found = search(torch.tensor(cache.motion(name)))
-        if found is not None:
-            errors.append(spec.skeleton.millimetres * found.error)
-            hits.append(labels.get(train[found.index]) == labels.get(name, name))
-    return {"nearest_mpjpe": sum(errors) / len(errors), "nearest_label": 100.0 * sum(hits) / len(hits)}
+    found = [answer for answer in nearest_training(spec, load_split(spec, split)) if answer is not None]
+    return {
+        "nearest_mpjpe": sum(answer.error for answer in found) / len(found),
+        "nearest_label": 100.0 * sum(answer.same_label for answer in found) / len(found),
+    }
 
 
 def reconstruct_split(

@@ -54,6 +54,19 @@ class EmbeddedPairs:
         return self.sentence_embeddings[self.rows]
 
 
+def require_fit(lamp: LaMP, tokenizer: RVQVAE) -> None:
+    """Make sure that LaMP can read a tokenizer's features.
+
+    Raises:
+        UserError: it was trained on another kind.
+    """
+    if lamp.config.motion_width != tokenizer.config.code_dim:
+        raise UserError(
+            f"LaMP reads motion features of width {lamp.config.motion_width}, the tokenizer gives "
+            f"{tokenizer.config.code_dim}; use the tokenizer that it was trained on"
+        )
+
+
 class LaMPEmbedder:
     """Embeds motions, as the tokenizer's normalised features, and sentences.
 
@@ -62,11 +75,7 @@ class LaMPEmbedder:
     """
 
     def __init__(self, lamp: LaMP, tokenizer: RVQVAE) -> None:
-        if lamp.config.motion_width != tokenizer.config.code_dim:
-            raise UserError(
-                f"LaMP reads motion features of width {lamp.config.motion_width}, the tokenizer gives "
-                f"{tokenizer.config.code_dim}; use the tokenizer that it was trained on"
-            )
+        require_fit(lamp, tokenizer)
         self.lamp, self.tokenizer = lamp, tokenizer
 
     def motions(self, motion: Tensor, lengths: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from models.lamp.embedder import require_fit
 from models.lamp.model import LaMP
 from models.vq.model import RVQVAE
-from utils.errors import UserError
 
 
 class MotionQueries:
@@ -16,11 +16,7 @@ class MotionQueries:
     """
 
     def __init__(self, tokenizer: RVQVAE, lamp: LaMP) -> None:
-        if lamp.config.motion_width != tokenizer.config.code_dim:
-            raise UserError(
-                f"LaMP reads motion features of width {lamp.config.motion_width}, the tokenizer gives "
-                f"{tokenizer.config.code_dim}; use the tokenizer that it was trained on"
-            )
+        require_fit(lamp, tokenizer)
         self.tokenizer, self.lamp = tokenizer, lamp
 
     def __call__(self, motion: Tensor, lengths: Tensor) -> Tensor:

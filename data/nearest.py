@@ -1,0 +1,38 @@
+"""The nearest training motion of each motion of a split: what a system without any learning would answer with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from data.cache import open_cache
+from data.loaders import load_labels, load_split
+from data.spec import DatasetSpec
+from utils.neighbours import NeighbourSearch
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Nearest training motion: its clip id, the position error in millimetres, and whether its label is the same."""
+
+    name: str
+    error: float
+    same_label: bool
+
+
+def nearest_training(spec: DatasetSpec, names: Sequence[str]) -> list[Nearest | None]:
+    """For each clip the nearest training motion; None where none is as long, or the clip is not usable."""
+    cache, labels = open_cache(spec), load_labels(spec)
+    train = [name for name in load_split(spec, "train") if name in cache.rows]
+    search = NeighbourSearch((torch.tensor(cache.motion(name)) for name in train), spec.layout)
+    answers: list[Nearest | None] = []
+    for name in tqdm(names, desc="nearest motion", unit="motion", leave=False, disable=None):
+        found = search(torch.tensor(cache.motion(name))) if name in cache.rows else None
+        if found is None:
+            answers.append(None)
+            continue
+        answer = train[found.index]
+        same = labels.get(answer) == labels.get(name, name)
+        answers.append(Nearest(answer, spec.skeleton.millimetres * found.error, same))
+    return answers
