@@ -106,7 +106,8 @@ def describe(
                 pipe.features(part)
         except UserError as error:
             reason = str(error).replace(str(path), name)
-            rows.append(Skipped(name, reason.removeprefix(f"{name}: ")))
+            # Readers name the file in their own way; here it stands in front.
+            rows.append(Skipped(name, reason.removeprefix(f"{name}: ").removeprefix(f"{name} is ")))
             continue
         cut = pipe.is_cut(motion) and not options.windows
         note = f"the first {pipe.max_frames} of {len(motion)} frames; --windows describes all" if cut else ""

@@ -524,7 +524,7 @@ def test_parts_of_a_long_motion(workshop, motions, monkeypatch, capsys):
     ("file", "words"),
     [
         ("nan.npy", "not finite"),
-        ("frame.npy", "1 frames"),
+        ("frame.npy", "too few frames (1)"),
         ("empty.npy", "empty"),
         ("nothing", "no motion files"),
         ("missing.bvh", "no such file"),

@@ -153,7 +153,7 @@ class CaptionPipeline:
         features = self._features_at_rate(motion)
         frames = min(len(features), self.max_frames) // self.unit * self.unit
         if not frames:
-            raise UserError(f"the motion has {len(motion)} frames; at least {self.unit + 1} are needed")
+            raise UserError(f"the motion has too few frames ({len(motion)}); at least {self.unit + 1} are needed")
         features = features[:frames]
         if not features.isfinite().all():
             frame = int((~features.isfinite()).any(1).nonzero()[0])
