@@ -136,14 +136,14 @@ def _numbers(space: Path) -> list[str]:
 
 
 def _reading(space: Path) -> list[str]:
-    """Captions that a person has read and judged, from `reading.json`: name, caption, a true caption, mark."""
+    """Captions that were read and judged one by one, from `reading.json`: name, caption, a true caption, mark."""
     path = space / READING_FILE
     if not path.is_file():
         return []
     rows = read_json(path)
     right = sum(row["right"] for row in rows)
     return [
-        "## Captions read by a person",
+        "## Captions read one by one",
         "",
         f"{len(rows)} held-out motions drawn at random (`{READING_FILE}`); {right} captions name the right action.",
         "",
