@@ -142,21 +142,32 @@ def score_texts(
 
 
 def score_matches(
-    tokens: dict[int, list[str]] | None, draws: TestDraws, judge: Judge, options: M2TEvalOptions
-) -> dict[str, Statistic]:
-    """R-precision and MM-Dist over repetitions of captions by sample (None: the true ones) with their motions."""
-    rows = []
+    rivals: dict[str, dict[int, list[str]]], draws: TestDraws, judge: Judge, options: M2TEvalOptions
+) -> dict[str, dict[str, Statistic]]:
+    """R-precision and MM-Dist with their motions, over repetitions, of the true captions and of rivals to them.
+
+    Args:
+        rivals: by name the tokens of each sample's caption.
+        draws: what is drawn.
+        judge: embeds; a motion once for all rivals.
+        options: how many repetitions.
+    """
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in ("true captions", *rivals)}
     for repeat in range(options.repeat_times):
         draw = draws.draw(repeat)
-        texts, motions, order = [], [], []
+        motions, order = [], []
+        texts: dict[str, list[torch.Tensor]] = {name: [] for name in rows}
         for places, batch in draw.batches(64):
-            said = batch.tokens if tokens is None else [tokens[sample] for sample in batch.sample_ids.tolist()]
-            texts.append(judge.texts(said))
-            motions.append(judge.motions(batch.motion, batch.lengths))
             order.append(places)
+            motions.append(judge.motions(batch.motion, batch.lengths))
+            texts["true captions"].append(judge.texts(batch.tokens))
+            for name, tokens in rivals.items():
+                texts[name].append(judge.texts([tokens[sample] for sample in batch.sample_ids.tolist()]))
         back = torch.cat(order).argsort()
-        rows.append(match_scores(torch.cat(texts)[back], torch.cat(motions)[back], draw.pools))
-    return {key: statistic([row[key] for row in rows]) for key in rows[0]}
+        moved = torch.cat(motions)[back]
+        for name, parts in texts.items():
+            rows[name].append(match_scores(torch.cat(parts)[back], moved, draw.pools))
+    return {name: {key: statistic([row[key] for row in found]) for key in found[0]} for name, found in rows.items()}
 
 
 def evaluate_split(
@@ -175,14 +186,13 @@ def evaluate_split(
             "nearest training caption": found.nearest,
             "most frequent caption": [known.most_frequent] * len(found.captions),
         }
-    # With fewer captions than samples there is nothing to draw from.
-    matches = {} if options.max_samples else {"true captions": score_matches(None, draws, judge, options)}
-    texts: dict[str, dict[str, Any]] = {}
-    for name, captions in rivals.items():
-        tokens = tag_sentences(captions)
-        if not options.max_samples:
-            matches[name] = score_matches(dict(zip(found.samples, tokens)), draws, judge, options)
-        texts[name] = score_texts(captions, tokens, found, options, judge.evaluator.device)
+    tokens = {name: tag_sentences(captions) for name, captions in rivals.items()}
+    device = judge.evaluator.device
+    texts = {name: score_texts(captions, tokens[name], found, options, device) for name, captions in rivals.items()}
+    matches: dict[str, dict[str, Statistic]] = {}
+    if not options.max_samples:  # with fewer captions than samples there is nothing to draw from
+        by_sample = {name: dict(zip(found.samples, said)) for name, said in tokens.items()}
+        matches = score_matches(by_sample, draws, judge, options)
     log(f"{draws.split}: {len(found.captions)} captions")
     for line in format_table(matches, MATCHES) if matches else []:
         log(f"  {line}")

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from data.draws import Draw, TestDraws
 from data.motion import TextMotionBatch
 from data.spec import DatasetSpec, get_spec
-from models.checkpoints import all_checkpoints, model_folder
+from models.checkpoints import checkpoint_names, model_folder
 from models.evaluator import load_evaluator
 from models.m2t.bertscore import describe, lamp_bert_score
 from models.m2t.pipeline import CaptionPipeline
@@ -182,8 +182,8 @@ def main() -> None:
     device = resolve_device(options.gpu_id)
     root = options.checkpoints_dir / options.dataset_name
     evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
-    judge, splits = Judge(evaluator), make_draws(spec, options)
-    names = all_checkpoints(options.space) if options.which_epoch == "all" else [options.which_epoch]
+    judge, splits, judged_by = Judge(evaluator), make_draws(spec, options), model_identity(folder)
+    names = checkpoint_names(options.space, options.which_epoch)
     captioner = CaptionPipeline.from_runs(root, options.m2t_name, device=device) if options.m2t_name else None
     total = len(names) * sum(count_motions(draws, options) for draws in splits)
     log = Report(options.space / "eval" / f"{options.ext}.log")
@@ -202,7 +202,7 @@ def main() -> None:
                 f"{guidance.res_cond_scale:g} (residual), temperature {options.temperature:g}, seed {options.seed}"
             )
             for draws in splits:
-                log.stamp = stamp(evaluator=model_identity(folder), data=draws.identity, checkpoint=checkpoint)
+                log.stamp = stamp(evaluator=judged_by, data=draws.identity, checkpoint=checkpoint)
                 scores = evaluate(draws, judge, generator, options)
                 write_report(log, scores, draws, options)
                 log(f"  generated / real R@3: {share_of_real(scores)} %")

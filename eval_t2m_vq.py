@@ -20,7 +20,7 @@ from data.loaders import Stats, evaluation_loader, load_split
 from data.motion import TextMotionBatch
 from data.nearest import nearest_training
 from data.spec import DatasetSpec, get_spec
-from models.checkpoints import all_checkpoints, model_folder
+from models.checkpoints import checkpoint_names, model_folder
 from models.evaluator import load_evaluator
 from models.vq.model import RVQVAE
 from options.eval import EvalVQOptions
@@ -119,10 +119,10 @@ def main() -> None:
     spec = get_spec(options.dataset_name, options.data_root)
     device = resolve_device(options.gpu_id)
     root = options.checkpoints_dir / options.dataset_name
-    names = all_checkpoints(options.space) if options.which_epoch == "all" else [options.which_epoch]
+    names = checkpoint_names(options.space, options.which_epoch)
     models = {name: model_folder(options.space, name) for name in names}
     evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
-    judge = Judge(evaluator)
+    judge, judged_by = Judge(evaluator), model_identity(folder)
     splits = [
         TestDraws(spec, split, seed=options.seed, max_samples=options.max_samples)
         for split in options.split or spec.test_splits
@@ -130,10 +130,9 @@ def main() -> None:
     log = Report(options.space / "eval" / f"{options.ext}.log")
     results: dict[str, Any] = {}
     for name, model_at in models.items():
-        model = RVQVAE.from_pretrained(model_at, device=device)
+        model, checkpoint = RVQVAE.from_pretrained(model_at, device=device), model_identity(model_at)
         for draws in splits:
-            made_by = {"evaluator": model_identity(folder), "data": draws.identity}
-            log.stamp = stamp(**made_by, checkpoint=model_identity(model_at))
+            log.stamp = stamp(evaluator=judged_by, data=draws.identity, checkpoint=checkpoint)
             whole = reconstruct_split(model, spec, draws.split, options, device)
             report_whole(log, draws.split, whole, options)
             result = dataclasses.asdict(whole) | {"made by": log.stamp}

@@ -52,22 +52,18 @@ class Draw:
             size: samples of a batch.
             again: another crop and caption of the same motions.
         """
-        yield from self._batches(np.arange(len(self)), size, again)
+        rows = np.argsort(self.dataset.lengths[self.indices], kind="stable")
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            yield torch.from_numpy(part), self._batch(part, again)
 
     def pick(self, rows: list[int]) -> TextMotionBatch:
         """The batch of some rows."""
-        return next(self._batches(np.asarray(rows), len(rows), again=False, by_length=False))[1]
+        return self._batch(np.asarray(rows), again=False)
 
-    def _batches(
-        self, rows: np.ndarray, size: int, again: bool, by_length: bool = True
-    ) -> Iterator[tuple[Tensor, TextMotionBatch]]:
-        if by_length:
-            rows = rows[np.argsort(self.dataset.lengths[self.indices[rows]], kind="stable")]
+    def _batch(self, rows: np.ndarray, again: bool) -> TextMotionBatch:
         epoch = self.number + (_AGAIN if again else 0)
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            numbers = epoch * len(self.dataset) + self.indices[part]
-            yield torch.from_numpy(part), self.dataset.__getitems__(numbers.tolist())
+        return self.dataset.__getitems__((epoch * len(self.dataset) + self.indices[rows]).tolist())
 
 
 class TestDraws:

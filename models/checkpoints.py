@@ -33,15 +33,12 @@ def model_folder(space: str | Path, which: str = "best") -> Path:
     raise UserError(f"{space} has no checkpoint '{which}'; there: {', '.join(there) or 'none yet'}")
 
 
-def all_checkpoints(space: str | Path) -> list[str]:
-    """Names of all checkpoints in the space of a run, for `model_folder`.
+def checkpoint_names(space: str | Path, which: str) -> list[str]:
+    """What `model_folder` takes: `which` itself, or for "all" the name of every checkpoint in the space of a run.
 
-    Raises:
-        UserError: there is none.
+    A shipped model, whose files lie directly in its space, is its own "best".
     """
-    found = sorted(file.parent.name for file in Path(space).glob(f"*/{CONFIG_FILE}"))
-    if not found:
-        model_folder(space)
+    found = sorted(file.parent.name for file in Path(space).glob(f"*/{CONFIG_FILE}")) if which == "all" else [which]
     return found or ["best"]
 
 

@@ -134,7 +134,6 @@ def judge_repetition(
     seed: int,
     batch_size: int = 64,
     reconstruction: bool = False,
-    progress: Callable[[int], object] = lambda count: None,
 ) -> Repetition:
     """Embed captions, real and produced motions of a repetition and measure the motions.
 
@@ -145,7 +144,6 @@ def judge_repetition(
         seed: the seeds that `produce` gets are this and the following ones, one a sample, whatever the batches.
         batch_size: samples at a time.
         reconstruction: whether what is produced should equal the real motion, so that their distance is measured.
-        progress: called with the number of samples of each batch done.
     """
     parts: dict[str, list[Tensor]] = {"texts": [], "real": [], "produced": [], "rows": []}
     sums: dict[str, dict[str, float]] = {"real": {}, "produced": {}}
@@ -157,7 +155,6 @@ def judge_repetition(
         parts["produced"].append(judge.motions(motion, batch.lengths))
         _add(sums["real"], measure_batch(batch.motion, batch.lengths))
         _add(sums["produced"], measure_batch(motion, batch.lengths, batch.motion if reconstruction else None))
-        progress(len(rows))
     back = torch.cat(parts.pop("rows")).argsort()
     embedded = {key: torch.cat(values)[back] for key, values in parts.items()}
     again = [(rows, judge.motions(batch.motion, batch.lengths)) for rows, batch in draw.batches(batch_size, again=True)]
@@ -182,8 +179,9 @@ def measure_batch(features: Tensor, lengths: Tensor, target: Tensor | None = Non
     joints = metres * features_to_joints(features.cpu())
     wanted = None if target is None else metres * features_to_joints(target.cpu())
     sums: dict[str, float] = {}
+    lengths = lengths.cpu()
     for length in lengths.unique().tolist():
-        rows = lengths.cpu() == length
+        rows = lengths == length
         motions = joints[rows, :length]
         values = _plausibility(motions, skeleton)
         if wanted is not None:
@@ -283,8 +281,9 @@ def quick_scores(draws: Any, judge: Judge, produce: Produce, *, seed: int) -> di
     """
     repeats = QUICK_REPEATS if draws.labelled else 1
     repetitions = [judge_repetition(draws.draw(i), judge, produce, seed=seed + i) for i in range(repeats)]
-    row = summarize(repetitions, seed=seed, pooled=draws.labelled).rows["produced"]
-    return {"fid": row["FID"].mean} | {key: row[key].mean for key in ("R@1", "R@3", "MM-Dist")}
+    rows = [match_scores(r.texts, r.produced, r.pools) for r in repetitions]
+    distance = fid(torch.cat([r.produced for r in repetitions]), torch.cat([r.real for r in repetitions]))
+    return {"fid": distance} | {key: statistic([row[key] for row in rows]).mean for key in ("R@1", "R@3", "MM-Dist")}
 
 
 def multimodality_of(embeddings: Sequence[Tensor], seed: int) -> Statistic:
