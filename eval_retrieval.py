@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.draws import TestDraws
+from data.draws import split_identity
 from data.loaders import Stats, evaluation_loader, heldout_texts, load_labels, load_split, read_first_captions
 from data.nearest import nearest_training
 from data.spec import DatasetSpec, get_spec
@@ -232,10 +232,11 @@ def main() -> None:
     embedder = LaMPEmbedder(LaMP.from_pretrained(folder, device=device), tokenizer)
     log = Report(options.space / "eval" / f"{options.ext}.log")
     bank = label_bank(embedder, spec, options.seed)
+    made_by = {"LaMP": model_identity(folder), "tokenizer": model_identity(vq_folder)}
     results = {}
     for split in options.split or spec.test_splits:
-        data = TestDraws(spec, split, seed=options.seed, heldout=options.heldout_texts).identity
-        log.stamp = stamp(LaMP=model_identity(folder), tokenizer=model_identity(vq_folder), data=data)
+        data = split_identity(spec, split, heldout=options.heldout_texts)
+        log.stamp = stamp(**made_by, data=data)
         results[split] = evaluate_split(embedder, bank, spec, split, options, log)
     write_json(options.space / "eval" / f"{options.ext}.json", results)
 

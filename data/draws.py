@@ -8,6 +8,7 @@ is one motion of each label, and pools of 32 different labels.
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,6 +25,20 @@ from utils.retrieval import POOL, by_label
 POOLS_OF_A_DRAW = 3
 # Far beyond any repetition: the same motions, cropped and captioned anew.
 _AGAIN = 1_000_000
+
+
+def split_identity(spec: DatasetSpec, split: str, *, heldout: bool = False) -> str:
+    """Data folder, split and a digest of its motions and captions, such as `mini/test_seen@f212fe88`."""
+    source = heldout_texts(spec) if heldout else spec
+    cache = open_cache(source)
+    total = digest(
+        part
+        for name in load_split(spec, split)
+        if name in cache.rows
+        for part in (name, repr(cache.captions.get(name)), np.ascontiguousarray(cache.motion(name)))
+    )
+    texts = f"({source.texts})" if heldout else ""
+    return f"{spec.root.name}/{split}{texts}@{total}"
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,7 @@ class TestDraws:
     ) -> None:
         self.spec, self.split, self._seed, self._limit = spec, split, seed, max_samples
         names = load_split(spec, split)
-        source = heldout_texts(spec) if heldout else spec
-        self._texts = source.texts
+        source, self._heldout = heldout_texts(spec) if heldout else spec, heldout
         cache, labels = open_cache(source), load_labels(spec)
         self.dataset = MotionTextDataset(
             cache,
@@ -102,18 +116,11 @@ class TestDraws:
         if len(self.dataset) < 2:
             raise UserError(f"split {split} of {spec.root} has a single motion; an evaluation needs two at least")
         self.labelled = bool(labels)
-        self._digest = digest(
-            part
-            for name in names
-            if name in cache.rows
-            for part in (name, repr(cache.captions.get(name)), np.ascontiguousarray(cache.motion(name)))
-        )
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Data folder, split and a digest of its motions and captions, for logs."""
-        texts = "" if self._texts == self.spec.texts else f"({self._texts})"
-        return f"{self.spec.root.name}/{self.split}{texts}@{self._digest}"
+        """What is drawn from, for logs (see `split_identity`)."""
+        return split_identity(self.spec, self.split, heldout=self._heldout)
 
     @property
     def summary(self) -> str:

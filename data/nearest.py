@@ -14,9 +14,8 @@ from utils.neighbours import NeighbourSearch
 
 @dataclass(frozen=True)
 class Nearest:
-    """Nearest training motion: its clip id, the position error in millimetres, and whether its label is the same."""
+    """Position error in millimetres of the nearest training motion, and whether its label is the same."""
 
-    name: str
     error: float
     same_label: bool
 
@@ -32,7 +31,6 @@ def nearest_training(spec: DatasetSpec, names: Sequence[str]) -> list[Nearest | 
         if found is None:
             answers.append(None)
             continue
-        answer = train[found.index]
-        same = labels.get(answer) == labels.get(name, name)
-        answers.append(Nearest(answer, spec.skeleton.millimetres * found.error, same))
+        same = labels.get(train[found.index]) == labels.get(name, name)
+        answers.append(Nearest(spec.skeleton.millimetres * found.error, same))
     return answers
