@@ -38,6 +38,7 @@ ROOM = (0.45, 0.35, 0.44)
 STILL_DISTANCE = 5.5  # metres; where all of a motion is seen from nearer, the camera stands still
 NEAREST = 3.4
 FOLLOW_SECONDS = 0.5
+TURN_16 = 2**16
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class Floor:
         reach = (target_height + distance * BACK[1]) / down[self.horizon :]
         ahead = distance * BACK[2] - reach * (BACK[2] + v[self.horizon :] * BACK[1])
         u = (np.arange(width) + 0.5 - width / 2) / self.focal
-        # A pattern has a period of two tiles; positions are in periods.
-        self._x = (reach[:, None] * u / (2 * TILE)).astype(np.float32)
-        self._x_gain = (4 * 2 * TILE * self.focal / reach)[:, None].astype(np.float32)
+        # A pattern has a period of two tiles; positions are in `TURN_16` parts of a period, so that int16 wraps around.
+        self._x = _wrapped(reach[:, None] * u / (2 * TILE))
+        self._x_edge = np.clip(TURN_16 * reach / (4 * 2 * TILE * self.focal), 1, TURN_16 / 4)[:, None].astype(np.int16)
         self._z = ahead / (2 * TILE)
         self._z_gain = 4 / np.maximum(np.abs(np.gradient(self._z)), 1e-6)
         # Chequers dissolve into the sky with distance, before they get too fine for the pixels.
@@ -85,19 +86,17 @@ class Floor:
 
     def render(self, x: float, z: float) -> Image.Image:
         """RGB image of the empty stage with the camera's target above (x, z)."""
-        across = self._x + np.float32(x / (2 * TILE) % 1.0)
-        across -= np.floor(across)
-        across -= np.float32(0.5)
+        # A triangle wave across each row, cut to -1 ... 1 about the tiles' edges, where it is as steep as a pixel is wide.
+        across = self._x + _wrapped(x / (2 * TILE))
         np.abs(across, out=across)
-        np.subtract(np.float32(0.25), across, out=across)
-        across *= self._x_gain
-        np.clip(across, -1, 1, out=across)
+        np.subtract(across, np.int16(TURN_16 // 4), out=across)
+        np.clip(across, -self._x_edge, self._x_edge, out=across)
         along = np.clip((0.25 - np.abs((self._z + z / (2 * TILE)) % 1.0 - 0.5)) * self._z_gain, -1, 1)
         # Tones: 0 dark tile, 127 light tile, 255 sky.
-        across *= (63.5 * (1 - self._haze) * along)[:, None].astype(np.float32)
-        across += (63.5 + (255 - 63.5) * self._haze)[:, None].astype(np.float32)
+        shade = across * (63.5 * (1 - self._haze) * along / self._x_edge[:, 0])[:, None].astype(np.float32)
+        shade += (63.5 + (255 - 63.5) * self._haze)[:, None].astype(np.float32)
         tones = np.full((self.height, self.width), 255, dtype=np.uint8)
-        tones[self.horizon :] = across
+        tones[self.horizon :] = shade
         image = Image.fromarray(tones)
         image.putpalette(_TONES)
         return image.convert("RGB")
@@ -168,13 +167,15 @@ class Scene:
         width = max(1, round(self.style.radius * self.floor.focal / self.floor.distance))
         for parent, joint in self.ends:
             draw.line((*local[parent], *local[joint]), fill=170, width=width)
-        mask = mask.filter(ImageFilter.BoxBlur(1.5)).resize(size, Image.Resampling.BILINEAR)
+        mask = mask.filter(ImageFilter.BoxBlur(1.5)).resize(size, Image.Resampling.NEAREST)
         image.paste(SHADOW, box, mask)
 
     def _draw_body(self, image: Image.Image, pixels: np.ndarray, depth: np.ndarray) -> None:
         """Limbs as capsules in perspective, the farthest first."""
         radius = self.floor.focal / depth * self.style.radius
-        box = self._box(pixels, margin=int(radius.max() * 5) + 3)
+        ball, size = pixels[self.head] - (0, 1.6 * radius[self.head]), 3.4 * radius[self.head]
+        sides = radius[:, None]
+        box = self._box(np.concatenate((pixels - sides, pixels + sides, [ball - size, ball + size])), margin=3)
         if box is None:
             return
         factor = self.style.supersample
@@ -195,8 +196,7 @@ class Scene:
                 color = tuple(tones[bone])
                 draw.polygon(outlines[bone], fill=color)
                 if self.ends[bone, 1] == self.head:
-                    x, y, size = *local[self.head], radius[self.head]
-                    _ball(draw, x, y - 1.6 * size, 3.4 * size + extra, color)
+                    _ball(draw, *((ball - box[:2]) * factor), size * factor + extra, color)
         image.paste(canvas.reduce(factor), box[:2])
 
     def _box(self, pixels: np.ndarray, margin: int) -> tuple[int, int, int, int] | None:
@@ -234,6 +234,11 @@ def _distance(points: np.ndarray, aspect: float) -> float:
     side, above, below = (FOCAL / room for room in (ROOM[0] * aspect, ROOM[1], ROOM[2]))
     up = points @ UP
     return float((points @ BACK + np.maximum.reduce((np.abs(points[..., 0]) * side, up * above, -up * below))).max())
+
+
+def _wrapped(periods: np.ndarray | float) -> np.ndarray:
+    """Positions in periods as int16, the whole periods left out."""
+    return np.floor(np.asarray(periods) % 1.0 * TURN_16).astype(np.uint16).view(np.int16)
 
 
 def _color(name: str) -> Color:

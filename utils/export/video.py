@@ -2,9 +2,12 @@
 
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import imageio_ffmpeg
 import numpy as np
@@ -17,6 +20,7 @@ from utils.files import atomic_path
 # Tried in this order; Pillow's own font, which has Latin letters only, comes last.
 FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf", "Helvetica.ttc")
 TITLE_LINES = 3
+FRAMES_AHEAD = 16
 
 
 def write_mp4(
@@ -91,15 +95,13 @@ def _encode(frames: Iterable[Image.Image], path: Path, size: tuple[int, int], fp
     """Pipe RGB images through ffmpeg into an mp4 that starts playing before it is loaded whole."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{size[0]}x{size[1]}", "-r", f"{fps:g}", "-i", "-", "-an"]
-    command += ["-c:v", "libx264", "-preset", "superfast", "-crf", "24", "-pix_fmt", "yuv420p"]
+    command += ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "24", "-pix_fmt", "yuv420p"]
     command += ["-movflags", "+faststart", str(path)]
     # A file takes any amount of messages; a pipe that nobody reads would block.
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages)
         try:
-            for frame in frames:
-                process.stdin.write(frame.tobytes())
-            process.stdin.close()
+            _feed(frames, process.stdin)
         except BrokenPipeError:
             pass  # ffmpeg ended early; its exit code and message say why
         except BaseException:
@@ -111,6 +113,19 @@ def _encode(frames: Iterable[Image.Image], path: Path, size: tuple[int, int], fp
             messages.seek(0)
             lines = messages.read().decode(errors="replace").strip().splitlines() or ["no message"]
             raise UserError(f"ffmpeg could not write {path.name}: {lines[-1]}; save npy or bvh, or check the disk")
+
+
+def _feed(frames: Iterable[Image.Image], pipe: IO[bytes]) -> None:
+    """Write all images into a pipe and close it; the next ones are drawn while it is full."""
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(1) as writer:
+        for frame in frames:
+            waiting.append(writer.submit(pipe.write, frame.tobytes()))
+            if len(waiting) > FRAMES_AHEAD:
+                waiting.popleft().result()
+        for write in waiting:
+            write.result()
+    pipe.close()
 
 
 def _with_title(image: Image.Image, caption: Image.Image | None) -> Image.Image:
