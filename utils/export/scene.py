@@ -86,7 +86,7 @@ class Floor:
 
     def render(self, x: float, z: float) -> Image.Image:
         """RGB image of the empty stage with the camera's target above (x, z)."""
-        # A triangle wave across each row, cut to -1 ... 1 about the tiles' edges, where it is as steep as a pixel is wide.
+        # A triangle wave across each row, cut to -1 ... 1 about the tiles' edges, as steep as a pixel is wide.
         across = self._x + _wrapped(x / (2 * TILE))
         np.abs(across, out=across)
         np.subtract(across, np.int16(TURN_16 // 4), out=across)
