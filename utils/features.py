@@ -219,30 +219,42 @@ def extract_features(joints: Tensor, skeleton: Skeleton, repair_turns: bool = Fa
     rotations = quat_to_6d(inverse_kinematics(joints, root, skeleton)[..., :-1, 1:, :])
 
     displacement = joints[..., 1:, :, :] - joints[..., :-1, :, :]
-    root_velocity = quat_rotate(root[..., 1:, :], displacement[..., 0, :])
-    turn = quat_multiply(root[..., 1:, :], quat_inverse(root[..., :-1, :]))
+    # The root turns about the vertical only, so that points are turned by a plane rotation.
+    w, y = root[..., 0], root[..., 2]
+    cos, sin = (w * w - y * y)[..., None], (2 * w * y)[..., None]
+    step = _turned(cos[..., 1:, :], sin[..., 1:, :], displacement[..., :1, :])[..., 0, :]
+    turn_w, turn_y = (
+        w[..., 1:] * w[..., :-1] + y[..., 1:] * y[..., :-1],
+        y[..., 1:] * w[..., :-1] - w[..., 1:] * y[..., :-1],
+    )
     if repair_turns:
-        turn = torch.where(turn[..., :1] < 0, -turn, turn)
-    yaw_velocity = torch.arcsin(turn[..., 2:3].clamp(-1, 1))
+        turn_y = torch.where(turn_w < 0, -turn_y, turn_y)
+    yaw_velocity = torch.arcsin(turn_y.clamp(-1, 1))[..., None]
 
-    local = joints[..., :-1, 1:, :] - joints[..., :-1, :1, :] * joints.new_tensor([1.0, 0.0, 1.0])
-    local = quat_rotate(root[..., :-1, None, :], local)
-    velocities = quat_rotate(root[..., :-1, None, :], displacement)
+    ground = joints.new_tensor([1.0, 0.0, 1.0])
+    local = joints[..., :-1, 1:, :] - joints[..., :-1, :1, :] * ground
+    turned = _turned(cos[..., :-1, :], sin[..., :-1, :], torch.cat((local, displacement), dim=-2))
 
     feet = list(skeleton.left_foot + skeleton.right_foot)
     contacts = (displacement[..., feet, :].square().sum(-1) < skeleton.contact_threshold).to(joints)
     return torch.cat(
         (
             yaw_velocity,
-            root_velocity[..., [0, 2]],
+            step[..., ::2],
             joints[..., :-1, 0, 1:2],
-            local.flatten(-2),
+            turned[..., : skeleton.num_joints - 1, :].flatten(-2),
             rotations.flatten(-2),
-            velocities.flatten(-2),
+            turned[..., skeleton.num_joints - 1 :, :].flatten(-2),
             contacts,
         ),
         dim=-1,
     )
+
+
+def _turned(cos: Tensor, sin: Tensor, points: Tensor) -> Tensor:
+    """Points (..., J, 3) turned about the vertical by angles given by cosine and sine (..., 1)."""
+    x, height, z = points.unbind(-1)
+    return torch.stack((cos * x + sin * z, height, cos * z - sin * x), dim=-1)
 
 
 def joints_to_features(
