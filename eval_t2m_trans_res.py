@@ -190,7 +190,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     with tqdm(total=total, desc="generating", unit="motion", disable=None) as bar:
         for name in names:
-            pipe = load_pipe(root, options, name, device)
+            pipe = load_pipe(root, options, name, device).with_precision(options.precision)
             generator = Generator(pipe, options, bar)
             checkpoint = model_identity(model_folder(options.space, name))
             if options.res_name:

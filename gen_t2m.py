@@ -99,7 +99,7 @@ def main() -> None:
     check_output(folder)
     print_options(options)
     prompts = get_prompts(options)
-    pipe = load_pipeline(options)
+    pipe = load_pipeline(options).with_precision(options.precision)
     for warning in pipe.cut_prompts(prompts.texts):
         print(f"warning: {warning}", file=sys.stderr)
     from tqdm import tqdm

@@ -35,13 +35,13 @@ class GivenCondition:
         return torch.randn(len(texts), COND_DIM, generator=torch.Generator().manual_seed(0)).to(self.device)
 
 
-def generation(bench: Bench, prompts: int, frames: int) -> Callable[[], object]:
+def generation(bench: Bench, prompts: int, frames: int, precision: str = "float32") -> Callable[[], object]:
     """The pipeline of published sizes with random weights."""
     sizes = bench.pick({}, TRANSFORMER_QUICK) | {"cond_dim": COND_DIM}
     models = RVQVAE(tokenizer_config(bench)), MaskedTransformer(MaskedConfig(**sizes))
     tokenizer, masked = (model.to(bench.device).eval() for model in models)
     residual = ResidualTransformer(ResidualConfig(**sizes)).to(bench.device).eval()
-    pipe = LaMPPipeline(tokenizer, GivenCondition(bench.device), masked, residual)
+    pipe = LaMPPipeline(tokenizer, GivenCondition(bench.device), masked, residual).with_precision(precision)
     texts = [f"a person does thing {index}" for index in range(prompts)]
     return lambda: pipe(texts, frames, time_steps=10, cond_scale=4.0, res_cond_scale=5.0, batch_size=prompts)
 
@@ -55,9 +55,14 @@ def generation_part(bench: Bench, key: str, prompts: int, frames: int, axis: str
 def parts(bench: Bench) -> list[Part]:
     """One prompt, and many in a batch."""
     frames = bench.pick(196, 24)
+    many = bench.pick(32, 2)
+    title = "text embedding to joints, {} of {} frames, transformers in bfloat16"
     return [
         generation_part(bench, "generate_1", 1, frames),
-        generation_part(bench, "generate_32", bench.pick(32, 2), frames),
+        generation_part(bench, "generate_32", many, frames),
+    ] + [
+        Part(key, title.format(count, frames), count, "motions", partial(generation, bench, count, frames, "bfloat16"))
+        for key, count in (("generate_1_bf16", 1), ("generate_32_bf16", many))
     ]
 
 

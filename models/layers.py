@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.linear import Linear
+
 
 def sinusoidal_table(length: int, width: int) -> Tensor:
     """Sinusoidal positions (Vaswani et al. 2017, section 3.5): sine on even columns, cosine on odd ones.
@@ -47,10 +49,10 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, num_heads: int, *, ff_size: int, dropout: float) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.linear1 = nn.Linear(width, ff_size)
-        self.linear2 = nn.Linear(ff_size, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
+        self.linear1 = Linear(width, ff_size)
+        self.linear2 = Linear(ff_size, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
@@ -75,7 +77,7 @@ class EncoderLayer(nn.Module):
             (B, N, D).
         """
         tokens = self.norm1(tokens + self.dropout(self._attend(tokens, mask, causal)))
-        hidden = self.dropout(F.gelu(self.linear1(tokens)))
+        hidden = self.dropout(self.linear1.gelu(tokens))
         return self.norm2(tokens + self.dropout(self.linear2(hidden)))
 
 
@@ -84,13 +86,13 @@ class PredictionHead(nn.Module):
 
     def __init__(self, width: int, output_width: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
+        self.dense = Linear(width, width)
         self.norm = nn.LayerNorm(width, eps=1e-12)
-        self.output = nn.Linear(width, output_width)
+        self.output = Linear(width, output_width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., output_width)."""
-        return self.output(self.norm(F.gelu(self.dense(hidden))))
+        return self.output(self.norm(self.dense.gelu(hidden)))
 
 
 class ConditionedEncoder(nn.Module):
@@ -114,8 +116,8 @@ class ConditionedEncoder(nn.Module):
         super().__init__()
         if width % num_heads or width % 2:
             raise ValueError(f"latent_dim {width} must be even and a multiple of num_heads {num_heads}")
-        self.input_projection = nn.Linear(code_dim, width)
-        self.condition_projection = nn.Linear(cond_dim, width)
+        self.input_projection = Linear(code_dim, width)
+        self.condition_projection = Linear(cond_dim, width)
         self.positions = SinusoidalPositions(max_length, width)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.checkpoints import model_folder, read_run_options
 from models.hub import is_model, optional_file
 from models.lamp.model import LaMP
+from models.linear import pack_weights
 from models.m2t.pipeline import CaptionPipeline
 from models.t2m.length import LengthEstimator
 from models.t2m.masked import MaskedTransformer
@@ -72,6 +73,9 @@ class LaMPPipeline:
         """
         self.tokenizer, self.text, self.masked, self.residual, self.length = tokenizer, text, masked, residual, length
         self._check()
+        for part in (masked, residual):
+            if part is not None:
+                pack_weights(part)
         self.source: str | Path | None = None
         self._captions: CaptionPipeline | None = None
         joints = FeatureLayout.of_dim(tokenizer.config.input_width).num_joints
@@ -163,6 +167,16 @@ class LaMPPipeline:
         tokenizer = RVQVAE.from_pretrained(model_folder(root / options["vq_name"]), device=device)
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
         return cls(tokenizer, text, masked, residual, length, read_guidance(root))
+
+    def with_precision(self, precision: str) -> "LaMPPipeline":
+        """This pipeline, its two transformers computing in `precision`, "float32" or "bfloat16", from now on.
+
+        In bfloat16 other codes are drawn here and there, so a seed gives another motion, of the same quality.
+        """
+        for part in (self.masked, self.residual):
+            if part is not None:
+                part.to(getattr(torch, precision))
+        return self
 
     @torch.inference_mode()
     def __call__(

@@ -142,14 +142,14 @@ class ResidualTransformer(LaMPModel):
         level = self.level_embedding(levels).unsqueeze(1)
         return self.head(self.encoder(history, condition, extra=level, mask=mask))
 
-    def project(self, vectors: Tensor, levels: Tensor) -> Tensor:
-        """Logits (B, n, classes) of code vectors (B, n, code_dim) at `levels` (B,)."""
+    def project(self, vectors: Tensor, levels: Tensor | int) -> Tensor:
+        """Logits (B, n, classes) of code vectors (B, n, code_dim) at `levels` (B,), or at one level for all."""
         classes = self.num_classes
         if self.config.share_weight:
-            return vectors @ self.code_tables[levels, :classes].transpose(1, 2)
+            return vectors @ self.code_tables[levels, :classes].mT
         scale = 2.0 if self.config.double_projection else 1.0
-        table = self.output_tables[levels - 1, :classes].transpose(1, 2)
-        return scale * (vectors @ table) + self.output_bias[levels - 1, :classes].unsqueeze(1)
+        table = self.output_tables[levels - 1, :classes].mT
+        return scale * (vectors @ table) + self.output_bias[levels - 1, :classes].unsqueeze(-2)
 
     def logits(
         self,
@@ -265,5 +265,4 @@ class ResidualTransformer(LaMPModel):
     ) -> Tensor:
         levels = torch.full(codes.shape[:1], level, device=codes.device)
         vectors = self.hidden(self.history(codes, levels), conditions, levels, padding)
-        variants = conditions.shape[0] // codes.shape[0]
-        return masking.guide(self.project(vectors, levels.repeat(variants)), cond_scale)
+        return masking.guide(self.project(vectors, level), cond_scale)

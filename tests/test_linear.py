@@ -1,0 +1,76 @@
+"""The linear layer with prepacked weights: same numbers, same parameters, never stale."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models import linear
+from models.linear import Linear, pack_weights
+from models.t2m.masked import MaskedConfig, MaskedTransformer
+
+
+@pytest.fixture
+def layer() -> Linear:
+    torch.manual_seed(0)
+    layer = Linear(24, 40)
+    pack_weights(layer)
+    return layer
+
+
+def packed_or_skip(layer: Linear) -> None:
+    with torch.no_grad():
+        layer(torch.randn(4, 24))
+    if layer not in linear._PACKED:
+        pytest.skip("this build of PyTorch has no oneDNN")
+
+
+@pytest.mark.parametrize("rows", [(1,), (7,), (3, 50), (2, 3, 5)])
+def test_packed_results_are_those_of_a_plain_layer(layer, rows):
+    packed_or_skip(layer)
+    x = torch.randn(*rows, 24)
+    with torch.inference_mode():
+        result, activated = layer(x), layer.gelu(x)
+    expected = F.linear(x, layer.weight, layer.bias)
+    torch.testing.assert_close(result, expected.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(activated, F.gelu(expected).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_changed_weights_are_packed_again(layer):
+    packed_or_skip(layer)
+    x = torch.randn(5, 24)
+    for change in (
+        lambda: torch.nn.init.normal_(layer.weight),
+        lambda: torch.optim.SGD(layer.parameters(), lr=1.0).step(),
+        lambda: layer.load_state_dict(Linear(24, 40).state_dict()),
+        lambda: layer.bfloat16().float(),
+    ):
+        layer.weight.grad, layer.bias.grad = torch.randn(40, 24), torch.randn(40)
+        change()
+        with torch.no_grad():
+            torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_flow_and_copies_and_files_hold_plain_weights(layer):
+    packed_or_skip(layer)
+    layer(torch.randn(5, 24)).sum().backward()
+    assert layer.weight.grad is not None
+    assert set(layer.state_dict()) == {"weight", "bias"}
+    twin = copy.deepcopy(layer)
+    assert twin not in linear._PACKED
+    torch.testing.assert_close(twin.weight, layer.weight)
+
+
+def test_a_transformer_generates_the_same_with_packed_weights():
+    torch.manual_seed(0)
+    model = MaskedTransformer(MaskedConfig(num_layers=2, latent_dim=64, num_heads=2, cond_dim=8)).eval()
+    condition, lengths = torch.randn(3, 8), torch.tensor([9, 20, 14])
+    inputs = torch.randint(512, (3, 20)), condition
+    with torch.no_grad():
+        plain = model.logits(*inputs)
+        codes = model.generate(condition, lengths, steps=3, seeds=[1, 2, 3])
+        pack_weights(model)
+        torch.testing.assert_close(model.logits(*inputs), plain, rtol=1e-4, atol=1e-5)
+        assert (model.generate(condition, lengths, steps=3, seeds=[1, 2, 3]) == codes).float().mean() > 0.95
+    assert any(module in linear._PACKED for module in model.modules()) == linear._can_pack(torch.float32)
