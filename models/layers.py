@@ -77,7 +77,7 @@ class EncoderLayer(nn.Module):
             (B, N, D).
         """
         tokens = self.norm1(tokens + self.dropout(self._attend(tokens, mask, causal)))
-        hidden = self.dropout(self.linear1.gelu(tokens))
+        hidden = self.dropout(self.linear1(tokens, "none"))
         return self.norm2(tokens + self.dropout(self.linear2(hidden)))
 
 
@@ -92,7 +92,7 @@ class PredictionHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., output_width)."""
-        return self.output(self.norm(self.dense.gelu(hidden)))
+        return self.output(self.norm(self.dense(hidden, "none")))
 
 
 class ConditionedEncoder(nn.Module):

@@ -1,11 +1,11 @@
-"""A linear layer that is faster without gradients on the CPU: its weights are laid out once, as oneDNN reads them best.
+"""Linear layers that are faster without gradients on the CPU: weights are laid out once, as oneDNN reads them best.
 
-PyTorch's own `F.linear` in float32 reads the plain layout at every call, which for a single motion costs up to a third
-of the time. The operators used here are those that PyTorch's compiler emits for frozen weights; where a build lacks
-them, whenever gradients are wanted, and until `pack_weights` is called, this is an ordinary linear layer.
+PyTorch's own `F.linear` reads the plain layout at every call, which for a single motion costs up to a third of the
+time, and for a handful of rows and a large vocabulary most of it. The operators used here are those that PyTorch's
+compiler emits for frozen weights; where a build lacks them, the plain ones do the work.
 """
 
-from dataclasses import dataclass
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 import torch
@@ -13,18 +13,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 DTYPES = (torch.float32, torch.bfloat16)
+Gelu = Literal["", "none", "tanh"]
+"""No activation, the exact GELU, or its approximation by tanh."""
 
 
-@dataclass(frozen=True)
-class _Packed:
-    """Weights in oneDNN's layout, and which weights they were."""
+class FrozenLinear:
+    """x -> activation(x W^T + b) with weights that do not change; without gradients.
 
-    weight: Tensor
-    source: tuple[int, int, torch.dtype]
+    Args:
+        weight: (out, in).
+        bias: (out,), or None.
+        gelu: what follows.
+    """
 
+    def __init__(self, weight: Tensor, bias: Tensor | None, gelu: Gelu = "") -> None:
+        self.weight, self.bias, self.gelu = weight.detach(), None if bias is None else bias.detach(), gelu
+        self._packed: Tensor | None = None
 
-# Beside the modules, so that copies and state dicts of these stay free of them.
-_PACKED: "WeakKeyDictionary[nn.Module, _Packed]" = WeakKeyDictionary()
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        usable = x.is_cpu and self.weight.is_cpu and x.dtype == self.weight.dtype and x.numel() > 0
+        if not usable or not _can_pack(x.dtype):
+            return activated(F.linear(x, self.weight, self.bias), self.gelu)
+        if self._packed is None:
+            rows = x.numel() // x.shape[-1]
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), rows)
+        kind = "gelu" if self.gelu else "none"
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, kind, [], self.gelu)
 
 
 class Linear(nn.Linear):
@@ -32,35 +47,19 @@ class Linear(nn.Linear):
 
     packs = False
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
-        packed = self._packed_for(x)
-        if packed is None:
-            return F.linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(x, packed, self.bias, "none", [], "")
+    def forward(self, x: Tensor, gelu: Gelu = "") -> Tensor:
+        """(..., in) -> (..., out), through a GELU if wanted."""
+        if not self.packs or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or self.weight.is_inference():
+            return activated(F.linear(x, self.weight, self.bias), gelu)
+        state = (*weights_state(self), gelu)
+        found = _FROZEN.get(self)
+        if found is None or found[0] != state:
+            found = _FROZEN[self] = (state, FrozenLinear(self.weight, self.bias, gelu))
+        return found[1](x)
 
-    def gelu(self, x: Tensor) -> Tensor:
-        """The exact GELU of the layer's output, computed with it: (..., in) -> (..., out)."""
-        packed = self._packed_for(x)
-        if packed is None:
-            return F.gelu(F.linear(x, self.weight, self.bias))
-        return torch.ops.mkldnn._linear_pointwise(x, packed, self.bias, "gelu", [], "none")
 
-    def _packed_for(self, x: Tensor) -> Tensor | None:
-        """Weights to multiply `x` with; None where the plain layer has to do it."""
-        weight = self.weight
-        if not self.packs or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
-            return None
-        usable = x.is_cpu and weight.is_cpu and x.dtype == weight.dtype and x.dtype in DTYPES and x.numel() > 0
-        if not usable or weight.is_inference() or not _can_pack(x.dtype):
-            return None
-        source = (weight.data_ptr(), weight._version, weight.dtype)
-        found = _PACKED.get(self)
-        if found is None or found.source != source:
-            rows = x.numel() // x.shape[-1]
-            found = _Packed(torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows), source)
-            _PACKED[self] = found
-        return found.weight
+# Beside the modules, so that copies and state dicts of these stay free of them.
+_FROZEN: "WeakKeyDictionary[nn.Module, tuple[tuple, FrozenLinear]]" = WeakKeyDictionary()
 
 
 def pack_weights(model: nn.Module) -> None:
@@ -74,8 +73,19 @@ def pack_weights(model: nn.Module) -> None:
             module.packs = True
 
 
+def weights_state(module: nn.Module) -> tuple[tuple[int, int, torch.dtype], ...]:
+    """Changes whenever parameters of a module are written to, replaced, moved or converted by PyTorch's own means."""
+    return tuple((p.data_ptr(), p._version, p.dtype) for p in module.parameters())
+
+
+def activated(x: Tensor, gelu: Gelu) -> Tensor:
+    """`x` through the GELU that is named, if any."""
+    return F.gelu(x, approximate=gelu) if gelu else x
+
+
 def _can_pack(dtype: torch.dtype) -> bool:
-    if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
+    mkldnn = torch.backends.mkldnn
+    if dtype not in DTYPES or not mkldnn.is_available() or not mkldnn.enabled:
         return False
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False

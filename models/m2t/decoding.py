@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.m2t.gpt_steps import GptSteps
+
 
 @dataclass
 class Written:
@@ -27,7 +29,11 @@ class _Writer:
 
     def __init__(self, language: nn.Module, prefix: Tensor) -> None:
         self.language, self.length = language, prefix.shape[1]
-        self.logits = self._call(len(prefix), inputs_embeds=prefix)
+        self.steps = GptSteps.of(language) if GptSteps.fits(language) else None
+        if self.steps is None:
+            self.logits = self._call(len(prefix), inputs_embeds=prefix)
+        else:
+            self.logits, self.cache = self.steps(prefix, None)
 
     def repeat(self, times: int) -> None:
         """Let each row become `times` equal neighbours."""
@@ -38,7 +44,9 @@ class _Writer:
 
     def select(self, rows: Tensor) -> None:
         """Let row i continue what `rows[i]` was."""
-        if isinstance(self.cache, tuple):  # of releases before 4.50
+        if self.steps is not None:
+            self.cache = [layer.index_select(1, rows) for layer in self.cache]
+        elif isinstance(self.cache, tuple):  # of releases before 4.50
             self.cache = tuple(tuple(part.index_select(0, rows) for part in layer) for layer in self.cache)
         else:
             self.cache.reorder_cache(rows)
@@ -46,6 +54,9 @@ class _Writer:
     def append(self, tokens: Tensor) -> None:
         """Next token (R,) of each row; `logits` (R, V) then are those of the token after it."""
         self.length += 1
+        if self.steps is not None:
+            self.logits, self.cache = self.steps(tokens[:, None], self.cache)
+            return
         self.logits = self._call(len(tokens), input_ids=tokens[:, None], past_key_values=self.cache)
 
     def _call(self, rows: int, **inputs: Any) -> Tensor:
