@@ -33,7 +33,7 @@ class _Writer:
         if self.steps is None:
             self.logits = self._call(len(prefix), inputs_embeds=prefix)
         else:
-            self.logits, self.cache = self.steps(prefix, None)
+            self.logits, self.cache = self.steps.begin(prefix)
 
     def repeat(self, times: int) -> None:
         """Let each row become `times` equal neighbours."""
@@ -44,9 +44,7 @@ class _Writer:
 
     def select(self, rows: Tensor) -> None:
         """Let row i continue what `rows[i]` was."""
-        if self.steps is not None:
-            self.cache = [layer.index_select(1, rows) for layer in self.cache]
-        elif isinstance(self.cache, tuple):  # of releases before 4.50
+        if isinstance(self.cache, tuple):  # of releases before 4.50
             self.cache = tuple(tuple(part.index_select(0, rows) for part in layer) for layer in self.cache)
         else:
             self.cache.reorder_cache(rows)
@@ -55,7 +53,7 @@ class _Writer:
         """Next token (R,) of each row; `logits` (R, V) then are those of the token after it."""
         self.length += 1
         if self.steps is not None:
-            self.logits, self.cache = self.steps(tokens[:, None], self.cache)
+            self.logits = self.steps.step(tokens, self.cache)
             return
         self.logits = self._call(len(tokens), input_ids=tokens[:, None], past_key_values=self.cache)
 

@@ -4,6 +4,7 @@ The network is that of Radford et al. 2019 (pre-norm, learned positions, output 
 read from the library's module. A step is a dozen operations a layer, with weights packed for the CPU.
 """
 
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,32 @@ from torch import Tensor, nn
 
 from models.linear import FrozenLinear, weights_state
 
+GROWTH = 64
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+
+
+class _Seen:
+    """Keys and values (2, R, heads, L, head width) of a layer, with room to grow."""
+
+    def __init__(self) -> None:
+        self.room: Tensor | None = None
+        self.length = 0
+
+    def append(self, new: Tensor) -> Tensor:
+        """All so far, `new` (2, R, heads, n, head width) included."""
+        start, self.length = self.length, self.length + new.shape[3]
+        if self.room is None or self.room.shape[3] < self.length:
+            shape = (*new.shape[:3], self.length + GROWTH, new.shape[4])
+            room = new.new_empty(shape)
+            if self.room is not None:
+                room[:, :, :, :start] = self.room[:, :, :, :start]
+            self.room = room
+        self.room[:, :, :, start : self.length] = new
+        return self.room[:, :, :, : self.length]
+
+    def select(self, rows: Tensor) -> None:
+        """Let row i be what `rows[i]` was."""
+        self.room = self.room.index_select(1, rows)
 
 
 class _Layer:
@@ -30,14 +56,15 @@ class _Layer:
             )
         )  # fmt: skip
 
-    def __call__(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Hidden states (R, n, W) and keys and values so far (2, R, heads, L, head width) to the next of both."""
+    def __call__(self, x: Tensor, seen: _Seen) -> Tensor:
+        """Hidden states (R, n, W) to the next; their keys and values join those that were `seen`."""
         rows, length, width = x.shape
+        beginning = seen.length == 0
         qkv = self.qkv(self.norms[0](x)).view(rows, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        seen = qkv[1:] if past is None else torch.cat((past, qkv[1:]), dim=3)
-        mixed = F.scaled_dot_product_attention(qkv[0], seen[0], seen[1], is_causal=past is None)
+        keys, values = seen.append(qkv[1:])
+        mixed = F.scaled_dot_product_attention(qkv[0], keys, values, is_causal=beginning)
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, width))
-        return x + self.fall(self.rise(self.norms[1](x))), seen
+        return x + self.fall(self.rise(self.norms[1](x)))
 
 
 class GptSteps:
@@ -74,21 +101,33 @@ class GptSteps:
             found = _STEPS[language] = (state, cls(language))
         return found[1]
 
-    def __call__(self, inputs: Tensor, past: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
-        """Logits (R, V) after the last input, and keys and values of all layers.
+    def begin(self, prefix: Tensor) -> tuple[Tensor, "GptCache"]:
+        """Logits (R, V) after a beginning of embeddings (R, n, W), and what the next steps need."""
+        cache = GptCache([_Seen() for _ in self.layers])
+        return self._forward(prefix, cache), cache
 
-        Args:
-            inputs: embeddings (R, n, W) of a beginning, or with a `past` the next tokens (R, 1).
-            past: keys and values (2, R, heads, L, head width) of each layer so far; None at the beginning.
-        """
-        x = inputs if past is None else self.words(inputs)
-        start = 0 if past is None else past[0].shape[3]
+    def step(self, tokens: Tensor, cache: "GptCache") -> Tensor:
+        """Logits (R, V) after the next token (R,) of each row."""
+        return self._forward(self.words(tokens[:, None]), cache)
+
+    def _forward(self, x: Tensor, cache: "GptCache") -> Tensor:
+        start = cache.layers[0].length
         x = x + self.positions[start : start + x.shape[1]]
-        seen: list[Tensor] = []
-        for index, layer in enumerate(self.layers):
-            x, keys_and_values = layer(x, None if past is None else past[index])
-            seen.append(keys_and_values)
-        return self.head(self.norm(x[:, -1])), seen
+        for layer, seen in zip(self.layers, cache.layers):
+            x = layer(x, seen)
+        return self.head(self.norm(x[:, -1]))
+
+
+@dataclass
+class GptCache:
+    """Keys and values of all layers."""
+
+    layers: list[_Seen]
+
+    def reorder_cache(self, rows: Tensor) -> None:
+        """Let row i continue what `rows[i]` was; named as in the transformers library."""
+        for layer in self.layers:
+            layer.select(rows)
 
 
 _STEPS: "WeakKeyDictionary[nn.Module, tuple[Any, GptSteps]]" = WeakKeyDictionary()
