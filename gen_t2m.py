@@ -77,10 +77,11 @@ def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: G
     """Write the files of one motion."""
     stem = f"sample{index}_repeat{repeat}_len{len(motion)}"
     rigid = motion.joints.shape[1] == HUMANML3D_JOINTS
-    variants = {"": motion.with_constant_bones() if rigid else motion}
+    plain = motion.with_constant_bones() if rigid else motion
+    variants = {"": plain}
     # Inverse kinematics, and so BVH and foot clean-up, are made for HumanML3D's 22 joints, not for KIT-ML's.
     if options.ik and rigid:
-        variants["_ik"] = motion.with_foot_cleanup()
+        variants["_ik"] = plain.with_foot_cleanup()
     for suffix, variant in variants.items():
         variant.save(folder / "joints" / str(index) / f"{stem}{suffix}.npy")
         if options.bvh and rigid:

@@ -1,5 +1,6 @@
 """Motion files: BVH, npz, npy, mp4; skeleton fitting, foot clean-up and physical measures."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -308,3 +309,14 @@ def test_bone_mapping_names_our_joints(file: str, prefix: str) -> None:
         angles = torch.tensor([bone[f"CorrectionFactor{axis}"] for axis in "ZYX"], dtype=torch.float64)
         stored = torch.tensor([bone[f"QuatCorrectionFactor{axis}"] for axis in "wxyz"], dtype=torch.float64)
         assert (quat_from_euler(angles, "ZYX") * stored).sum().abs() > 1 - 1e-6
+
+
+def test_a_known_fit_is_kept_only_with_its_joints(tmp_path: Path) -> None:
+    motion = Motion(walk(30, noise=0.01)).with_constant_bones()
+    assert motion.fit is not None and motion.with_constant_bones().fit is motion.fit
+    assert dataclasses.replace(motion, joints=motion.joints + 1).fit is None
+    assert motion.with_foot_cleanup().fit is None
+    motion.save(tmp_path / "known.bvh")
+    Motion(motion.joints).save(tmp_path / "fitted.bvh")
+    known, fitted = (read_bvh((tmp_path / name).read_text())[2] for name in ("known.bvh", "fitted.bvh"))
+    np.testing.assert_allclose(known, fitted, atol=1e-3)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from utils.errors import UserError
-from utils.export.bvh import fit_skeleton, to_bvh
+from utils.export.bvh import SkeletonFit, fit_skeleton, format_bvh
 from utils.export.checks import checked_joints, skeleton_of
 from utils.export.npz import MotionArchive, read_npz, write_npz
 from utils.features import features_to_joints
@@ -27,6 +27,7 @@ class Motion:
         fps: frames a second.
         text: the prompt or caption.
         meta: anything else that JSON can hold, for instance the seed.
+        fit: the rotations that give these joints, if known; dropped where the joints are others.
 
     Raises:
         UserError: shapes do not fit, or a joint is NaN or infinite.
@@ -37,10 +38,13 @@ class Motion:
     fps: float = 20.0
     text: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    fit: SkeletonFit | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         joints = checked_joints(self.joints, what=f"motion {self.text!r}" if self.text else "motion")
         object.__setattr__(self, "joints", joints.astype(np.float32))
+        if self.fit is not None and not np.array_equal(self.fit.joints.astype(np.float32), self.joints):
+            object.__setattr__(self, "fit", None)
         if not self.fps > 0:
             raise UserError(f"fps must be positive, got {self.fps}")
         if self.features is not None:
@@ -62,11 +66,12 @@ class Motion:
 
         Saved from this, npy and bvh agree. Features are dropped, since they describe the original.
         """
-        return replace(self, joints=fit_skeleton(self.joints).joints, features=None)
+        fit = self.fit or fit_skeleton(self.joints)
+        return replace(self, joints=fit.joints, features=None, fit=fit)
 
     def with_foot_cleanup(self) -> "Motion":
         """Constant bones, and feet that stand still on the floor y = 0 while planted; features are dropped."""
-        joints = clean_feet(fit_skeleton(self.joints).joints, self.fps)
+        joints = clean_feet(self.with_constant_bones().joints, self.fps)
         return replace(self, joints=joints, features=None)
 
     def save(self, path: str | Path) -> Path:
@@ -116,7 +121,7 @@ def _save_npz(motion: Motion, path: Path) -> None:
 
 
 def _save_bvh(motion: Motion, path: Path) -> None:
-    text = to_bvh(motion.joints, motion.fps)
+    text = format_bvh(motion.fit or fit_skeleton(motion.joints), motion.fps)
     with atomic_path(path) as aside:
         aside.write_text(text, encoding="ascii")
 
