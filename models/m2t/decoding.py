@@ -39,11 +39,14 @@ class _Writer:
         """Let each row become `times` equal neighbours."""
         if times > 1:
             rows = torch.arange(len(self.logits), device=self.logits.device).repeat_interleave(times)
-            self.select(rows)
+            if self.steps is None:
+                self.select(rows)
+            else:
+                self.cache.repeat()
             self.logits = self.logits[rows]
 
     def select(self, rows: Tensor) -> None:
-        """Let row i continue what `rows[i]` was."""
+        """Let row i continue what `rows[i]`, a row of the same prefix, was."""
         if isinstance(self.cache, tuple):  # of releases before 4.50
             self.cache = tuple(tuple(part.index_select(0, rows) for part in layer) for layer in self.cache)
         else:

@@ -19,27 +19,64 @@ _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 
 
 class _Seen:
-    """Keys and values (2, R, heads, L, head width) of a layer, with room to grow."""
+    """Keys and values of a layer, (2, R, heads, L, head width): what each row has seen so far.
+
+    Rows that continue one beginning, as the beams of a search do, share its part, so that reordering them moves only
+    what they wrote themselves.
+    """
 
     def __init__(self) -> None:
-        self.room: Tensor | None = None
-        self.length = 0
+        self.shared: Tensor | None = None
+        self._room: Tensor | None = None
+        self._own = 0
+        self._growth = GROWTH
 
-    def append(self, new: Tensor) -> Tensor:
-        """All so far, `new` (2, R, heads, n, head width) included."""
-        start, self.length = self.length, self.length + new.shape[3]
-        if self.room is None or self.room.shape[3] < self.length:
-            shape = (*new.shape[:3], self.length + GROWTH, new.shape[4])
-            room = new.new_empty(shape)
-            if self.room is not None:
-                room[:, :, :, :start] = self.room[:, :, :, :start]
-            self.room = room
-        self.room[:, :, :, start : self.length] = new
-        return self.room[:, :, :, : self.length]
+    def __len__(self) -> int:
+        return self._own + (0 if self.shared is None else self.shared.shape[3])
+
+    def attend(self, query: Tensor, new: Tensor) -> Tensor:
+        """What queries (R, heads, n, head width) find in all so far, `new` (2, R, heads, n, head width) included.
+
+        Either all queries of a beginning come at once, each seeing those before it, or later one a row (n = 1).
+        """
+        keys, values = self._append(new)
+        if self.shared is None:
+            return F.scaled_dot_product_attention(query, keys, values, is_causal=query.shape[2] == keys.shape[2])
+        # The rows of a beginning become the queries of one product with its part.
+        together = query.unflatten(0, (self.shared.shape[1], -1)).squeeze(3).transpose(1, 2)
+        scores = torch.cat(
+            (
+                together @ self.shared[0].mT,
+                (query @ keys.mT).unflatten(0, (self.shared.shape[1], -1)).squeeze(3).transpose(1, 2),
+            ),
+            dim=-1,
+        )
+        weights = (scores * query.shape[-1] ** -0.5).softmax(-1)
+        length = self.shared.shape[3]
+        mixed = (weights[..., :length] @ self.shared[1]).transpose(1, 2).flatten(0, 1).unsqueeze(2)
+        return mixed + weights[..., length:].transpose(1, 2).flatten(0, 1).unsqueeze(2) @ values
+
+    def repeat(self) -> None:
+        """From now on several rows continue each row that there is."""
+        self.shared, self._room, self._own = self._room[:, :, :, : self._own], None, 0
 
     def select(self, rows: Tensor) -> None:
-        """Let row i be what `rows[i]` was."""
-        self.room = self.room.index_select(1, rows)
+        """Let row i be what `rows[i]`, a row of the same beginning, was."""
+        if self._own:
+            self._room = self._room[:, :, :, : self._own].index_select(1, rows)
+        # Where rows are reordered at each step, room to grow would be moved along.
+        self._growth = 0
+
+    def _append(self, new: Tensor) -> Tensor:
+        """The rows' own part, `new` included."""
+        start, self._own = self._own, self._own + new.shape[3]
+        if self._room is None or self._room.shape[3] < self._own:
+            room = new.new_empty(*new.shape[:3], self._own + self._growth, new.shape[4])
+            if self._room is not None:
+                room[:, :, :, :start] = self._room[:, :, :, :start]
+            self._room = room
+        self._room[:, :, :, start : self._own] = new
+        return self._room[:, :, :, : self._own]
 
 
 class _Layer:
@@ -59,10 +96,8 @@ class _Layer:
     def __call__(self, x: Tensor, seen: _Seen) -> Tensor:
         """Hidden states (R, n, W) to the next; their keys and values join those that were `seen`."""
         rows, length, width = x.shape
-        beginning = seen.length == 0
         qkv = self.qkv(self.norms[0](x)).view(rows, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        keys, values = seen.append(qkv[1:])
-        mixed = F.scaled_dot_product_attention(qkv[0], keys, values, is_causal=beginning)
+        mixed = seen.attend(qkv[0], qkv[1:])
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, width))
         return x + self.fall(self.rise(self.norms[1](x)))
 
@@ -111,7 +146,7 @@ class GptSteps:
         return self._forward(self.words(tokens[:, None]), cache)
 
     def _forward(self, x: Tensor, cache: "GptCache") -> Tensor:
-        start = cache.layers[0].length
+        start = len(cache.layers[0])
         x = x + self.positions[start : start + x.shape[1]]
         for layer, seen in zip(self.layers, cache.layers):
             x = layer(x, seen)
@@ -124,8 +159,13 @@ class GptCache:
 
     layers: list[_Seen]
 
+    def repeat(self) -> None:
+        """From now on several neighbouring rows continue each row that there is, the same number each."""
+        for layer in self.layers:
+            layer.repeat()
+
     def reorder_cache(self, rows: Tensor) -> None:
-        """Let row i continue what `rows[i]` was; named as in the transformers library."""
+        """Let row i continue what `rows[i]`, a row of the same beginning, was; named as in the transformers library."""
         for layer in self.layers:
             layer.select(rows)
 
