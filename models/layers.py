@@ -1,15 +1,15 @@
 """Transformer layers shared by the masked and the residual transformer.
 
 Post-norm encoder layers (Vaswani et al. 2017, sections 3.1-3.5, with an exact GELU) on top of
-`scaled_dot_product_attention`, so that every device picks its fused kernel.
+`scaled_dot_product_attention`, so that every device picks its fused kernel where there is one.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.dropout import Dropout, attention
 from models.linear import Linear
 
 
@@ -55,14 +55,14 @@ class EncoderLayer(nn.Module):
         self.linear2 = Linear(ff_size, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _attend(self, tokens: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         batch, length, width = tokens.shape
         qkv = self.qkv(tokens).view(batch, length, 3, self.num_heads, width // self.num_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         dropout = self.dropout.p if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout, is_causal=causal)
+        mixed = attention(query, key, value, mask, p=dropout, causal=causal)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
@@ -119,7 +119,7 @@ class ConditionedEncoder(nn.Module):
         self.input_projection = Linear(code_dim, width)
         self.condition_projection = Linear(cond_dim, width)
         self.positions = SinusoidalPositions(max_length, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(width, num_heads, ff_size=ff_size, dropout=dropout) for _ in range(num_layers)
         )

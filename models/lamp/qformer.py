@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.dropout import Dropout, attention
+
 LAYER_NORM_EPS = 1e-12
 
 
@@ -89,7 +91,7 @@ class _Residual(nn.Module):
     def __init__(self, in_size: int, hidden_size: int, dropout: float):
         super().__init__()
         self.linear = nn.Linear(in_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(hidden_size, eps=LAYER_NORM_EPS)
 
     def forward(self, update: Tensor, residual: Tensor) -> Tensor:
@@ -122,9 +124,7 @@ class _Attention(nn.Module):
     def attend(self, query: Tensor, key_value: KeyValue, mask: Tensor | None, residual: Tensor) -> Tensor:
         """Attention, output projection and residual; (B, S, H)."""
         dropout = self.attention_dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            query, key_value.keys, key_value.values, attn_mask=mask, dropout_p=dropout
-        )
+        mixed = attention(query, key_value.keys, key_value.values, mask, p=dropout)
         return self.output(mixed.transpose(1, 2).flatten(2), residual)
 
 
@@ -245,7 +245,7 @@ class QFormer(nn.Module):
         self.position_embedding = nn.Embedding(max_positions, hidden_size)
         self.query_tokens = nn.Parameter(torch.zeros(1, num_query_tokens, hidden_size))
         self.embedding_norm = nn.LayerNorm(hidden_size, eps=LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             QFormerLayer(
                 hidden_size,
