@@ -26,8 +26,11 @@ def dropout(x: Tensor, p: float) -> Tensor:
     if not x.is_cpu or p >= 1:
         return F.dropout(x, p)
     bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    kept = bits[: x.numel()] >= round(p * LEVELS) - LEVELS // 2
-    return x * kept.view(x.shape).to(x.dtype).mul_(1 / (1 - p))
+    # In the memory order of `x`, which for convolutions is not that of its dimensions.
+    factors = torch.empty_like(x)
+    flat = factors.as_strided((x.numel(),), (1,))
+    torch.ge(bits[: x.numel()], round(p * LEVELS) - LEVELS // 2, out=flat).mul_(1 / (1 - p))
+    return x * factors
 
 
 def attention(

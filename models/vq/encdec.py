@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.dropout import Dropout
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 
 
@@ -51,7 +53,7 @@ class ResidualBlock(nn.Module):
         self.activation = ACTIVATIONS[activation]()
         self.conv1 = Conv(width, width, 3, padding=dilation, dilation=dilation)
         self.conv2 = Conv(width, width, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Map (B, C, T) to the same shape."""
