@@ -37,9 +37,11 @@ def fid(predicted: Tensor, target: Tensor) -> float:
     """
     predicted, target = _float64(predicted), _float64(target)
     difference = predicted.mean(0) - target.mean(0)
-    covariances = torch.cov(predicted.T), torch.cov(target.T)
-    values, vectors = torch.linalg.eigh(covariances[0])
-    root = vectors * values.clamp_min(0).sqrt()
+    covariances = _covariance(predicted), _covariance(target)
+    root, singular = torch.linalg.cholesky_ex(covariances[0])
+    if singular:
+        values, vectors = torch.linalg.eigh(covariances[0])
+        root = vectors * values.clamp_min(0).sqrt()
     squares = torch.linalg.eigvalsh(root.T @ covariances[1] @ root)
     # What rounding leaves of a zero eigenvalue would count by its square root.
     noise = squares.amax().clamp_min(0) * len(squares) * torch.finfo(squares.dtype).eps
@@ -48,13 +50,28 @@ def fid(predicted: Tensor, target: Tensor) -> float:
     return (difference.square().sum() + spread).clamp_min(0).item()
 
 
+def _covariance(items: Tensor) -> Tensor:
+    """Covariance (E, E) of rows (N, E)."""
+    centred = (items - items.mean(0)).T.contiguous()
+    # The matrix is symmetric: one of its quarters is another's mirror image.
+    half = len(centred) // 2
+    upper, lower = centred[:half], centred[half:]
+    side = upper @ lower.T
+    rows = torch.cat((upper @ upper.T, side), dim=1), torch.cat((side.T, lower @ lower.T), dim=1)
+    return torch.cat(rows) / (len(items) - 1)
+
+
 def embedding_distances(texts: Tensor, motions: Tensor) -> Tensor:
     """Euclidean distances (..., N, M) in float64 between rows of texts (..., N, E) and motions (..., M, E)."""
+    return _squared_distances(texts, motions).sqrt_()
+
+
+def _squared_distances(texts: Tensor, motions: Tensor) -> Tensor:
     texts, motions = _float64(texts), _float64(motions)
     # Expanded, which is faster than torch.cdist and in float64 exact enough.
     squares = torch.matmul(texts, motions.transpose(-1, -2)).mul_(-2)
     squares.add_(texts.square().sum(-1)[..., :, None]).add_(motions.square().sum(-1)[..., None, :])
-    return squares.clamp_min_(0).sqrt_()
+    return squares.clamp_min_(0)
 
 
 def r_precision(texts: Tensor, motions: Tensor, top_k: int = 3) -> list[float]:
@@ -66,7 +83,7 @@ def r_precision(texts: Tensor, motions: Tensor, top_k: int = 3) -> list[float]:
     Returns:
         For each k the share, 0 to 1, over all pools.
     """
-    ranks = retrieval_ranks(-embedding_distances(texts, motions))
+    ranks = retrieval_ranks(_squared_distances(texts, motions).neg_())
     return [(ranks < k).double().mean().item() for k in range(1, top_k + 1)]
 
 
