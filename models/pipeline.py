@@ -171,7 +171,8 @@ class LaMPPipeline:
     def with_precision(self, precision: str) -> "LaMPPipeline":
         """This pipeline, its two transformers computing in `precision`, "float32" or "bfloat16", from now on.
 
-        In bfloat16 other codes are drawn here and there, so a seed gives another motion, of the same quality.
+        In bfloat16 other codes are drawn here and there, so a seed gives another motion. The weights are rounded: only
+        loading them again gives back what float32 computed before.
         """
         for part in (self.masked, self.residual):
             if part is not None:

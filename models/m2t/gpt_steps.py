@@ -124,7 +124,7 @@ class GptSteps:
             and config.scale_attn_weights
             and not config.scale_attn_by_inverse_layer_idx
             and not config.add_cross_attention
-            and not any("lora_" in name for name, _ in language.named_parameters())
+            and not any("lora_" in name or weight.is_inference() for name, weight in language.named_parameters())
         )
 
     @classmethod
@@ -150,7 +150,7 @@ class GptSteps:
         x = x + self.positions[start : start + x.shape[1]]
         for layer, seen in zip(self.layers, cache.layers):
             x = layer(x, seen)
-        return self.head(self.norm(x[:, -1]))
+        return self.head(self.norm(x[:, -1])).float()
 
 
 @dataclass
