@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+POOLS_AT_A_TIME = 4
+
 
 def mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
     """Root-aligned mean per-joint position error of each frame.
@@ -83,7 +85,10 @@ def r_precision(texts: Tensor, motions: Tensor, top_k: int = 3) -> list[float]:
     Returns:
         For each k the share, 0 to 1, over all pools.
     """
-    ranks = retrieval_ranks(_squared_distances(texts, motions).neg_())
+    # A few pools at a time: fresh memory for all of them in float64 would take longer than the products.
+    size = POOLS_AT_A_TIME if texts.dim() == 3 else len(texts)
+    parts = zip(texts.split(size), motions.split(size))
+    ranks = torch.cat([retrieval_ranks(_squared_distances(*part).neg_()) for part in parts])
     return [(ranks < k).double().mean().item() for k in range(1, top_k + 1)]
 
 
