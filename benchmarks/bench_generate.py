@@ -46,23 +46,24 @@ def generation(bench: Bench, prompts: int, frames: int, precision: str = "float3
     return lambda: pipe(texts, frames, time_steps=10, cond_scale=4.0, res_cond_scale=5.0, batch_size=prompts)
 
 
-def generation_part(bench: Bench, key: str, prompts: int, frames: int, axis: str = "", value: int = 0) -> Part:
+def generation_part(
+    bench: Bench, key: str, prompts: int, frames: int, axis: str = "", value: int = 0, precision: str = "float32"
+) -> Part:
     """Generation as a part."""
     title = f"text embedding to joints, {prompts} of {frames} frames" + (f", {value} threads" * (axis == "threads"))
-    return Part(key, title, prompts, "motions", partial(generation, bench, prompts, frames), axis=axis, value=value)
+    title += f", transformers in {precision}" * (precision != "float32")
+    prepare = partial(generation, bench, prompts, frames, precision)
+    return Part(key, title, prompts, "motions", prepare, axis=axis, value=value)
 
 
 def parts(bench: Bench) -> list[Part]:
     """One prompt, and many in a batch."""
-    frames = bench.pick(196, 24)
-    many = bench.pick(32, 2)
-    title = "text embedding to joints, {} of {} frames, transformers in bfloat16"
+    frames, many = bench.pick(196, 24), bench.pick(32, 2)
     return [
         generation_part(bench, "generate_1", 1, frames),
         generation_part(bench, "generate_32", many, frames),
-    ] + [
-        Part(key, title.format(count, frames), count, "motions", partial(generation, bench, count, frames, "bfloat16"))
-        for key, count in (("generate_1_bf16", 1), ("generate_32_bf16", many))
+        generation_part(bench, "generate_1_bf16", 1, frames, precision="bfloat16"),
+        generation_part(bench, "generate_32_bf16", many, frames, precision="bfloat16"),
     ]
 
 

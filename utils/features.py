@@ -223,16 +223,13 @@ def extract_features(joints: Tensor, skeleton: Skeleton, repair_turns: bool = Fa
     w, y = root[..., 0], root[..., 2]
     cos, sin = (w * w - y * y)[..., None], (2 * w * y)[..., None]
     step = _turned(cos[..., 1:, :], sin[..., 1:, :], displacement[..., :1, :])[..., 0, :]
-    turn_w, turn_y = (
-        w[..., 1:] * w[..., :-1] + y[..., 1:] * y[..., :-1],
-        y[..., 1:] * w[..., :-1] - w[..., 1:] * y[..., :-1],
-    )
+    turn_y = y[..., 1:] * w[..., :-1] - w[..., 1:] * y[..., :-1]
     if repair_turns:
+        turn_w = w[..., 1:] * w[..., :-1] + y[..., 1:] * y[..., :-1]
         turn_y = torch.where(turn_w < 0, -turn_y, turn_y)
     yaw_velocity = torch.arcsin(turn_y.clamp(-1, 1))[..., None]
 
-    ground = joints.new_tensor([1.0, 0.0, 1.0])
-    local = joints[..., :-1, 1:, :] - joints[..., :-1, :1, :] * ground
+    local = joints[..., :-1, 1:, :] - joints[..., :-1, :1, :] * joints.new_tensor([1.0, 0.0, 1.0])
     turned = _turned(cos[..., :-1, :], sin[..., :-1, :], torch.cat((local, displacement), dim=-2))
 
     feet = list(skeleton.left_foot + skeleton.right_foot)

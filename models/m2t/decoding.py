@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.m2t.gpt_steps import GptSteps
+from models.m2t.gpt_steps import GptSteps, GptWriter
 
 
 @dataclass
@@ -24,29 +24,22 @@ class Written:
     scores: Tensor
 
 
-class _Writer:
-    """A language model with its cache over some rows, one token at a time."""
+class _LibraryWriter:
+    """A language model of the library with its cache over some rows; see `GptWriter`, which has the same methods."""
 
     def __init__(self, language: nn.Module, prefix: Tensor) -> None:
         self.language, self.length = language, prefix.shape[1]
-        self.steps = GptSteps.of(language) if GptSteps.fits(language) else None
-        if self.steps is None:
-            self.logits = self._call(len(prefix), inputs_embeds=prefix)
-        else:
-            self.logits, self.cache = self.steps.begin(prefix)
+        self.logits = self._call(len(prefix), inputs_embeds=prefix)
 
     def repeat(self, times: int) -> None:
         """Let each row become `times` equal neighbours."""
         if times > 1:
             rows = torch.arange(len(self.logits), device=self.logits.device).repeat_interleave(times)
-            if self.steps is None:
-                self.select(rows)
-            else:
-                self.cache.repeat()
+            self.select(rows)
             self.logits = self.logits[rows]
 
     def select(self, rows: Tensor) -> None:
-        """Let row i continue what `rows[i]`, a row of the same prefix, was."""
+        """Let row i continue what `rows[i]` was."""
         if isinstance(self.cache, tuple):  # of releases before 4.50
             self.cache = tuple(tuple(part.index_select(0, rows) for part in layer) for layer in self.cache)
         else:
@@ -55,9 +48,6 @@ class _Writer:
     def append(self, tokens: Tensor) -> None:
         """Next token (R,) of each row; `logits` (R, V) then are those of the token after it."""
         self.length += 1
-        if self.steps is not None:
-            self.logits = self.steps.step(tokens, self.cache)
-            return
         self.logits = self._call(len(tokens), input_ids=tokens[:, None], past_key_values=self.cache)
 
     def _call(self, rows: int, **inputs: Any) -> Tensor:
@@ -66,6 +56,14 @@ class _Writer:
         output = self.language(**inputs, attention_mask=mask, use_cache=True)
         self.cache = output.past_key_values
         return output.logits[:, -1].float()
+
+
+_Writer = GptWriter | _LibraryWriter
+
+
+def _start(language: nn.Module, prefix: Tensor) -> _Writer:
+    """A writer after the prefix (B, P, W): our own steps where they fit the language model."""
+    return (GptWriter if GptSteps.fits(language) else _LibraryWriter)(language, prefix)
 
 
 def write_greedy(language: nn.Module, prefix: Tensor, *, end_id: int, pad_id: int, max_length: int) -> Written:
@@ -78,7 +76,7 @@ def write_greedy(language: nn.Module, prefix: Tensor, *, end_id: int, pad_id: in
         pad_id: what follows it.
         max_length: tokens of a caption, its end included.
     """
-    return _write_rows(_Writer(language, prefix), torch.Tensor.clone, (end_id, pad_id), max_length, captions=1)
+    return _write_rows(_start(language, prefix), torch.Tensor.clone, (end_id, pad_id), max_length, captions=1)
 
 
 def write_nucleus(
@@ -102,7 +100,7 @@ def write_nucleus(
         top_p: in 0 < p <= 1.
         temperature: divides the logits before the choice, above 0.
     """
-    writer = _Writer(language, prefix)
+    writer = _start(language, prefix)
     writer.repeat(captions)
     generators = [_generator(seed, number) for seed in seeds for number in range(captions)]
 
@@ -180,7 +178,7 @@ def write_beams(
         num_beams: K, captions under way at a time.
         captions: best ones returned, K at most.
     """
-    writer = _Writer(language, prefix)
+    writer = _start(language, prefix)
     writer.repeat(num_beams)
     batch, device = len(prefix), prefix.device
     ids = torch.full((batch, num_beams, max_length), pad_id, device=device)

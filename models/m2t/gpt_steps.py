@@ -4,7 +4,6 @@ The network is that of Radford et al. 2019 (pre-norm, learned positions, output 
 read from the library's module. A step is a dozen operations a layer, with weights packed for the CPU.
 """
 
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -136,38 +135,38 @@ class GptSteps:
             found = _STEPS[language] = (state, cls(language))
         return found[1]
 
-    def begin(self, prefix: Tensor) -> tuple[Tensor, "GptCache"]:
-        """Logits (R, V) after a beginning of embeddings (R, n, W), and what the next steps need."""
-        cache = GptCache([_Seen() for _ in self.layers])
-        return self._forward(prefix, cache), cache
-
-    def step(self, tokens: Tensor, cache: "GptCache") -> Tensor:
-        """Logits (R, V) after the next token (R,) of each row."""
-        return self._forward(self.words(tokens[:, None]), cache)
-
-    def _forward(self, x: Tensor, cache: "GptCache") -> Tensor:
-        start = len(cache.layers[0])
+    def __call__(self, x: Tensor, seen: list[_Seen]) -> Tensor:
+        """Logits (R, V) after the last of the embeddings (R, n, W) that come next; `seen` (by layer) takes them up."""
+        start = len(seen[0])
         x = x + self.positions[start : start + x.shape[1]]
-        for layer, seen in zip(self.layers, cache.layers):
-            x = layer(x, seen)
+        for layer, past in zip(self.layers, seen):
+            x = layer(x, past)
         return self.head(self.norm(x[:, -1])).float()
 
 
-@dataclass
-class GptCache:
-    """Keys and values of all layers."""
+class GptWriter:
+    """A GPT-2 writing some rows, one token at a time; `logits` (R, V) are those of the next token."""
 
-    layers: list[_Seen]
+    def __init__(self, language: nn.Module, prefix: Tensor) -> None:
+        self._steps = GptSteps.of(language)
+        self._seen = [_Seen() for _ in self._steps.layers]
+        self.logits = self._steps(prefix, self._seen)
 
-    def repeat(self) -> None:
-        """From now on several neighbouring rows continue each row that there is, the same number each."""
-        for layer in self.layers:
-            layer.repeat()
+    def repeat(self, times: int) -> None:
+        """Let each row become `times` equal neighbours."""
+        if times > 1:
+            for layer in self._seen:
+                layer.repeat()
+            self.logits = self.logits.repeat_interleave(times, dim=0)
 
-    def reorder_cache(self, rows: Tensor) -> None:
-        """Let row i continue what `rows[i]`, a row of the same beginning, was; named as in the transformers library."""
-        for layer in self.layers:
+    def select(self, rows: Tensor) -> None:
+        """Let row i continue what `rows[i]`, a row of the same prefix, was."""
+        for layer in self._seen:
             layer.select(rows)
+
+    def append(self, tokens: Tensor) -> None:
+        """Next token (R,) of each row."""
+        self.logits = self._steps(self._steps.words(tokens[:, None]), self._seen)
 
 
 _STEPS: "WeakKeyDictionary[nn.Module, tuple[Any, GptSteps]]" = WeakKeyDictionary()

@@ -238,7 +238,7 @@ def _distance(points: np.ndarray, aspect: float) -> float:
 
 def _wrapped(periods: np.ndarray | float) -> np.ndarray:
     """Positions in periods as int16, the whole periods left out."""
-    return np.floor(np.asarray(periods) % 1.0 * TURN_16).astype(np.uint16).view(np.int16)
+    return np.floor(np.asarray(periods) * TURN_16).astype(np.int64).astype(np.int16)
 
 
 def _color(name: str) -> Color:
