@@ -23,7 +23,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
     """`x` with elements zeroed with probability `p` and the others scaled by 1 / (1 - p)."""
     if p == 0:
         return x
-    if not x.is_cpu or p >= 1:
+    if not _drawn_here(x) or p >= 1:
         return F.dropout(x, p)
     bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
     # In the memory order of `x`, which for convolutions is not that of its dimensions.
@@ -31,6 +31,11 @@ def dropout(x: Tensor, p: float) -> Tensor:
     flat = factors.as_strided((x.numel(),), (1,))
     torch.ge(bits[: x.numel()], round(p * LEVELS) - LEVELS // 2, out=flat).mul_(1 / (1 - p))
     return x * factors
+
+
+def _drawn_here(x: Tensor) -> bool:
+    """Whether this module's own drawing is the fastest; a compiler fuses PyTorch's into what surrounds it."""
+    return x.is_cpu and not torch.compiler.is_compiling()
 
 
 def attention(
@@ -48,7 +53,7 @@ def attention(
     Returns:
         (B, heads, N, D).
     """
-    if p == 0 or not query.is_cpu:
+    if p == 0 or not _drawn_here(query):
         return F.scaled_dot_product_attention(query, key, value, mask, dropout_p=p, is_causal=causal)
     if causal:
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()

@@ -1,18 +1,22 @@
-"""Linear layers that are faster without gradients on the CPU: weights are laid out once, as oneDNN reads them best.
+"""Linear layers that are faster on the CPU: oneDNN multiplies, and weights that rest are laid out as it likes best.
 
-PyTorch's own `F.linear` reads the plain layout at every call, which for a single motion costs up to a third of the
-time, and for a handful of rows and a large vocabulary most of it. The operators used here are those that PyTorch's
-compiler emits for frozen weights; where a build lacks them, the plain ones do the work.
+PyTorch's own `F.linear` multiplies float32 by MKL, which on processors that are not Intel's is up to a seventh slower,
+and reads the plain layout at every call, which for a single motion costs up to a third of the time, and for a handful
+of rows and a large vocabulary most of it. The operators used here are those that PyTorch's compiler emits; where a
+build lacks them, the plain ones do the work.
 """
 
-from typing import Literal
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 DTYPES = (torch.float32, torch.bfloat16)
+FEW_ROWS = 16
+"""Fewer rows than these are multiplied faster by `F.linear`, unless the weights are packed."""
 Gelu = Literal["", "none", "tanh"]
 """No activation, the exact GELU, or its approximation by tanh."""
 
@@ -33,13 +37,12 @@ class FrozenLinear:
     def __call__(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         usable = x.is_cpu and self.weight.is_cpu and x.dtype == self.weight.dtype and x.numel() > 0
-        if not usable or not _can_pack(x.dtype):
+        if not usable or not _has_onednn(x.dtype):
             return activated(F.linear(x, self.weight, self.bias), self.gelu)
         if self._packed is None:
             rows = x.numel() // x.shape[-1]
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), rows)
-        kind = "gelu" if self.gelu else "none"
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, kind, [], self.gelu)
+        return _multiply(x, self._packed, self.bias, self.gelu)
 
 
 class Linear(nn.Linear):
@@ -50,12 +53,41 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor, gelu: Gelu = "") -> Tensor:
         """(..., in) -> (..., out), through a GELU if wanted."""
         if not self.packs or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or self.weight.is_inference():
-            return activated(F.linear(x, self.weight, self.bias), gelu)
+            return activated(linear(x, self.weight, self.bias), gelu)
         state = (*weights_state(self), gelu)
         found = _FROZEN.get(self)
         if found is None or found[0] != state:
             found = _FROZEN[self] = (state, FrozenLinear(self.weight, self.bias, gelu))
         return found[1](x)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`, with gradients: (..., in) times (out, in) -> (..., out); in float32 on the CPU oneDNN multiplies."""
+    plain = x.is_cpu and x.dtype == weight.dtype == torch.float32 and x.numel() >= FEW_ROWS * x.shape[-1]
+    if not plain or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not _has_onednn(x.dtype):
+        return F.linear(x, weight, bias)
+    return _Linear.apply(x, weight, bias)
+
+
+class _Linear(torch.autograd.Function):
+    """oneDNN's product with its gradients; that of the weights, whose sum is the long one, is faster by MKL."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _multiply(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        rows = grad.reshape(-1, grad.shape[-1])
+        return (
+            _multiply(rows, weight.mT, None).view(x.shape) if needs_x else None,
+            rows.mT @ x.reshape(-1, x.shape[-1]) if needs_weight else None,
+            rows.sum(0) if needs_bias else None,
+        )
 
 
 # Beside the modules, so that copies and state dicts of these stay free of them.
@@ -83,7 +115,12 @@ def activated(x: Tensor, gelu: Gelu) -> Tensor:
     return F.gelu(x, approximate=gelu) if gelu else x
 
 
-def _can_pack(dtype: torch.dtype) -> bool:
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: Gelu = "") -> Tensor:
+    """oneDNN's product of (..., in) and plain or packed weights (out, in), through a GELU if wanted."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu" if gelu else "none", [], gelu)
+
+
+def _has_onednn(dtype: torch.dtype) -> bool:
     mkldnn = torch.backends.mkldnn
     if dtype not in DTYPES or not mkldnn.is_available() or not mkldnn.enabled:
         return False

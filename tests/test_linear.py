@@ -20,7 +20,7 @@ def layer() -> Linear:
 
 
 def packed_or_skip(layer: Linear) -> None:
-    if not linear._can_pack(torch.float32):
+    if not linear._has_onednn(torch.float32):
         pytest.skip("this build of PyTorch has no oneDNN")
 
 
@@ -72,3 +72,36 @@ def test_a_transformer_generates_the_same_with_packed_weights():
         torch.testing.assert_close(model.logits(*inputs), plain, rtol=1e-4, atol=1e-5)
         assert (model.generate(condition, lengths, steps=3, seeds=[1, 2, 3]) == codes).float().mean() > 0.95
     assert any(module in linear._FROZEN for module in model.modules())
+
+
+@pytest.mark.parametrize("rows", [(1,), (40,), (4, 25)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_gradients_are_those_of_a_plain_layer(rows, biased):
+    torch.manual_seed(0)
+    x, weight = torch.randn(*rows, 24, requires_grad=True), torch.randn(40, 24, requires_grad=True)
+    bias = torch.randn(40, requires_grad=True) if biased else None
+    inputs = [tensor for tensor in (x, weight, bias) if tensor is not None]
+    towards = torch.randn(*rows, 40)
+    result, expected = linear.linear(x, weight, bias), F.linear(x, weight, bias)
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
+    for mine, theirs in zip(
+        torch.autograd.grad(result, inputs, towards), torch.autograd.grad(expected, inputs, towards)
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_only_the_gradients_that_are_asked_for_are_computed():
+    x, weight = torch.randn(40, 24), torch.randn(8, 24, requires_grad=True)
+    linear.linear(x, weight).sum().backward()
+    torch.testing.assert_close(weight.grad, x.sum(0).expand(8, 24), rtol=1e-5, atol=1e-4)
+    assert not linear.linear(x, weight.detach()).requires_grad
+    x.requires_grad_()
+    linear.linear(x, weight.detach()).sum().backward()
+    torch.testing.assert_close(x.grad, weight.detach().sum(0).expand(40, 24), rtol=1e-5, atol=1e-4)
+
+
+def test_double_precision_and_autocast_are_left_to_pytorch():
+    x, weight = torch.randn(40, 24), torch.randn(8, 24)
+    assert linear.linear(x.double(), weight.double()).dtype == torch.float64
+    with torch.autocast("cpu", torch.bfloat16):
+        assert linear.linear(x, weight).dtype == torch.bfloat16

@@ -25,6 +25,7 @@ from models.lamp.qformer import (
 )
 from models.lamp.text import VOCABULARY_FILE, TextBatch, TextTokenizer
 from models.lamp.types import LaMPBatch, LaMPConfig, LaMPOutput, MotionFeatures, TextFeatures
+from models.linear import Linear
 from utils.errors import UserError
 
 MAX_SCALE = 100.0  # CLIP's bound on exp(temperature): beyond it the softmax saturates and training can diverge.
@@ -56,18 +57,18 @@ class LaMP(LaMPModel):
             attention_dropout=config.attention_dropout,
         )
         if config.has_condition:
-            self.text_to_former = nn.Linear(hidden, width)
+            self.text_to_former = Linear(hidden, width)
         if config.has_motion:
             self.motion_norm = nn.LayerNorm(config.motion_width) if config.motion_norm else nn.Identity()
-            self.motion_to_former = nn.Linear(config.motion_width, width, bias=False)
-            self.motion_head = nn.Linear(hidden, config.embed_dim)
-            self.text_head = nn.Linear(hidden, config.embed_dim)
-            self.match_head = nn.Linear(hidden, 2)
+            self.motion_to_former = Linear(config.motion_width, width, bias=False)
+            self.motion_head = Linear(hidden, config.embed_dim)
+            self.text_head = Linear(hidden, config.embed_dim)
+            self.match_head = Linear(hidden, 2)
             self.language_head = LanguageHead(hidden, config.vocab_size)
-            self.code_head = nn.Linear(hidden, config.nb_code, bias=False)
+            self.code_head = Linear(hidden, config.nb_code, bias=False)
             self.temperature = nn.Parameter(torch.tensor(INITIAL_TEMPERATURE))
             if config.text_condition == "embedding":
-                self.embedding_to_former = nn.Linear(hidden, width, bias=False)
+                self.embedding_to_former = Linear(hidden, width, bias=False)
         self.apply(_initialize)
         nn.init.normal_(self.former.query_tokens, std=0.02)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.dropout import Dropout, attention
+from models.linear import Linear, linear
 
 LAYER_NORM_EPS = 1e-12
 
@@ -90,7 +91,7 @@ class _Residual(nn.Module):
 
     def __init__(self, in_size: int, hidden_size: int, dropout: float):
         super().__init__()
-        self.linear = nn.Linear(in_size, hidden_size)
+        self.linear = Linear(in_size, hidden_size)
         self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(hidden_size, eps=LAYER_NORM_EPS)
 
@@ -101,11 +102,11 @@ class _Residual(nn.Module):
 class _FeedForward(nn.Module):
     def __init__(self, hidden_size: int, intermediate_size: int, dropout: float):
         super().__init__()
-        self.linear = nn.Linear(hidden_size, intermediate_size)
+        self.linear = Linear(hidden_size, intermediate_size)
         self.output = _Residual(intermediate_size, hidden_size, dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.output(F.gelu(self.linear(hidden)), hidden)
+        return self.output(self.linear(hidden, "none"), hidden)
 
 
 class _Attention(nn.Module):
@@ -133,7 +134,7 @@ class SelfAttention(_Attention):
 
     def __init__(self, hidden_size: int, num_heads: int, dropout: float, attention_dropout: float):
         super().__init__(hidden_size, num_heads, dropout, attention_dropout)
-        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size)
+        self.query_key_value = Linear(hidden_size, 3 * hidden_size)
 
     def forward(self, hidden: Tensor, mask: Tensor | None, prefix: KeyValue | None) -> tuple[Tensor, KeyValue]:
         """(B, S, H) -> (B, S, H) and the keys and values attended to."""
@@ -149,8 +150,8 @@ class CrossAttention(_Attention):
 
     def __init__(self, hidden_size: int, context_width: int, num_heads: int, dropout: float, attention_dropout: float):
         super().__init__(hidden_size, num_heads, dropout, attention_dropout)
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.key_value = nn.Linear(context_width, 2 * hidden_size)
+        self.query = Linear(hidden_size, hidden_size)
+        self.key_value = Linear(context_width, 2 * hidden_size)
 
     def project(self, states: Tensor) -> KeyValue:
         """Context states (B, S, W) -> keys and values."""
@@ -318,10 +319,10 @@ class LanguageHead(nn.Module):
 
     def __init__(self, hidden_size: int, vocab_size: int):
         super().__init__()
-        self.linear = nn.Linear(hidden_size, hidden_size)
+        self.linear = Linear(hidden_size, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=LAYER_NORM_EPS)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, hidden: Tensor, word_embedding: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V), with the tied table (V, H)."""
-        return F.linear(self.norm(F.gelu(self.linear(hidden))), word_embedding, self.bias)
+        return linear(self.norm(self.linear(hidden, "none")), word_embedding, self.bias)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.dropout import Dropout
+from models.linear import linear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 
@@ -32,6 +33,8 @@ class Conv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (B, C, T) along T."""
+        if self.kernel_size == (1,):
+            return linear(x.transpose(1, 2), self.weight.squeeze(-1), self.bias).transpose(1, 2)
         options = {"stride": (1, *self.stride), "padding": (0, *self.padding), "dilation": (1, *self.dilation)}
         return F.conv2d(x.unsqueeze(2), self.weight.unsqueeze(2), self.bias, **options).squeeze(2)
 
@@ -98,11 +101,11 @@ class UpsampleConv(nn.Conv1d):
         source = x.transpose(1, 2)
         padded = F.pad(source, (0, 0, 1, 1))
         left, centre, right = self.weight.unbind(-1)
-        first = F.linear(torch.cat([padded[:, :-2], source], -1), torch.cat([left, centre + right], 1), self.bias)
-        last = F.linear(torch.cat([source, padded[:, 2:]], -1), torch.cat([left + centre, right], 1), self.bias)
+        first = linear(torch.cat([padded[:, :-2], source], -1), torch.cat([left, centre + right], 1), self.bias)
+        last = linear(torch.cat([source, padded[:, 2:]], -1), torch.cat([left + centre, right], 1), self.bias)
         frames = [first, last]
         if self.scale > 2:
-            frames[1:1] = [F.linear(source, left + centre + right, self.bias)] * (self.scale - 2)
+            frames[1:1] = [linear(source, left + centre + right, self.bias)] * (self.scale - 2)
         return torch.stack(frames, dim=2).flatten(1, 2).transpose(1, 2)
 
 
