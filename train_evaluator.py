@@ -31,6 +31,7 @@ from options.evaluator import EvaluatorOptions
 from utils.cli import parse, print_options
 from utils.errors import main_with_errors
 from utils.evaluation import Judge, quick_scores
+from utils.optim import adamw
 from utils.schedule import warmup_multistep
 from utils.seed import seed_everything
 from utils.trainer import Trainer
@@ -92,7 +93,7 @@ def train_movement(options: EvaluatorOptions, spec: DatasetSpec, stats: Stats, c
         eval_every_e=max(options.movement_epoch // 10, 1),
     )
     model = MovementAutoencoder(config)
-    optimizer = torch.optim.Adam(model.parameters(), lr=options.lr)
+    optimizer = adamw(model.parameters(), options.lr, betas=(0.9, 0.999))
     schedule = warmup_multistep(optimizer, options.warm_up_iter, [], options.gamma)
     trainer = Trainer(
         model,
@@ -154,7 +155,7 @@ def main() -> None:
         pull, push = pair_loss(pairs, batch.motion_ids, options.margin, shift)
         return {"loss": pull + push, "pull": pull, "push": push}
 
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=options.lr)
+    optimizer = adamw([p for p in model.parameters() if p.requires_grad], options.lr, betas=(0.9, 0.999))
     resumable = options.is_continue and (options.space / "state").is_dir()
     trainer = Trainer(
         model,

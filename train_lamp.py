@@ -30,6 +30,7 @@ from options.lamp import LaMPOptions
 from utils.cli import parse, print_options
 from utils.device import resolve_device
 from utils.errors import main_with_errors
+from utils.optim import adamw
 from utils.retrieval import label_pools, retrieval_scores
 from utils.schedule import warmup_cosine
 from utils.seed import seed_everything
@@ -132,7 +133,7 @@ def main() -> None:
     def evaluate(module: LaMP, epoch: int) -> dict[str, float]:
         return evaluate_retrieval(LaMPEmbedder(module, tokenizer), validation)
 
-    optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.lr, betas=(0.9, 0.99))
+    optimizer = adamw(parameter_groups(model, options.weight_decay), options.lr)
     total = options.max_iter or len(train) * options.max_epoch
     trainer = Trainer(
         model,

@@ -44,6 +44,7 @@ from utils.captions import caption_scores
 from utils.cli import parse, print_options
 from utils.device import resolve_device
 from utils.errors import UserError, main_with_errors
+from utils.optim import adamw
 from utils.schedule import warmup_multistep
 from utils.seed import seed_everything
 from utils.trainer import Trainer
@@ -279,7 +280,7 @@ def main() -> None:
         return results
 
     model = recipe.model()
-    optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.lr, betas=(0.9, 0.99))
+    optimizer = adamw(parameter_groups(model, options.weight_decay), options.lr)
     trainer = Trainer(
         model,
         optimizer,

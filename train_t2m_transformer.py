@@ -32,6 +32,7 @@ from utils.cli import parse, print_options
 from utils.device import resolve_device
 from utils.errors import main_with_errors
 from utils.evaluation import Judge, quick_scores
+from utils.optim import adamw
 from utils.schedule import warmup_multistep
 from utils.seed import seed_everything
 from utils.trainer import Trainer
@@ -167,9 +168,7 @@ def train_on_text(
 ) -> None:
     """Train a model whose step gives loss and accuracy; the best are those of the lowest validation loss and FID."""
     train, validation = loaders
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
-    )
+    optimizer = adamw(model.parameters(), options.lr, weight_decay=options.weight_decay)
     trainer = Trainer(
         model,
         optimizer,

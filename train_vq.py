@@ -29,6 +29,7 @@ from utils.cli import parse, print_options
 from utils.device import resolve_device
 from utils.errors import main_with_errors
 from utils.evaluation import Judge, Produce, quick_scores
+from utils.optim import adamw
 from utils.reconstruction import evaluate_reconstruction
 from utils.schedule import warmup_multistep
 from utils.seed import seed_everything
@@ -110,9 +111,7 @@ def main() -> None:
     root = options.checkpoints_dir / options.dataset_name
     evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, resolve_device(options.gpu_id))
     judged = None if evaluator is None else (TestDraws(spec, "val", seed=options.seed), Judge(evaluator))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=options.weight_decay
-    )
+    optimizer = adamw(model.parameters(), options.lr, weight_decay=options.weight_decay)
     trainer = Trainer(
         model,
         optimizer,

@@ -14,6 +14,7 @@ from models.t2m.residual import ResidualConfig, ResidualTransformer
 from models.vq.losses import reconstruction_loss
 from models.vq.model import RVQVAE, RVQConfig
 from utils.features import FeatureLayout
+from utils.optim import adamw
 
 FEATURES = 263
 TOKENS = 49
@@ -58,7 +59,7 @@ class Job:
 
 def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
     """As the training scripts have it."""
-    return torch.optim.AdamW(model.parameters(), lr=2e-4, betas=(0.9, 0.99))
+    return adamw(model.parameters(), 2e-4)
 
 
 def training_step(job: Job, device: torch.device) -> Callable[[], object]:
