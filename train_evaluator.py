@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from data.cache import open_cache
 from data.draws import TestDraws
+from data.frames import motions_device
 from data.loaders import Stats, load_stats, text_loader, tokenizer_loader
 from data.motion import MotionBatch, TextMotionBatch
 from data.spec import DatasetSpec, get_spec
@@ -29,6 +30,7 @@ from models.evaluator import Evaluator, EvaluatorConfig, MovementAutoencoder, pa
 from models.words import HASHED, WordVectors, read_glove, read_our_vab
 from options.evaluator import EvaluatorOptions
 from utils.cli import parse, print_options
+from utils.device import resolve_device
 from utils.errors import main_with_errors
 from utils.evaluation import Judge, quick_scores
 from utils.optim import adamw
@@ -55,6 +57,12 @@ def load_words(options: EvaluatorOptions, spec: DatasetSpec) -> WordVectors:
     return read_glove(source, used | {"sos", "eos"})
 
 
+def held_on(options: EvaluatorOptions, spec: DatasetSpec) -> torch.device | None:
+    """The device that holds all motions, if one does."""
+    device = resolve_device(options.gpu_id)
+    return motions_device(spec, device, choice=options.data_on_gpu, workers=options.num_workers)
+
+
 def train_movement(options: EvaluatorOptions, spec: DatasetSpec, stats: Stats, config: EvaluatorConfig) -> bool:
     """Train the movement auto-encoder in `<space>/movement`; whether it came to its end."""
     space = options.space / MOVEMENT
@@ -69,6 +77,7 @@ def train_movement(options: EvaluatorOptions, spec: DatasetSpec, stats: Stats, c
             epoch_size=(options.movement_epoch_size or None) if split == "train" else None,
             seed=options.seed,
             workers=options.num_workers,
+            device=held_on(options, spec),
         )
         for split in ("train", "val")
     ]
@@ -146,7 +155,13 @@ def main() -> None:
     model.movement_encoder.load_state_dict(movement.encoder.state_dict())
     model.movement_encoder.requires_grad_(False)
     train = text_loader(
-        spec, "train", batch_size=options.batch_size, stats=stats, seed=options.seed, workers=options.num_workers
+        spec,
+        "train",
+        batch_size=options.batch_size,
+        stats=stats,
+        seed=options.seed,
+        workers=options.num_workers,
+        device=held_on(options, spec),
     )
 
     def step(module: nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:

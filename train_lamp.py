@@ -17,12 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from data.frames import motions_device
 from data.loaders import Stats, evaluation_loader, text_loader
 from data.motion import TextMotionBatch
 from data.spec import get_spec
 from models.checkpoints import model_folder
 from models.lamp.embedder import LaMPEmbedder
 from models.lamp.init import config_for_bert, initialize_from_bert
+from models.lamp.losses import caption_keys
 from models.lamp.model import LaMP, LaMPBatch, LaMPConfig, LaMPOutput
 from models.lamp.text import TextTokenizer
 from models.vq.model import RVQVAE
@@ -66,7 +68,8 @@ def make_batch(model: LaMP, tokenizer: RVQVAE, batch: TextMotionBatch) -> LaMPBa
         tokens = batch.lengths // tokenizer.config.frames_per_token
         codes = tokenizer.quantizer.encode(features, tokens)[..., 0]
     text = model.tokenizer(batch.captions, model.config.max_text_length).to(batch.motion.device)
-    return LaMPBatch(features, tokens, codes, text, batch.motion_ids)
+    keys = caption_keys(text.input_ids, text.attention_mask)
+    return LaMPBatch(features, tokens, codes, text, batch.motion_ids, keys)
 
 
 def evaluate_retrieval(embedder: LaMPEmbedder, loader: Any) -> dict[str, float]:
@@ -120,6 +123,7 @@ def main() -> None:
         captions="random" if options.random_captions else "first",
         seed=options.seed,
         workers=options.num_workers,
+        device=motions_device(spec, device, choice=options.data_on_gpu, workers=options.num_workers),
     )
     validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
     model = build_model(options, tokenizer)

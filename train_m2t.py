@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data.cache import open_cache
+from data.frames import motions_device
 from data.loaders import Stats, evaluation_loader, load_split, text_loader
 from data.motion import TextMotionBatch
 from data.spec import DatasetSpec, get_spec
@@ -208,6 +209,9 @@ class Recipe:
     def __init__(self, options: M2TOptions, queries: MotionQueries, captioner: Captioner, spec: DatasetSpec) -> None:
         self.options, self.queries, self.captioner = options, queries, captioner
         common = {"batch_size": options.batch_size, "stats": Stats.of(queries.tokenizer), "augment": options.augment}
+        device = queries.lamp.device
+        held = motions_device(spec, device, choice=options.data_on_gpu, workers=options.num_workers)
+        common["device"] = held
         self.loader = text_loader(spec, "train", seed=options.seed, workers=options.num_workers, **common)
         stats = Stats.of(queries.tokenizer)
         loader = evaluation_loader(spec, "val", batch_size=ENCODE_BATCH, stats=stats)
@@ -218,7 +222,7 @@ class Recipe:
             if not options.augment:
                 common |= {"batch_size": ENCODE_BATCH, "shuffle": False, "drop_last": False}
                 in_order = text_loader(spec, "train", **common)
-                self.known = encode_all(queries, in_order, "training").to(queries.lamp.device)
+                self.known = encode_all(queries, in_order, "training").to(device)
 
     def model(self) -> nn.Module:
         """What the trainer trains."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from data.draws import TestDraws
+from data.frames import motions_device
 from data.loaders import Stats, evaluation_loader, text_loader
 from data.motion import TextMotionBatch
 from data.spec import get_spec
@@ -29,6 +30,7 @@ from models.text_condition import CachedCondition, ClipCondition, LaMPCondition
 from models.vq.model import RVQVAE
 from options.t2m import GeneratorOptions, T2MOptions
 from utils.cli import parse, print_options
+from utils.compiling import compiled
 from utils.device import resolve_device
 from utils.errors import main_with_errors
 from utils.evaluation import Judge, quick_scores
@@ -54,7 +56,13 @@ def make_loaders(options: GeneratorOptions, tokenizer: RVQVAE) -> tuple[Any, Any
     spec = get_spec(options.dataset_name, options.data_root)
     stats = Stats.of(tokenizer)
     train = text_loader(
-        spec, "train", batch_size=options.batch_size, stats=stats, seed=options.seed, workers=options.num_workers
+        spec,
+        "train",
+        batch_size=options.batch_size,
+        stats=stats,
+        seed=options.seed,
+        workers=options.num_workers,
+        device=motions_device(spec, tokenizer.device, choice=options.data_on_gpu, workers=options.num_workers),
     )
     return train, evaluation_loader(spec, "val", batch_size=options.batch_size, stats=stats)
 
@@ -79,12 +87,13 @@ def build_model(options: T2MOptions, tokenizer: RVQVAE, cond_dim: int) -> Masked
     )
 
 
-def make_step(tokenizer: RVQVAE, text: CachedCondition, base_only: bool) -> Any:
-    """Loss of one batch: motions to tokens, captions to conditions, both frozen."""
+def make_step(tokenizer: RVQVAE, text: CachedCondition, base_only: bool, compiler: str = "no") -> Any:
+    """Loss of one batch: motions to tokens, captions to conditions, both frozen; `compiler` as `--compile`."""
+    encode = compiled(tokenizer.encode, compiler)
 
     def step(model: torch.nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:
         with torch.no_grad():
-            codes = tokenizer.encode(batch.motion, batch.lengths)
+            codes = encode(batch.motion, batch.lengths)
         condition = text(batch.captions)
         tokens = batch.lengths // tokenizer.config.frames_per_token
         output = model(codes[..., 0] if base_only else codes, condition, tokens)
@@ -189,7 +198,7 @@ def main() -> None:
     seed_everything(options.seed)
     tokenizer, text = load_frozen(options)
     model = build_model(options, tokenizer, text.dim)
-    step = make_step(tokenizer, text, base_only=options.transformer == "masked")
+    step = make_step(tokenizer, text, base_only=options.transformer == "masked", compiler=options.compile)
     scores = make_scores(options, tokenizer, text)
     train_on_text(options, model, step, make_loaders(options, tokenizer), tokenizer.device, scores)
 

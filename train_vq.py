@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from data.draws import TestDraws
+from data.frames import motions_device
 from data.loaders import evaluation_loader, load_stats, tokenizer_loader
 from data.spec import get_spec
 from models.evaluator import optional_evaluator
@@ -91,7 +92,7 @@ def main() -> None:
     options = parse(VQOptions)
     print_options(options)
     seed_everything(options.seed)
-    spec = get_spec(options.dataset_name, options.data_root)
+    spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
     stats = load_stats(spec).with_feature_bias(spec.layout, options.feat_bias)
     loader = tokenizer_loader(
         spec,
@@ -102,6 +103,7 @@ def main() -> None:
         epoch_size=options.epoch_size or None,
         seed=options.seed,
         workers=options.num_workers,
+        device=motions_device(spec, device, choice=options.data_on_gpu, workers=options.num_workers),
     )
     validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
     config = replace(options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob)
@@ -109,7 +111,7 @@ def main() -> None:
     model.mean.copy_(stats.mean)
     model.std.copy_(stats.std)
     root = options.checkpoints_dir / options.dataset_name
-    evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, resolve_device(options.gpu_id))
+    evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, device)
     judged = None if evaluator is None else (TestDraws(spec, "val", seed=options.seed), Judge(evaluator))
     optimizer = adamw(model.parameters(), options.lr, weight_decay=options.weight_decay)
     trainer = Trainer(

@@ -108,6 +108,7 @@ def tokenizer_loader(
     epoch_size: int | None = None,
     seed: int = 0,
     workers: int = 0,
+    device: torch.device | None = None,
 ) -> DataLoader:
     """Loader of `MotionBatch`es of windows.
 
@@ -122,6 +123,8 @@ def tokenizer_loader(
         epoch_size: samples in an epoch; None takes the number of windows.
         seed: `loader.sampler.set_epoch(n)` draws epoch n of this seed.
         workers: loading processes; 0 is fastest unless the disk is slow.
+        device: holds all motions and makes the batches (see `motions_device`), without further processes; None makes
+            them on the host.
     """
     stats = stats or load_stats(spec)
     dataset = WindowDataset(
@@ -134,8 +137,9 @@ def tokenizer_loader(
         weights=_optional_json(spec.root / "weights.json") if shuffle else None,
         epoch_size=epoch_size,
         seed=seed,
+        device=device,
     )
-    return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers)
+    return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers, device=device)
 
 
 def text_loader(
@@ -151,6 +155,7 @@ def text_loader(
     weighted: bool = True,
     seed: int = 0,
     workers: int = 0,
+    device: torch.device | None = None,
 ) -> DataLoader:
     """Loader of `TextMotionBatch`es.
 
@@ -166,6 +171,8 @@ def text_loader(
         weighted: draw clips by the folder's weights.json (only with shuffle and random captions).
         seed: `loader.sampler.set_epoch(n)` draws epoch n of this seed.
         workers: loading processes; 0 is fastest unless the disk is slow.
+        device: holds all motions and makes the batches (see `motions_device`), without further processes; None makes
+            them on the host.
     """
     stats = stats or load_stats(spec)
     dataset = MotionTextDataset(
@@ -179,11 +186,12 @@ def text_loader(
         weights=_optional_json(spec.root / "weights.json") if shuffle and weighted else None,
         labels=load_labels(spec),
         seed=seed,
+        device=device,
     )
     if dataset.dropped:
         counts = ", ".join(f"{count} {reason}" for reason, count in dataset.dropped.items())
         logger.info("%s, split %s: left out %s", spec.root, split, counts)
-    return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers)
+    return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers, device=device)
 
 
 def evaluation_loader(spec: DatasetSpec, split: str, *, batch_size: int, stats: Stats | None = None) -> DataLoader:
@@ -229,6 +237,7 @@ def _loader(
     drop_last: bool,
     seed: int,
     workers: int,
+    device: torch.device | None,
 ) -> DataLoader:
     if drop_last and batch_size > len(dataset):
         logger.warning("batch size lowered from %d to the %d samples there are", batch_size, len(dataset))
@@ -240,7 +249,7 @@ def _loader(
         drop_last=drop_last,
         num_workers=workers,
         collate_fn=_as_it_is,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device is None and torch.cuda.is_available(),
         persistent_workers=workers > 0,
     )
 

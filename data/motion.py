@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.cache import MotionCache
+from data.frames import Frames
 from data.sampling import clip_weights, draw_stratified, uniform
 from data.spec import DatasetSpec
 from data.text import Caption
@@ -114,6 +115,7 @@ class WindowDataset(_BatchedDataset):
         weights: multiplier of a clip, 1 where absent.
         epoch_size: samples in an epoch; None counts the windows.
         seed: of the random choices.
+        device: see `Frames`.
     """
 
     def __init__(
@@ -128,13 +130,14 @@ class WindowDataset(_BatchedDataset):
         weights: dict[str, float] | None = None,
         epoch_size: int | None = None,
         seed: int = 0,
+        device: torch.device | None = None,
     ) -> None:
         rows = np.array([cache.rows[name] for name in names if name in cache.rows], dtype=np.int64)
         rows = rows[cache.lengths[rows] >= unit_length]
         if not len(rows):
             raise UserError("no motion of this split can be used; run `python -m prepare.check_data` on the data set")
         self._cache, self._rows, self._window, self._unit = cache, rows, window, unit_length
-        self._mean, self._std, self._seed = mean, std, seed
+        self._frames, self._seed = Frames(cache, mean, std, device), seed
         windows = np.maximum(cache.lengths[rows] - window + 1, 1)
         self._windows = windows
         self._cumulative = np.cumsum(windows * clip_weights([cache.names[row] for row in rows], weights))
@@ -150,10 +153,10 @@ class WindowDataset(_BatchedDataset):
         rows = self._rows[clips]
         cut = self._cache.lengths[rows] // self._unit * self._unit
         lengths = np.minimum(cut, self._window)
-        motion = _gather(self._cache.frames, self._cache.offsets[rows] + starts, lengths, self._window)
+        motion, lengths = self._frames.cut(self._cache.offsets[rows] + starts, lengths, self._window)
         return MotionBatch(
-            motion=_normalise(motion, lengths, self._mean, self._std),
-            lengths=torch.from_numpy(lengths),
+            motion=motion,
+            lengths=lengths,
             names=[self._cache.names[row] for row in rows],
         )
 
@@ -175,6 +178,7 @@ class MotionTextDataset(_BatchedDataset):
         weights: multiplier of how often a clip's samples are drawn, 1 where absent.
         labels: clip ids with equal labels get equal `motion_ids`; a clip not named is its own label.
         seed: of the random choices.
+        device: see `Frames`.
     """
 
     def __init__(
@@ -190,9 +194,10 @@ class MotionTextDataset(_BatchedDataset):
         weights: dict[str, float] | None = None,
         labels: dict[str, str] | None = None,
         seed: int = 0,
+        device: torch.device | None = None,
     ) -> None:
         self._cache, self._spec, self._augment, self._seed = cache, spec, augment, seed
-        self._mean, self._std, self._random_caption = mean, std, captions == "random"
+        self._frames, self._random_caption = Frames(cache, mean, std, device), captions == "random"
         self.dropped: dict[str, int] = {}
         self._samples: list[tuple[str, slice, Sequence[Caption]]] = []
         for name in names:
@@ -260,14 +265,14 @@ class MotionTextDataset(_BatchedDataset):
         else:
             ids, _ = draw_stratified(self._cumulative, len(self), indices, self._seed)
         starts, lengths = self._crop(ids, indices)
-        motion = _gather(self._cache.frames, starts, lengths, int(lengths.max()))
+        motion, lengths = self._frames.cut(starts, lengths, int(lengths.max()))
         picks = np.zeros(len(ids), dtype=np.int64)
         if self._random_caption:
             picks = (uniform(self._seed, indices, stream=1) * self._counts[ids]).astype(np.int64)
         captions = [self._samples[i][2][pick] for i, pick in zip(ids, picks)]
         return TextMotionBatch(
-            motion=_normalise(motion, lengths, self._mean, self._std),
-            lengths=torch.from_numpy(lengths),
+            motion=motion,
+            lengths=lengths,
             names=[self._samples[i][0] for i in ids],
             captions=[caption.text for caption in captions],
             tokens=[caption.tokens for caption in captions],
@@ -285,18 +290,3 @@ class MotionTextDataset(_BatchedDataset):
             units = np.maximum(units - (uniform(self._seed, indices, stream=2) < 1 / 3), 1)
         free = self._lengths[ids] - units * unit + 1
         return self._starts[ids] + (uniform(self._seed, indices, stream=3) * free).astype(np.int64), units * unit
-
-
-def _gather(frames: np.ndarray, starts: np.ndarray, lengths: np.ndarray, size: int) -> np.ndarray:
-    """Rows `starts[b] ... starts[b] + lengths[b] - 1` as (B, size, D); beyond a length the last row is repeated."""
-    steps = np.minimum(np.arange(size), lengths[:, None] - 1)
-    return frames[starts[:, None] + steps]
-
-
-def _normalise(motion: np.ndarray, lengths: np.ndarray, mean: Tensor, std: Tensor) -> Tensor:
-    """Normalised motion, zero beyond the lengths; works in place."""
-    normal = torch.from_numpy(motion).sub_(mean).div_(std)
-    if (lengths < motion.shape[1]).any():
-        padding = torch.from_numpy(np.arange(motion.shape[1]) >= lengths[:, None])
-        normal.masked_fill_(padding[..., None], 0.0)
-    return normal

@@ -77,6 +77,12 @@ class TrainOptions(CommonOptions):
     """number format of the forward pass"""
     num_workers: int = 0
     """processes that load data; 0: the training process itself"""
+    data_on_gpu: Literal["auto", "yes", "no"] = "auto"
+    """the GPU holds all motions (HumanML3D: 2 GB) and cuts the batches; auto: if they take a quarter of its free
+    memory at most and --num_workers is 0"""
+    compile: Literal["no", "default", "reduce-overhead"] = "no"
+    """let PyTorch's compiler fuse the model, which needs a C++ compiler and takes minutes before the first iteration,
+    and again where sizes change; reduce-overhead: replay CUDA graphs besides"""
     log_every: int = 50
     """iterations between two lines of the log"""
     save_latest: int = 500
@@ -106,6 +112,10 @@ class TrainOptions(CommonOptions):
         for name in (*not_negative, "num_workers", "save_latest", "save_every_e", "eval_every_e", "eval_iter"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} {getattr(self, name)} must not be negative")
+        if self.data_on_gpu == "yes" and self.num_workers:
+            raise UserError("--data_on_gpu yes and --num_workers exclude each other: the GPU cuts the batches")
+        if self.compile == "reduce-overhead" and self.gradient_accumulation_steps > 1:
+            raise UserError("--compile reduce-overhead cannot accumulate gradients; take --compile default")
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"--ema_decay {self.ema_decay} must be at least 0 and below 1")
         if self.is_continue and self.overwrite:

@@ -14,6 +14,7 @@ import torch
 
 from data import cache as cache_module
 from data.cache import open_cache
+from data.frames import motions_device
 from data.loaders import load_split, load_stats, text_loader, tokenizer_loader
 from data.motion import MotionTextDataset, WindowDataset
 from data.sampling import EpochSampler, draw_stratified, uniform
@@ -273,6 +274,41 @@ def test_windows_of_a_short_epoch_differ_between_epochs(sample: DatasetSpec) -> 
         epochs.append(torch.cat([batch.motion for batch in loader]))
     assert torch.equal(epochs[0], epochs[2]) and not torch.equal(epochs[0], epochs[1])
     assert epochs[0].shape == (64, 64, 263)
+
+
+# Held by a device
+
+
+def test_a_device_that_holds_all_motions_cuts_the_same_batches(sample: DatasetSpec) -> None:
+    held = torch.device("cpu")
+    for make in (window_dataset, text_dataset):
+        mapped, there = make(sample), make(sample, device=held)
+        rows = list(range(len(mapped)))[:200]
+        first, second = mapped.__getitems__(rows), there.__getitems__(rows)
+        assert torch.equal(first.motion, second.motion) and torch.equal(first.lengths, second.lengths)
+        assert first.names == second.names
+
+
+def test_short_clips_are_padded_with_zeros_by_a_device_too(sample: DatasetSpec) -> None:
+    dataset = window_dataset(sample, window=400, device=torch.device("cpu"))
+    batch = dataset.__getitems__(list(range(len(dataset))))
+    assert (batch.lengths < 400).any()
+    for motion, length in zip(batch.motion, batch.lengths):
+        assert motion[:length].abs().sum() > 0 and (motion[length:] == 0).all()
+
+
+def test_motions_are_held_by_a_gpu_with_room(sample: DatasetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, gpu, room = torch.device("cpu"), torch.device("cuda", 0), open_cache(sample).frames.nbytes * 4
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (room, room))
+    assert motions_device(sample, cpu, choice="auto") is None
+    assert motions_device(sample, cpu, choice="yes") is None
+    assert motions_device(sample, gpu, choice="auto") == gpu
+    assert motions_device(sample, gpu, choice="no") is None
+    assert motions_device(sample, gpu, choice="auto", workers=2) is None
+    assert motions_device(sample, torch.device("mps"), choice="auto") is None
+    room -= 1
+    assert motions_device(sample, gpu, choice="auto") is None
+    assert motions_device(sample, gpu, choice="yes") == gpu
 
 
 # Motion and text

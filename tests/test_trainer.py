@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import dataclass
 from itertools import pairwise
@@ -233,6 +234,31 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     assert trainer(options(tmp_path, max_iter=2, overwrite=True)).fit(Batches()).iteration == 2
     with pytest.raises(UserError, match="--batch_size"):
         trainer(options(tmp_path, overwrite=True)).fit([])
+    with pytest.raises(UserError, match="--data_on_gpu yes and --num_workers"):
+        options(tmp_path, data_on_gpu="yes", num_workers=2)
+    with pytest.raises(UserError, match="accumulate gradients"):
+        options(tmp_path, compile="reduce-overhead", gradient_accumulation_steps=2)
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+@pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch's compiler needs a C++ compiler")
+def test_a_compiled_model_trains_as_the_plain_one(tmp_path: Path, mode: str) -> None:
+    losses = []
+    for how in ("no", mode):
+        run = trainer(options(tmp_path / how, compile=how, max_iter=6, ema_decay=0.9, log_every=1), evaluate=draw)
+        # The compiler draws other random numbers.
+        run.accelerator.unwrap_model(run.model).layers[2].p = 0.0
+        assert run.fit(Batches()).finished
+        Toy.from_pretrained(tmp_path / how / "t2m" / "run" / "latest")
+        losses.append([row["train/loss"] for row in rows(tmp_path / how) if "train/loss" in row])
+    assert len(losses[0]) == 6 and losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_without_a_compiler_there_is_no_compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(UserError, match=r"--compile needs a C\+\+ compiler"):
+        trainer(options(tmp_path, compile="default"))
 
 
 def test_a_loss_that_is_not_finite_stops_and_saves_nothing(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from utils.averaging import AveragedWeights
 from utils.cli import save_options
+from utils.compiling import compile_in_place
 from utils.device import accelerator_device
 from utils.errors import UserError
 from utils.files import atomic_folder
@@ -78,14 +79,20 @@ class Trainer:
         self._saves = int(self._resume.name) if self._resume else 0
         self.average = AveragedWeights(model, options.ema_decay) if options.ema_decay else None
         cpu = accelerator_device(options.gpu_id)
+        # Copies to other devices than CUDA's must be waited for.
+        self._runs_ahead = not cpu and torch.cuda.is_available()
         if cpu and options.mixed_precision == "fp16":
             raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
         self.accelerator = Accelerator(
             cpu=cpu,
             mixed_precision=options.mixed_precision,
             step_scheduler_with_optimizer=False,
-            dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=options.seed),
+            dataloader_config=DataLoaderConfiguration(
+                use_seedable_sampler=True, data_seed=options.seed, non_blocking=self._runs_ahead
+            ),
         )
+        if options.compile != "no":
+            compile_in_place(model, options.compile)
         self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model, optimizer, scheduler)
         self.accelerator.register_for_checkpointing(self.progress)
         if self.average:
@@ -202,15 +209,19 @@ class Trainer:
                 batch = next(batches, None)
             if batch is None:
                 return
-            yield send_to_device(batch, self.accelerator.device)
+            yield send_to_device(batch, self.accelerator.device, non_blocking=self._runs_ahead)
 
     def _train_batch(self, batch: Any, update: bool) -> bool:
         """Add the gradient of a batch; with `update` also change the weights. Gives `update` back."""
         accelerator, progress = self.accelerator, self.progress
+        replays = self.options.compile == "reduce-overhead"
+        if replays:
+            torch.compiler.cudagraph_mark_step_begin()
         with nullcontext() if update else accelerator.no_sync(self.model):
             values = self.step(self.model, batch)
             accelerator.backward(values["loss"] / self.options.gradient_accumulation_steps)
-        values = {key: value.detach() for key, value in values.items()}
+        # The next replay of a CUDA graph overwrites what this one gave.
+        values = {key: value.detach().clone() if replays else value.detach() for key, value in values.items()}
         if update:
             if self.options.grad_clip:
                 norm = accelerator.clip_grad_norm_(self.model.parameters(), self.options.grad_clip)

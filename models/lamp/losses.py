@@ -202,8 +202,8 @@ def matching_loss(logits: Tensor, matched: Tensor, valid: Tensor) -> Tensor:
 
 
 def captioning_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    """Next-token cross-entropy of logits (R, V) against the tokens (R,) that follow."""
-    return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+    """Next-token cross-entropy of logits (R, V) against the tokens (R,) that follow, `IGNORED` where none does."""
+    return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, label_smoothing=label_smoothing)
 
 
 def generation_loss(logits: Tensor, codes: Tensor, valid: Tensor, *, label_smoothing: float) -> Tensor:

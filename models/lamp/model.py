@@ -262,12 +262,15 @@ class LaMP(LaMPModel):
         return {name: getattr(self.config, f"{name}_weight") for name in names}
 
     def _contrastive(self, batch: LaMPBatch, hidden: Tensor, motion: QFormerOutput) -> losses.ContrastiveOutput:
+        keys = batch.caption_keys
+        if keys is None:
+            keys = losses.caption_keys(batch.text.input_ids, batch.text.attention_mask)
         return losses.contrastive_loss(
             self._embed_text(hidden),
             self._embed_motion(motion.queries),
             scale=self.scale(),
             motion_ids=batch.motion_ids,
-            captions=losses.caption_keys(batch.text.input_ids, batch.text.attention_mask),
+            captions=keys,
             label_smoothing=self.config.label_smoothing,
         )
 
@@ -286,11 +289,14 @@ class LaMP(LaMPModel):
         return losses.matching_loss(logits, matched, valid), correct.sum() / valid.sum()
 
     def _captioning(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
-        # Only positions with a next word go through the head: its vocabulary makes it as costly as several layers.
-        follows = text.attention_mask[:, 1:]
-        states = self._caption_states(motion, text)[:, :-1][follows]
+        follows, words = text.attention_mask[:, 1:], text.input_ids[:, 1:]
+        states = self._caption_states(motion, text)[:, :-1]
+        if _pays_to_select(states):
+            states, words = states[follows], words[follows]
+        else:
+            states, words = states.flatten(0, 1), words.masked_fill(~follows, losses.IGNORED).flatten()
         logits = self.language_head(states, self.former.word_embedding.weight)
-        return losses.captioning_loss(logits, text.input_ids[:, 1:][follows], self.config.label_smoothing)
+        return losses.captioning_loss(logits, words, self.config.label_smoothing)
 
     def _generation(self, batch: LaMPBatch, hidden: Tensor) -> Tensor:
         tokens, queries = batch.codes.shape[1], self.config.num_query_tokens
@@ -312,6 +318,14 @@ class LaMP(LaMPModel):
                 "use the vocabulary that belongs to the weights"
             )
         return self.tokenizer
+
+
+def _pays_to_select(states: Tensor) -> bool:
+    """Whether to spare the vocabulary's head, as costly as several layers, the places without a next word.
+
+    A GPU would have to be waited for, to know how many are left.
+    """
+    return states.is_cpu
 
 
 def _valid(lengths: Tensor, size: int) -> Tensor:

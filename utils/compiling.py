@@ -1,0 +1,47 @@
+"""PyTorch's compiler, for models that are trained."""
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from utils.errors import UserError
+
+COMPILERS = ("g++", "clang++", "c++", "cl")
+
+
+def compile_in_place(model: nn.Module, mode: str) -> None:
+    """Let calls of `model` run compiled; its parameters, methods and files stay as they are.
+
+    Args:
+        model: what is trained.
+        mode: "default" fuses kernels; "reduce-overhead" also records CUDA graphs.
+
+    Raises:
+        UserError: no C++ compiler is installed, without which there is nothing to compile with.
+    """
+    _check()
+    model.compile(mode=mode)
+
+
+def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
+    """`function` compiled; with mode "no" as it is.
+
+    Raises:
+        UserError: no C++ compiler is installed.
+    """
+    if mode == "no":
+        return function
+    _check()
+    return torch.compile(function, mode=mode)
+
+
+def _check() -> None:
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS)):
+        raise UserError(
+            f"--compile needs a C++ compiler ({', '.join(COMPILERS)}); install one, for instance by "
+            "apt install g++, name it in CXX, or leave --compile away"
+        )
