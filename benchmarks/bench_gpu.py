@@ -1,9 +1,12 @@
-"""Training on a GPU: bfloat16 with pinned memory and copies that do not wait, against a plain loop.
+"""Training on a GPU as the training scripts do it with bfloat16, against a plain loop.
 
 python -m benchmarks.bench_gpu
 
-The plain loop is float32, copies each batch synchronously and reads the loss after each step. Without a GPU nothing is
-measured; `--quick` runs both loops with tiny sizes wherever it is.
+The plain loop is float32, copies each batch and waits for it, has PyTorch's default optimiser and reads the loss after
+each step. The fast ones draw their batches from data that the GPU holds, in bfloat16 autocast, with the fused
+optimiser, and never wait; first as they are, then compiled (`--compile default`), then replaying CUDA graphs
+(`--compile reduce-overhead`). Without a GPU nothing is measured; `--quick` runs the loops that are not compiled with
+tiny sizes wherever it is.
 """
 
 from collections.abc import Callable
@@ -13,16 +16,24 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import Bench, NotMeasured, Part, run_script
-from benchmarks.training import Job, lamp_job, masked_job, optimizer_of, residual_job, vq_job
+from benchmarks.training import LEARNING_RATE, Job, lamp_job, masked_job, optimizer_of, residual_job, vq_job
+from utils.compiling import compile_in_place
 from utils.device import autocast
-from utils.errors import main_with_errors
+from utils.errors import UserError, main_with_errors
 
 JOBS = (vq_job, masked_job, residual_job, lamp_job)
+HELD_BATCHES = 4
+WARM_UP_STEPS = 5
+FAST = {
+    "bf16": ("no", "bfloat16"),
+    "compiled": ("default", "bfloat16, compiled"),
+    "graphs": ("reduce-overhead", "bfloat16, compiled, CUDA graphs"),
+}
 
 
-def check_device(bench: Bench) -> None:
+def check_device(bench: Bench, compiler: str = "no") -> None:
     """Let the part be left out where there is no GPU."""
-    if bench.device.type != "cuda" and not bench.settings.quick:
+    if bench.device.type != "cuda" and (compiler != "no" or not bench.settings.quick):
         raise NotMeasured("no CUDA GPU")
 
 
@@ -30,7 +41,8 @@ def plain_loop(bench: Bench, job: Job, steps: int) -> Callable[[], object]:
     """Float32, and the host waits for every copy and every step."""
     check_device(bench)
     model = job.model().to(bench.device).train()
-    optimizer, batch = optimizer_of(model), job.batch()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
+    batch = job.batch()
 
     def run() -> float:
         total = 0.0
@@ -45,39 +57,55 @@ def plain_loop(bench: Bench, job: Job, steps: int) -> Callable[[], object]:
     return run
 
 
-def fast_loop(bench: Bench, job: Job, steps: int) -> Callable[[], object]:
-    """Bfloat16 autocast, and the host runs ahead of the device."""
-    check_device(bench)
-    model = job.model().to(bench.device).train()
-    optimizer, batch = optimizer_of(model), job.batch()
-    if bench.device.type == "cuda":
-        batch = [tensor.pin_memory() for tensor in batch]
+def fast_loop(bench: Bench, job: Job, steps: int, compiler: str) -> Callable[[], object]:
+    """Bfloat16 autocast on data that are there, and the host runs ahead of the device."""
+    check_device(bench, compiler)
+    return training_loop(job, bench.device, steps, compiler)
 
-    def run() -> Tensor:
-        total = torch.zeros((), device=bench.device)
-        for _ in range(steps):
-            there = [tensor.to(bench.device, non_blocking=True) for tensor in batch]
-            with autocast(bench.device, "bf16"):
-                loss = job.loss(model, there)
+
+def training_loop(job: Job, device: torch.device, steps: int, compiler: str) -> Callable[[], Tensor]:
+    """`steps` updates in bfloat16 and the sum of their losses; compiling is over when it is given back."""
+    model = job.model().to(device).train()
+    if compiler != "no":
+        try:
+            compile_in_place(model, compiler)
+        except UserError as error:
+            raise NotMeasured(str(error)) from error
+    optimizer = optimizer_of(model)
+    batches = [job.batch() for _ in range(HELD_BATCHES)]
+    held = [torch.cat(tensors).to(device) for tensors in zip(*batches, strict=True)]
+
+    def run(count: int) -> Tensor:
+        total = torch.zeros((), device=device)
+        for _ in range(count):
+            if compiler == "reduce-overhead":
+                torch.compiler.cudagraph_mark_step_begin()
+            rows = torch.randint(HELD_BATCHES * job.items, (job.items,), device=device)
+            with autocast(device, "bf16"):
+                loss = job.loss(model, [tensor[rows] for tensor in held])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             total += loss.detach()
         return total
 
-    return run
+    # The levels that a batch uses are drawn, and each number of them is compiled for itself.
+    run(WARM_UP_STEPS if compiler == "no" else 6 * WARM_UP_STEPS)
+    return partial(run, steps)
 
 
 def parts(bench: Bench) -> list[Part]:
-    """Both loops for each network."""
+    """All loops for each network."""
     steps = bench.pick(20, 1)
     found = []
     for make in JOBS:
         job = make(bench)
         title, items, against = f"{steps} x {job.title}", steps * job.items, f"{job.key}_plain"
-        plain, fast = partial(plain_loop, bench, job, steps), partial(fast_loop, bench, job, steps)
+        plain = partial(plain_loop, bench, job, steps)
         found.append(Part(against, f"{title}, plain float32", items, "samples", plain))
-        found.append(Part(f"{job.key}_bf16", f"{title}, bfloat16", items, "samples", fast, against=against))
+        for kind, (compiler, words) in FAST.items():
+            fast = partial(fast_loop, bench, job, steps, compiler)
+            found.append(Part(f"{job.key}_{kind}", f"{title}, {words}", items, "samples", fast, against=against))
     return found
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import Bench
+from models.lamp.losses import caption_keys
 from models.lamp.model import LaMP, LaMPBatch, LaMPConfig
 from models.lamp.text import TextBatch
 from models.t2m.masked import MaskedConfig, MaskedTransformer
@@ -19,6 +20,7 @@ from utils.optim import adamw
 FEATURES = 263
 TOKENS = 49
 TEXT_TOKENS = 32
+LEARNING_RATE = 2e-4
 TOKENIZER_QUICK = {"width": 32, "code_dim": 32, "nb_code": 32, "depth": 1}
 TRANSFORMER_QUICK = {"latent_dim": 32, "ff_size": 32, "num_layers": 1, "num_heads": 2, "num_tokens": 32}
 LAMP_QUICK = {
@@ -59,7 +61,7 @@ class Job:
 
 def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
     """As the training scripts have it."""
-    return adamw(model.parameters(), 2e-4)
+    return adamw(model.parameters(), LEARNING_RATE)
 
 
 def training_step(job: Job, device: torch.device) -> Callable[[], object]:
@@ -161,11 +163,12 @@ def lamp_job(bench: Bench) -> Job:
             text.input_ids,
             text.attention_mask,
             torch.arange(size),
+            caption_keys(text.input_ids, text.attention_mask),
         ]
 
     def loss(model: nn.Module, batch: list[Tensor]) -> Tensor:
-        features, lengths, codes, ids, mask, motions = batch
-        return model(LaMPBatch(features, lengths, codes, TextBatch(ids, mask), motions)).loss
+        features, lengths, codes, ids, mask, motions, keys = batch
+        return model(LaMPBatch(features, lengths, codes, TextBatch(ids, mask), motions, keys)).loss
 
     return Job(
         "lamp_train",

@@ -2,15 +2,17 @@
 
 import importlib
 import json
+import shutil
 import sys
 
 import pytest
 import torch
 
 from benchmarks import all as everything
-from benchmarks import bench_commands, common
+from benchmarks import bench_commands, bench_gpu, common
 from benchmarks.common import BASELINE_FILE, Bench, NotMeasured, Part, Settings, measure_all
 from benchmarks.report import report_lines
+from benchmarks.training import Job
 from utils.errors import UserError
 
 REPORT = {"benchmark", "quick", "machine", "rows"}
@@ -43,6 +45,9 @@ def test_every_script_runs(script, monkeypatch, tmp_path, capsys):
     assert report["rows"]
     for row in report["rows"]:
         assert row.keys() == ROW
+        if script == "bench_gpu" and "compiled" in row["title"]:
+            assert row["note"] == "not measured: no CUDA GPU"
+            continue
         assert row["seconds"] > 0 and row["items_per_second"] == pytest.approx(row["items"] / row["seconds"])
     printed = capsys.readouterr().out
     assert all(row["title"] in printed for row in report["rows"]) and "numbers mean nothing" in printed
@@ -69,6 +74,19 @@ def test_gpu_is_not_measured_without_one(bench):
     parts = importlib.import_module("benchmarks.bench_gpu").parts(bench)
     rows = measure_all(parts, bench)
     assert all(row.seconds is None and row.note == "not measured: no CUDA GPU" for row in rows)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch's compiler needs a C++ compiler")
+def test_compiled_loops_learn():
+    torch.manual_seed(0)
+    job = Job("x", "x", 4, "things", lambda: torch.nn.Linear(3, 1), lambda: [torch.randn(4, 3)], square)
+    for compiler in ("no", "default", "reduce-overhead"):
+        loop = bench_gpu.training_loop(job, torch.device("cpu"), 200, compiler)
+        assert loop() > loop() > 0
+
+
+def square(model, batch):
+    return (model(batch[0]) - 1).square().mean()
 
 
 def test_ratio_is_to_the_public_code_or_to_an_earlier_part(bench):
