@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -37,6 +38,16 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
         return function
     _check()
     return torch.compile(function, mode=mode)
+
+
+def uncompiled(mode: str) -> AbstractContextManager[object]:
+    """Context in which nothing runs compiled: for sizes that are seen too seldom to be worth compiling for.
+
+    Without effect before PyTorch 2.6, and with mode "no".
+    """
+    if mode == "no" or not hasattr(torch.compiler, "set_stance"):
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 def _check() -> None:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from utils.averaging import AveragedWeights
 from utils.cli import save_options
-from utils.compiling import compile_in_place
+from utils.compiling import compile_in_place, uncompiled
 from utils.device import accelerator_device
 from utils.errors import UserError
 from utils.files import atomic_folder
@@ -271,7 +271,8 @@ class Trainer:
         self._log_window()
         self._evaluated = progress.iteration
         model = self._weights().eval()
-        with RandomStream(self.options.seed, devices=True), torch.no_grad():
+        stream, plain = RandomStream(self.options.seed, devices=True), uncompiled(self.options.compile)
+        with stream, plain, torch.no_grad():
             results = {key: float(value) for key, value in self.evaluate(model, progress.epoch).items()}
         self.model.train()
         if self.main:
