@@ -1,0 +1,143 @@
+"""The camera of the stick-figure video and the chequered floor that it sees.
+
+The camera looks along -z of its own frame, tilted down and never rolled, and the floor is chequered along the same
+axes. So an image row sees one distance on the floor, and the pattern can be drawn antialiased by a few array
+operations, however the camera moves.
+"""
+
+import numpy as np
+from PIL import Image
+
+from utils.export.planes import Color, ColorSpace, Planes
+from utils.export.smooth import smooth_along_time
+
+FLOOR_DARK: Color = (196, 204, 216)
+FLOOR_LIGHT: Color = (224, 229, 236)
+SKY: Color = (245, 247, 250)
+
+TILE = 0.5  # metres
+FOCAL = 1.7  # in image heights
+PITCH = np.deg2rad(14.0)
+BACK = np.array([0.0, np.sin(PITCH), np.cos(PITCH)])  # from what is looked at to the camera
+UP = np.array([0.0, np.cos(PITCH), -np.sin(PITCH)])
+# Parts of the image, from its middle, that the figure may fill: sideways, above (the title is there), below.
+ROOM = (0.45, 0.35, 0.44)
+STILL_DISTANCE = 5.5  # metres; where all of a motion is seen from nearer, the camera stands still
+NEAREST = 3.4
+FOLLOW_SECONDS = 0.5
+HAZE_DISTANCE = 3.2  # in distances of the target; from here on the floor looks like the sky
+TURN_16 = 2**16
+QUARTER = TURN_16 // 4
+
+
+class Floor:
+    """A camera at a fixed height and distance from its target, and the floor y = 0 that it sees.
+
+    Args:
+        width: of the image, in pixels, even.
+        height: of the image, in pixels, even.
+        distance: metres from the target.
+        target_height: metres of the target above the floor.
+        space: colours of the images.
+    """
+
+    def __init__(self, width: int, height: int, distance: float, target_height: float, space: ColorSpace) -> None:
+        self.width, self.height = width, height
+        self.focal = FOCAL * height
+        self.distance = distance
+        self.space = space
+        v = (height / 2 - np.arange(height) - 0.5) / self.focal
+        down = np.maximum(BACK[1] - v * UP[1], 1e-3)
+        reach = (target_height + distance * BACK[1]) / down
+        # Rows above this one are all sky.
+        self.first_row = int(np.count_nonzero(reach >= HAZE_DISTANCE * distance))
+        v, reach = v[self.first_row :], reach[self.first_row :]
+        ahead = distance * BACK[2] - reach * (BACK[2] + v * BACK[1])
+        u = (np.arange(width) + 0.5 - width / 2) / self.focal
+        # A pattern has a period of two tiles; positions are in `TURN_16` parts of a period, so that int16 wraps around.
+        self._x = _wrapped(reach[:, None] * u / (2 * TILE))
+        # Half the width of a pixel; the pattern is blurred over it.
+        self._x_edge = np.clip(TURN_16 * reach / (4 * 2 * TILE * self.focal), 1, QUARTER)
+        self._z = ahead / (2 * TILE)
+        self._z_gain = 4 / np.maximum(np.abs(np.gradient(self._z)), 1e-6) if len(v) > 1 else np.ones(len(v))
+        # Chequers dissolve into the sky with distance, before they get too fine for the pixels.
+        haze = np.clip((reach - distance) / ((HAZE_DISTANCE - 1) * distance), 0, 1) ** 1.3
+        stops = np.stack([space.of(color) for color in (FLOOR_DARK, FLOOR_LIGHT, SKY)])
+        tones = (255 * haze, 127 + 128 * haze)
+        dark, light = (np.interp(tone, (0, 127, 255), stops[:, 0]) for tone in tones)
+        self._middle, self._contrast = (light + dark) / 2, (light - dark) / 2
+        # All colours of the floor lie on one line through its three stops, so the first plane tells the other two.
+        self._others = [np.round(np.interp(np.arange(256), stops[:, 0], stops[:, c])).tolist() for c in (1, 2)]
+        self._first_plane = np.full((height, width), round(stops[2, 0]), dtype=np.uint8)
+        self._work = np.empty(self._x.shape, dtype=np.uint16)
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels (..., 2) and depths (...) of points (..., 3) relative to the camera's target."""
+        depth = np.maximum(self.distance - _along(points, BACK), 0.1)
+        scale = self.focal / depth
+        x, y = self.width / 2 + points[..., 0] * scale, self.height / 2 - _along(points, UP) * scale
+        return np.stack((x, y), axis=-1), depth
+
+    def render(self, x: float, z: float) -> Planes:
+        """The empty stage with the camera's target above (x, z)."""
+        along = np.clip((0.25 - np.abs((self._z + z / (2 * TILE)) % 1.0 - 0.5)) * self._z_gain, -1, 1)
+        contrast = 256 * self._contrast * along
+        # A triangle wave across each row, cut about the tiles' edges so that it times an integer is the contrast. In
+        # 1/256 of a level, with 16 bits that wrap around: sums that end within them may leave them on the way.
+        gain = np.maximum(np.round(np.abs(contrast) / self._x_edge), 1)
+        cut = np.round(np.abs(contrast) / gain)
+        gain *= np.sign(contrast)
+        start = 256 * self._middle + 128 - gain * QUARTER
+        work = self._work
+        np.add(self._x, _wrapped(x / (2 * TILE)), out=work.view(np.int16))
+        np.abs(work.view(np.int16), out=work.view(np.int16))
+        np.maximum(work, _column(QUARTER - cut), out=work)
+        np.minimum(work, _column(QUARTER + cut), out=work)
+        np.multiply(work, _column(gain), out=work)
+        np.add(work, _column(start), out=work)
+        np.right_shift(work, 8, out=work)
+        self._first_plane[self.first_row :] = work
+        # `frombuffer` would share memory that the next call overwrites.
+        first = Image.frombytes("L", (self.width, self.height), self._first_plane)
+        small = first if self.space.coarse == 1 else first.reduce(self.space.coarse)
+        return Planes(self.space, [first, *(small.point(table) for table in self._others)])
+
+
+def camera_path(joints: np.ndarray, fps: float, aspect: float) -> tuple[np.ndarray, float]:
+    """What the camera looks at, (T, 3), and from how far; joints (T, J, 3) in metres."""
+    low, high = joints.min((0, 1)), joints.max((0, 1))
+    middle = np.broadcast_to((low + high) / 2, (len(joints), 3))
+    distance = _distance(joints - middle[:, None], aspect)
+    if distance <= STILL_DISTANCE:
+        return middle, max(distance, NEAREST)
+    smooth = smooth_along_time(joints[:, 0], FOLLOW_SECONDS * fps)
+    smooth[:, 1] = middle[:, 1]
+    return smooth, max(_distance(joints - smooth[:, None], aspect), NEAREST)
+
+
+def _distance(points: np.ndarray, aspect: float) -> float:
+    """Least distance from which points (..., 3) around the target are all in the picture."""
+    side, above, below = (FOCAL / room for room in (ROOM[0] * aspect, ROOM[1], ROOM[2]))
+    up = _along(points, UP)
+    return float(
+        (_along(points, BACK) + np.maximum.reduce((np.abs(points[..., 0]) * side, up * above, -up * below))).max()
+    )
+
+
+def _along(points: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """How far points (..., 3) lie along `BACK` or `UP`, which have no x.
+
+    Not a matrix product: after each of those, the threads of NumPy's BLAS wait in a loop and take the cores that draw
+    and encode.
+    """
+    return points[..., 1] * direction[1] + points[..., 2] * direction[2]
+
+
+def _wrapped(periods: np.ndarray | float) -> np.ndarray:
+    """Positions in periods as int16, the whole periods left out."""
+    return np.floor(np.asarray(periods) * TURN_16).astype(np.int64).astype(np.int16)
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    """Whole numbers, one a row, modulo 2^16: (rows, 1) of uint16."""
+    return values.astype(np.int64).astype(np.uint16)[:, None]
