@@ -15,7 +15,9 @@ RIGHT: Color = (216, 62, 52)
 SPINE: Color = (84, 88, 104)
 INK: Color = (30, 34, 46)
 
-BANDS = 6  # the figure is averaged down in so many strips, since a box around all of it is mostly empty
+# The figure is averaged down in strips, since a box around all of it is mostly empty; so many pixels of the image's
+# height make one more of them.
+BAND = 120
 CLEAR = (0, 0, 0, 0)
 
 
@@ -24,13 +26,13 @@ class Pose:
     """What is to be drawn of one frame, in the order of drawing; pixels are those of the supersampled canvas.
 
     Attributes:
-        outlines: a polygon x, y, x, y, ... for each limb's edge and for its inside.
+        outlines: (polygons, 2N), x, y, x, y, ..., for each limb's edge and for its inside.
         fills: their colours, with full coverage.
         balls: the head's ellipses, by the index of the polygon that each comes after.
         bands: boxes of the image that hold all of it.
     """
 
-    outlines: list[list[float]]
+    outlines: np.ndarray
     fills: list[tuple[int, ...]]
     balls: dict[int, list[float]]
     bands: list[Box]
@@ -54,7 +56,8 @@ class Figure:
         self.head = skeleton.joint_names.index("head")
         self._head_bone = self.ends[:, 1].tolist().index(self.head)
         self._colors = np.stack([floor.space.of(_color(name)) for name in skeleton.joint_names[1:]])
-        # Four bands: a colour times its coverage, and the coverage. Only the mode's number of bands matters.
+        self._bands_count = max(1, round(floor.height / BAND))
+        # Four channels: a colour times its coverage, and the coverage. Nothing else of the mode matters.
         self._canvas = Image.new("CMYK", (floor.width * supersample, floor.height * supersample), CLEAR)
 
     def poses(self, points: np.ndarray) -> Iterator[Pose]:
@@ -73,6 +76,8 @@ class Figure:
         colors = np.round(np.concatenate((colors, np.full((*colors.shape[:3], 1), 255)), axis=-1)).astype(int)
         factor = self.supersample
         outlines = _capsules(factor * pixels[:, self.ends], factor * radius[:, self.ends], (factor, 0))
+        # Pillow reads floats of 32 bits as they are; a list would be of 1500 Python objects a frame.
+        outlines = outlines.astype(np.float32)
 
         order = np.argsort(-middle, axis=1, kind="stable")
         colors, outlines = (np.take_along_axis(v, order[..., None, None], axis=1) for v in (colors, outlines))
@@ -82,7 +87,7 @@ class Figure:
         for frame in range(len(points)):
             first = 2 * int(head_at[frame])
             yield Pose(
-                outlines=outlines[frame].reshape(2 * len(self.ends), -1).tolist(),
+                outlines=outlines[frame].reshape(2 * len(self.ends), -1),
                 fills=list(map(tuple, colors[frame].reshape(2 * len(self.ends), -1).tolist())),
                 balls={first + layer: box for layer, box in enumerate(balls[frame].tolist())},
                 bands=[tuple(band) for band in bands[frame].tolist() if band[0] < band[2] and band[1] < band[3]],
@@ -101,7 +106,7 @@ class Figure:
             self._canvas.paste(CLEAR, enlarged)
 
     def _bands(self, pixels: np.ndarray, radius: np.ndarray, ball: np.ndarray, ball_radius: np.ndarray) -> np.ndarray:
-        """Aligned boxes (F, BANDS, 4), one below the other, that hold all limbs; empty ones where there are none.
+        """Aligned boxes (F, N, 4), one below the other, that hold all limbs; empty ones where there are none.
 
         Args:
             pixels: (F, J, 2) of the joints.
@@ -115,10 +120,10 @@ class Figure:
         around = np.concatenate((radius[:, self.ends].max(2), ball_radius[:, None]), axis=1) + 3
         low_y = np.minimum(starts[..., 1], stops[..., 1]) - around
         high_y = np.maximum(starts[..., 1], stops[..., 1]) + around
-        parts = np.linspace(0, 1, BANDS + 1)
+        parts = np.linspace(0, 1, self._bands_count + 1)
         top, bottom = low_y.min(1, keepdims=True), high_y.max(1, keepdims=True)
         rows = np.clip(np.round((top + (bottom - top) * parts) / ALIGN) * ALIGN, 0, self.floor.height)
-        # The part of each limb's axis from which a band can be reached, as fractions of the axis; (F, BANDS, limbs).
+        # The part of each limb's axis from which a band can be reached, as fractions of the axis; (F, N, limbs).
         first_row, last_row = rows[:, :-1, None] - around[:, None], rows[:, 1:, None] + around[:, None]
         start_y, rise = starts[:, None, :, 1], (stops - starts)[:, None, :, 1]
         rise = np.where(np.abs(rise) < 1e-6, 1e-6, rise)

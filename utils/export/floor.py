@@ -46,30 +46,15 @@ class Floor:
         self.focal = FOCAL * height
         self.distance = distance
         self.space = space
-        v = (height / 2 - np.arange(height) - 0.5) / self.focal
-        down = np.maximum(BACK[1] - v * UP[1], 1e-3)
-        reach = (target_height + distance * BACK[1]) / down
-        # Rows above this one are all sky.
-        self.first_row = int(np.count_nonzero(reach >= HAZE_DISTANCE * distance))
-        v, reach = v[self.first_row :], reach[self.first_row :]
-        ahead = distance * BACK[2] - reach * (BACK[2] + v * BACK[1])
-        u = (np.arange(width) + 0.5 - width / 2) / self.focal
-        # A pattern has a period of two tiles; positions are in `TURN_16` parts of a period, so that int16 wraps around.
-        self._x = _wrapped(reach[:, None] * u / (2 * TILE))
-        # Half the width of a pixel; the pattern is blurred over it.
-        self._x_edge = np.clip(TURN_16 * reach / (4 * 2 * TILE * self.focal), 1, QUARTER)
-        self._z = ahead / (2 * TILE)
-        self._z_gain = 4 / np.maximum(np.abs(np.gradient(self._z)), 1e-6) if len(v) > 1 else np.ones(len(v))
-        # Chequers dissolve into the sky with distance, before they get too fine for the pixels.
-        haze = np.clip((reach - distance) / ((HAZE_DISTANCE - 1) * distance), 0, 1) ** 1.3
-        stops = np.stack([space.of(color) for color in (FLOOR_DARK, FLOOR_LIGHT, SKY)])
-        tones = (255 * haze, 127 + 128 * haze)
-        dark, light = (np.interp(tone, (0, 127, 255), stops[:, 0]) for tone in tones)
-        self._middle, self._contrast = (light + dark) / 2, (light - dark) / 2
-        # All colours of the floor lie on one line through its three stops, so the first plane tells the other two.
-        self._others = [np.round(np.interp(np.arange(256), stops[:, 0], stops[:, c])).tolist() for c in (1, 2)]
-        self._first_plane = np.full((height, width), round(stops[2, 0]), dtype=np.uint8)
-        self._work = np.empty(self._x.shape, dtype=np.uint16)
+        colors = np.stack([space.of(color) for color in (FLOOR_DARK, FLOOR_LIGHT, SKY)], axis=1)
+        fine, coarse = [colors[:1]], [colors[1:]]
+        if space.coarse == 1:
+            fine, coarse = [colors], []
+        self._patterns = [
+            _Pattern(width // scale, height // scale, distance, target_height, stops)
+            for scale, planes in ((1, fine), (space.coarse, coarse))
+            for stops in planes
+        ]
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (..., 2) and depths (...) of points (..., 3) relative to the camera's target."""
@@ -80,6 +65,44 @@ class Floor:
 
     def render(self, x: float, z: float) -> Planes:
         """The empty stage with the camera's target above (x, z)."""
+        return Planes(self.space, [plane for pattern in self._patterns for plane in pattern.render(x, z)])
+
+
+class _Pattern:
+    """The chequers in planes of one resolution.
+
+    Args:
+        width: of the planes, in their pixels.
+        height: of the planes.
+        distance: metres from the camera to its target.
+        target_height: metres of the target above the floor.
+        stops: (planes, 3) values of a dark tile, of a light one and of the sky.
+    """
+
+    def __init__(self, width: int, height: int, distance: float, target_height: float, stops: np.ndarray) -> None:
+        focal = FOCAL * height
+        v = (height / 2 - np.arange(height) - 0.5) / focal
+        reach = (target_height + distance * BACK[1]) / np.maximum(BACK[1] - v * UP[1], 1e-3)
+        # Rows above this one are all sky.
+        self.first_row = int(np.count_nonzero(reach >= HAZE_DISTANCE * distance))
+        v, reach = v[self.first_row :], reach[self.first_row :]
+        u = (np.arange(width) + 0.5 - width / 2) / focal
+        # A pattern has a period of two tiles; positions are in `TURN_16` parts of a period, so that int16 wraps around.
+        self._x = _wrapped(reach[:, None] * u / (2 * TILE))
+        # Half the width of a pixel; the pattern is blurred over it.
+        self._x_edge = np.clip(TURN_16 * reach / (4 * 2 * TILE * focal), 1, QUARTER)
+        self._z = (distance * BACK[2] - reach * (BACK[2] + v * BACK[1])) / (2 * TILE)
+        self._z_gain = 4 / np.maximum(np.abs(np.gradient(self._z)), 1e-6)
+        # Chequers dissolve into the sky with distance, before they get too fine for the pixels.
+        haze = np.clip((reach - distance) / ((HAZE_DISTANCE - 1) * distance), 0, 1) ** 1.3
+        tones = np.stack((255 * haze, 127 + 128 * haze))
+        dark, light = np.stack([np.interp(tones, (0, 127, 255), values) for values in stops], axis=1)
+        self._middle, self._contrast = (light + dark) / 2, (light - dark) / 2  # (planes, rows)
+        self._planes = [np.full((height, width), round(values[2]), dtype=np.uint8) for values in stops]
+        self._work = np.empty((2, *self._x.shape), dtype=np.uint16)
+
+    def render(self, x: float, z: float) -> list[Image.Image]:
+        """The planes with the camera's target above (x, z)."""
         along = np.clip((0.25 - np.abs((self._z + z / (2 * TILE)) % 1.0 - 0.5)) * self._z_gain, -1, 1)
         contrast = 256 * self._contrast * along
         # A triangle wave across each row, cut about the tiles' edges so that it times an integer is the contrast. In
@@ -87,20 +110,24 @@ class Floor:
         gain = np.maximum(np.round(np.abs(contrast) / self._x_edge), 1)
         cut = np.round(np.abs(contrast) / gain)
         gain *= np.sign(contrast)
-        start = 256 * self._middle + 128 - gain * QUARTER
-        work = self._work
-        np.add(self._x, _wrapped(x / (2 * TILE)), out=work.view(np.int16))
-        np.abs(work.view(np.int16), out=work.view(np.int16))
-        np.maximum(work, _column(QUARTER - cut), out=work)
-        np.minimum(work, _column(QUARTER + cut), out=work)
-        np.multiply(work, _column(gain), out=work)
-        np.add(work, _column(start), out=work)
-        np.right_shift(work, 8, out=work)
-        self._first_plane[self.first_row :] = work
-        # `frombuffer` would share memory that the next call overwrites.
-        first = Image.frombytes("L", (self.width, self.height), self._first_plane)
-        small = first if self.space.coarse == 1 else first.reduce(self.space.coarse)
-        return Planes(self.space, [first, *(small.point(table) for table in self._others)])
+        low, high, gain, start = (
+            values.astype(np.int64).astype(np.uint16)[..., None]
+            for values in (QUARTER - cut, QUARTER + cut, gain, 256 * self._middle + 128 - gain * QUARTER)
+        )
+        wave, work = self._work
+        np.add(self._x, _wrapped(x / (2 * TILE)), out=wave.view(np.int16))
+        np.abs(wave.view(np.int16), out=wave.view(np.int16))
+        images = []
+        for index, plane in enumerate(self._planes):
+            np.maximum(wave, low[index], out=work)
+            np.minimum(work, high[index], out=work)
+            np.multiply(work, gain[index], out=work)
+            np.add(work, start[index], out=work)
+            np.right_shift(work, 8, out=work)
+            plane[self.first_row :] = work
+            # `frombuffer` would share memory that the next call overwrites.
+            images.append(Image.frombytes("L", plane.shape[::-1], plane))
+        return images
 
 
 def camera_path(joints: np.ndarray, fps: float, aspect: float) -> tuple[np.ndarray, float]:
@@ -136,8 +163,3 @@ def _along(points: np.ndarray, direction: np.ndarray) -> np.ndarray:
 def _wrapped(periods: np.ndarray | float) -> np.ndarray:
     """Positions in periods as int16, the whole periods left out."""
     return np.floor(np.asarray(periods) * TURN_16).astype(np.int64).astype(np.int16)
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    """Whole numbers, one a row, modulo 2^16: (rows, 1) of uint16."""
-    return values.astype(np.int64).astype(np.uint16)[:, None]

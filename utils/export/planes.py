@@ -62,9 +62,9 @@ class Planes:
     def copy(self) -> "Planes":
         return Planes(self.space, [plane.copy() for plane in self.planes])
 
-    def tobytes(self) -> bytes:
-        """The planes one after another; for `YCBCR` this is what ffmpeg calls yuv420p."""
-        return b"".join(plane.tobytes() for plane in self.planes)
+    def buffers(self) -> list[bytes]:
+        """The planes' pixels; for `YCBCR`, one after another, this is what ffmpeg calls yuv420p."""
+        return [plane.tobytes() for plane in self.planes]
 
     def image(self) -> Image.Image:
         """An RGB image of `RGB` planes."""

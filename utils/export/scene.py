@@ -58,6 +58,7 @@ class Scene:
         self._targets, distance = camera_path(self.joints, fps, self.width / self.height)
         self.floor = Floor(self.width, self.height, distance, self._targets[0, 1], space)
         self.figure = Figure(skeleton, self.floor, self.style.radius, self.style.supersample)
+        self._chains = [list(chain) for chain in skeleton.chains]
         self._root_path = self.joints[:, 0] * [1, 0, 1]
         self._still = bool((self._targets == self._targets[0]).all())
         self._path_mask = Image.new("L", (self.width, self.height))
@@ -110,7 +111,7 @@ class Scene:
         if len(pixels) < 2:
             return None
         width = max(1, round(0.02 * self.floor.focal / self.floor.distance))
-        ImageDraw.Draw(self._path_mask).line(pixels.ravel().tolist(), fill=255, width=width)
+        ImageDraw.Draw(self._path_mask).line(pixels.ravel().astype(np.float32), fill=255, width=width)
         return aligned_box(pixels.min(0) - width, pixels.max(0) + width, (self.width, self.height))
 
     def _draw_shadow(self, planes: Planes, pixels: np.ndarray) -> None:
@@ -122,10 +123,10 @@ class Scene:
         # What gets blurred needs half the resolution only.
         mask = Image.new("L", (size[0] // 2, size[1] // 2))
         draw = ImageDraw.Draw(mask)
-        lines = ((pixels - box[:2]) / 2)[self.figure.ends].reshape(-1, 4).tolist()
+        local = ((pixels - box[:2]) / 2).astype(np.float32)
         width = max(1, round(self.style.radius * self.floor.focal / self.floor.distance))
-        for line in lines:
-            draw.line(line, fill=170, width=width)
+        for chain in self._chains:
+            draw.line(local[chain].ravel(), fill=170, width=width)
         mask = mask.filter(ImageFilter.BoxBlur(1.5)).resize(size, Image.Resampling.NEAREST)
         planes.blend(SHADOW, box, mask)
 

@@ -119,7 +119,7 @@ def _feed(frames: Iterable[Planes], pipe: IO[bytes]) -> None:
     waiting: deque[Future] = deque()
     with ThreadPoolExecutor(1) as writer:
         for frame in frames:
-            waiting.append(writer.submit(pipe.write, frame.tobytes()))
+            waiting.append(writer.submit(pipe.writelines, frame.buffers()))
             if len(waiting) > FRAMES_AHEAD:
                 waiting.popleft().result()
         for write in waiting:
