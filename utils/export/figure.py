@@ -57,8 +57,8 @@ class Figure:
         self._head_bone = self.ends[:, 1].tolist().index(self.head)
         self._colors = np.stack([floor.space.of(_color(name)) for name in skeleton.joint_names[1:]])
         self._bands_count = max(1, round(floor.height / BAND))
-        # Four channels: a colour times its coverage, and the coverage. Nothing else of the mode matters.
-        self._canvas = Image.new("CMYK", (floor.width * supersample, floor.height * supersample), CLEAR)
+        # Transparent where nothing is drawn; the mode's colours are times their coverage, so they can be averaged.
+        self._canvas = Image.new("RGBa", (floor.width * supersample, floor.height * supersample), CLEAR)
 
     def poses(self, points: np.ndarray) -> Iterator[Pose]:
         """Drawing instructions for points (F, J, 3) relative to the camera's target."""

@@ -5,6 +5,8 @@ axes. So an image row sees one distance on the floor, and the pattern can be dra
 operations, however the camera moves.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
@@ -63,9 +65,10 @@ class Floor:
         x, y = self.width / 2 + points[..., 0] * scale, self.height / 2 - _along(points, UP) * scale
         return np.stack((x, y), axis=-1), depth
 
-    def render(self, x: float, z: float) -> Planes:
-        """The empty stage with the camera's target above (x, z)."""
-        return Planes(self.space, [plane for pattern in self._patterns for plane in pattern.render(x, z)])
+    def stages(self, targets: np.ndarray) -> Iterator[Planes]:
+        """The empty stage with the camera's target above or below each of (F, 3)."""
+        for parts in zip(*(pattern.draw(targets[:, 0], targets[:, 2]) for pattern in self._patterns)):
+            yield Planes(self.space, [plane for part in parts for plane in part])
 
 
 class _Pattern:
@@ -101,33 +104,33 @@ class _Pattern:
         self._planes = [np.full((height, width), round(values[2]), dtype=np.uint8) for values in stops]
         self._work = np.empty((2, *self._x.shape), dtype=np.uint16)
 
-    def render(self, x: float, z: float) -> list[Image.Image]:
-        """The planes with the camera's target above (x, z)."""
-        along = np.clip((0.25 - np.abs((self._z + z / (2 * TILE)) % 1.0 - 0.5)) * self._z_gain, -1, 1)
-        contrast = 256 * self._contrast * along
+    def draw(self, x: np.ndarray, z: np.ndarray) -> Iterator[list[Image.Image]]:
+        """The planes with the camera's target above each (x, z) of two (F,)."""
+        periods = (self._z + z[:, None] / (2 * TILE)) % 1.0  # (F, rows)
+        along = np.clip((0.25 - np.abs(periods - 0.5)) * self._z_gain, -1, 1)
+        contrast = 256 * self._contrast * along[:, None]  # (F, planes, rows)
         # A triangle wave across each row, cut about the tiles' edges so that it times an integer is the contrast. In
         # 1/256 of a level, with 16 bits that wrap around: sums that end within them may leave them on the way.
         gain = np.maximum(np.round(np.abs(contrast) / self._x_edge), 1)
         cut = np.round(np.abs(contrast) / gain)
         gain *= np.sign(contrast)
-        low, high, gain, start = (
-            values.astype(np.int64).astype(np.uint16)[..., None]
-            for values in (QUARTER - cut, QUARTER + cut, gain, 256 * self._middle + 128 - gain * QUARTER)
-        )
+        start = 256 * self._middle + 128 - gain * QUARTER
+        rows = np.stack((QUARTER - cut, QUARTER + cut, gain, start), axis=2).astype(np.int64).astype(np.uint16)
         wave, work = self._work
-        np.add(self._x, _wrapped(x / (2 * TILE)), out=wave.view(np.int16))
-        np.abs(wave.view(np.int16), out=wave.view(np.int16))
-        images = []
-        for index, plane in enumerate(self._planes):
-            np.maximum(wave, low[index], out=work)
-            np.minimum(work, high[index], out=work)
-            np.multiply(work, gain[index], out=work)
-            np.add(work, start[index], out=work)
-            np.right_shift(work, 8, out=work)
-            plane[self.first_row :] = work
-            # `frombuffer` would share memory that the next call overwrites.
-            images.append(Image.frombytes("L", plane.shape[::-1], plane))
-        return images
+        for shift, values in zip(_wrapped(x / (2 * TILE)), rows[..., None]):
+            np.add(self._x, shift, out=wave.view(np.int16))
+            np.abs(wave.view(np.int16), out=wave.view(np.int16))
+            images = []
+            for plane, (low, high, gain, start) in zip(self._planes, values):
+                np.maximum(wave, low, out=work)
+                np.minimum(work, high, out=work)
+                np.multiply(work, gain, out=work)
+                np.add(work, start, out=work)
+                np.right_shift(work, 8, out=work)
+                plane[self.first_row :] = work
+                # `frombuffer` would share memory that the next image overwrites.
+                images.append(Image.frombytes("L", plane.shape[::-1], plane))
+            yield images
 
 
 def camera_path(joints: np.ndarray, fps: float, aspect: float) -> tuple[np.ndarray, float]:

@@ -7,7 +7,7 @@ once, and a video needs no conversion of its pixels.
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image
 
 Color = tuple[int, int, int]  # RGB
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
@@ -83,19 +83,14 @@ class Planes:
             plane.paste(value, _shrunk(box, scale), masks[scale])
 
     def lay(self, layer: Image.Image, box: Box) -> None:
-        """Lay an image over an aligned box.
-
-        Args:
-            layer: four bands, as large as the box: a colour in this space times its coverage, and the coverage.
-            box: where.
-        """
-        *colors, cover = layer.split()
-        covers = self._scaled(cover)
-        for plane, color, scale in zip(self.planes, colors, self._scales):
-            place = _shrunk(box, scale)
-            plane.paste(0, place, covers[scale])
-            color = color if scale == 1 else color.reduce(scale)
-            plane.paste(ImageChops.add(plane.crop(place), color), place)
+        """Lay an "RGBa" image over an aligned box, which is as large; its colours are of this space."""
+        for scale in sorted(set(self._scales)):
+            # Averaged while colours are still times their coverage, which is the mode's small "a".
+            resized = layer if scale == 1 else layer.reduce(scale)
+            *colors, cover = resized.convert("RGBA").split()
+            for plane, color, of_plane in zip(self.planes, colors, self._scales):
+                if of_plane == scale:
+                    plane.paste(color, _shrunk(box, scale), cover)
 
     def _scaled(self, mask: Image.Image) -> dict[int, Image.Image]:
         return {scale: mask if scale == 1 else mask.reduce(scale) for scale in set(self._scales)}

@@ -63,7 +63,7 @@ class Scene:
         self._still = bool((self._targets == self._targets[0]).all())
         self._path_mask = Image.new("L", (self.width, self.height))
         # Where the camera stands still: the bare floor, and the floor with the path up to the frame `_marked`.
-        self._floor: Planes | None = None
+        self._bare: Planes | None = None
         self._stage: Planes | None = None
         self._marked = 0
 
@@ -71,38 +71,40 @@ class Scene:
         """Images of the frames `indices`, in this order."""
         for start in range(0, len(indices), FRAMES_AT_ONCE):
             chunk = np.asarray(indices[start : start + FRAMES_AT_ONCE])
-            targets = self._targets[chunk, None]
-            joints = self.joints[chunk]
+            targets, joints = self._targets[chunk], self.joints[chunk]
             ground = joints * [1, 0, 1] + np.maximum(joints[..., 1:2], 0) * [SLANT[0], 0, SLANT[1]]
-            shadows = self.floor.project(ground - targets)[0]
-            for index, shadow, pose in zip(chunk.tolist(), shadows, self.figure.poses(joints - targets)):
-                planes = self._stage_with_path(index)
+            shadows = self.floor.project(ground - targets[:, None])[0]
+            poses = self.figure.poses(joints - targets[:, None])
+            stages = self._still_stages(chunk) if self._still else self._moving_stages(chunk)
+            for planes, shadow, pose in zip(stages, shadows, poses):
                 self._draw_shadow(planes, shadow)
                 self.figure.draw(planes, pose)
                 yield planes
 
-    def _stage_with_path(self, index: int) -> Planes:
-        """The floor, and where the root has been up to a frame."""
-        x, _, z = self._targets[index].tolist()
-        if not self._still:
-            stage = self.floor.render(x, z)
+    def _moving_stages(self, indices: np.ndarray) -> Iterator[Planes]:
+        """The floor with the root's path up to each frame, from a camera that moves."""
+        for index, stage in zip(indices.tolist(), self.floor.stages(self._targets[indices])):
             box = self._mark_path(0, index)
             if box is not None:
                 stage.blend(PATH, box, self._path_mask.crop(box))
                 self._path_mask.paste(0, box)
-            return stage
-        if self._stage is None or self._marked > index:
-            self._floor = self.floor.render(x, z)
-            self._stage = self._floor.copy()
-            self._path_mask.paste(0, (0, 0, self.width, self.height))
-            self._marked = 0
-        box = self._mark_path(self._marked, index)
-        self._marked = index
-        if box is not None:
-            # Onto the bare floor: where a coarse pixel holds parts of two segments, they must not be blended twice.
-            self._stage.restore(self._floor, box)
-            self._stage.blend(PATH, box, self._path_mask.crop(box))
-        return self._stage.copy()
+            yield stage
+
+    def _still_stages(self, indices: np.ndarray) -> Iterator[Planes]:
+        """The same from a camera that stands still: a frame adds its part of the path to the stage before it."""
+        for index in indices.tolist():
+            if self._stage is None or self._marked > index:
+                (self._bare,) = self.floor.stages(self._targets[:1])
+                self._stage = self._bare.copy()
+                self._path_mask.paste(0, (0, 0, self.width, self.height))
+                self._marked = 0
+            box = self._mark_path(self._marked, index)
+            self._marked = index
+            if box is not None:
+                # Onto the bare floor: where a coarse pixel holds parts of two segments, it must not be blended twice.
+                self._stage.restore(self._bare, box)
+                self._stage.blend(PATH, box, self._path_mask.crop(box))
+            yield self._stage.copy()
 
     def _mark_path(self, first: int, last: int) -> Box | None:
         """Draw the root's way between two frames on the path's mask; the box that holds it."""
