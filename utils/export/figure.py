@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from utils.export.floor import SKY, Floor
-from utils.export.planes import ALIGN, Box, Color, Planes
+from utils.export.planes import ALIGN, Box, Color, Planes, aligned_boxes, is_empty
 from utils.skeleton import Skeleton
 
 LEFT: Color = (52, 106, 210)
@@ -90,7 +90,7 @@ class Figure:
                 outlines=outlines[frame].reshape(2 * len(self.ends), -1),
                 fills=list(map(tuple, colors[frame].reshape(2 * len(self.ends), -1).tolist())),
                 balls={first + layer: box for layer, box in enumerate(balls[frame].tolist())},
-                bands=[tuple(band) for band in bands[frame].tolist() if band[0] < band[2] and band[1] < band[3]],
+                bands=[tuple(band) for band in bands[frame].tolist() if not is_empty(band)],
             )
 
     def draw(self, planes: Planes, pose: Pose) -> None:
@@ -132,9 +132,8 @@ class Figure:
         touches = (low_y[:, None] < rows[:, 1:, None]) & (high_y[:, None] > rows[:, :-1, None])
         left = np.where(touches, x.min(0) - around[:, None], np.inf).min(2)
         right = np.where(touches, x.max(0) + around[:, None], -np.inf).max(2)
-        left = np.clip(np.floor(left / ALIGN) * ALIGN, 0, self.floor.width)
-        right = np.clip(np.ceil(right / ALIGN) * ALIGN, 0, self.floor.width)
-        return np.stack((left, rows[:, :-1], right, rows[:, 1:]), axis=-1).astype(int)
+        size = self.floor.width, self.floor.height
+        return aligned_boxes(np.stack((left, rows[:, :-1]), axis=-1), np.stack((right, rows[:, 1:]), axis=-1), size)
 
 
 def _capsules(ends: np.ndarray, radii: np.ndarray, extras: tuple[float, ...]) -> np.ndarray:

@@ -96,11 +96,16 @@ class Planes:
         return {scale: mask if scale == 1 else mask.reduce(scale) for scale in set(self._scales)}
 
 
-def aligned_box(low: np.ndarray, high: np.ndarray, size: tuple[int, int]) -> Box | None:
-    """The aligned box from `low` to `high` (x, y) as far as it lies in an image of even `size`; None if nowhere."""
-    low = np.clip(np.floor(low / ALIGN).astype(int) * ALIGN, 0, size)
-    high = np.clip(np.ceil(high / ALIGN).astype(int) * ALIGN, 0, size)
-    return None if (high <= low).any() else (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+def aligned_boxes(low: np.ndarray, high: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The aligned boxes (..., 4) around points `low` to `high` (..., 2), cut to an image of even `size`."""
+    low = np.floor(low / ALIGN) * ALIGN
+    high = np.ceil(high / ALIGN) * ALIGN
+    return np.concatenate((np.clip(low, 0, size), np.clip(high, 0, size)), axis=-1).astype(int)
+
+
+def is_empty(box: Box) -> bool:
+    """Whether nothing lies in a box: what it was drawn around is out of the image."""
+    return box[0] >= box[2] or box[1] >= box[3]
 
 
 def _shrunk(box: Box, scale: int) -> Box:

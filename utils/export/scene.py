@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from utils.export.checks import checked_joints, skeleton_of
 from utils.export.figure import Figure
 from utils.export.floor import Floor, camera_path
-from utils.export.planes import RGB, Box, Color, ColorSpace, Planes, aligned_box
+from utils.export.planes import RGB, Box, Color, ColorSpace, Planes, aligned_boxes, is_empty
 from utils.skeleton import KIT, Skeleton
 
 SHADOW: Color = (128, 136, 152)
@@ -72,19 +72,19 @@ class Scene:
         for start in range(0, len(indices), FRAMES_AT_ONCE):
             chunk = np.asarray(indices[start : start + FRAMES_AT_ONCE])
             targets, joints = self._targets[chunk], self.joints[chunk]
-            ground = joints * [1, 0, 1] + np.maximum(joints[..., 1:2], 0) * [SLANT[0], 0, SLANT[1]]
-            shadows = self.floor.project(ground - targets[:, None])[0]
-            poses = self.figure.poses(joints - targets[:, None])
             stages = self._still_stages(chunk) if self._still else self._moving_stages(chunk)
-            for planes, shadow, pose in zip(stages, shadows, poses):
-                self._draw_shadow(planes, shadow)
+            shadows = self._shadows(joints, targets)
+            for planes, shadow, pose in zip(stages, shadows, self.figure.poses(joints - targets[:, None])):
+                if shadow is not None:
+                    planes.blend(SHADOW, *shadow)
                 self.figure.draw(planes, pose)
                 yield planes
 
     def _moving_stages(self, indices: np.ndarray) -> Iterator[Planes]:
         """The floor with the root's path up to each frame, from a camera that moves."""
         for index, stage in zip(indices.tolist(), self.floor.stages(self._targets[indices])):
-            box = self._mark_path(0, index)
+            pixels, depth = self.floor.project(self._root_path[: index + 1] - self._targets[index])
+            box = self._mark_path(pixels[depth > 0.5])
             if box is not None:
                 stage.blend(PATH, box, self._path_mask.crop(box))
                 self._path_mask.paste(0, box)
@@ -92,13 +92,14 @@ class Scene:
 
     def _still_stages(self, indices: np.ndarray) -> Iterator[Planes]:
         """The same from a camera that stands still: a frame adds its part of the path to the stage before it."""
+        pixels = self.floor.project(self._root_path - self._targets[0])[0]
         for index in indices.tolist():
             if self._stage is None or self._marked > index:
                 (self._bare,) = self.floor.stages(self._targets[:1])
                 self._stage = self._bare.copy()
                 self._path_mask.paste(0, (0, 0, self.width, self.height))
                 self._marked = 0
-            box = self._mark_path(self._marked, index)
+            box = self._mark_path(pixels[self._marked : index + 1])
             self._marked = index
             if box is not None:
                 # Onto the bare floor: where a coarse pixel holds parts of two segments, it must not be blended twice.
@@ -106,31 +107,39 @@ class Scene:
                 self._stage.blend(PATH, box, self._path_mask.crop(box))
             yield self._stage.copy()
 
-    def _mark_path(self, first: int, last: int) -> Box | None:
-        """Draw the root's way between two frames on the path's mask; the box that holds it."""
-        pixels, depth = self.floor.project(self._root_path[first : last + 1] - self._targets[last])
-        pixels = pixels[depth > 0.5]
+    def _mark_path(self, pixels: np.ndarray) -> Box | None:
+        """Draw a line through (N, 2) on the path's mask; the box that holds it, None where there is nothing."""
         if len(pixels) < 2:
             return None
         width = max(1, round(0.02 * self.floor.focal / self.floor.distance))
-        ImageDraw.Draw(self._path_mask).line(pixels.ravel().astype(np.float32), fill=255, width=width)
-        return aligned_box(pixels.min(0) - width, pixels.max(0) + width, (self.width, self.height))
+        ImageDraw.Draw(self._path_mask).line(pixels.astype(np.float32).ravel(), fill=255, width=width)
+        box = aligned_boxes(pixels.min(0) - width, pixels.max(0) + width, (self.width, self.height)).tolist()
+        return None if is_empty(box) else tuple(box)
 
-    def _draw_shadow(self, planes: Planes, pixels: np.ndarray) -> None:
-        """The shadow of a figure whose joints have theirs at `pixels` (J, 2)."""
-        box = aligned_box(pixels.min(0) - 12, pixels.max(0) + 12, (self.width, self.height))
-        if box is None:
-            return
-        size = (box[2] - box[0], box[3] - box[1])
+    def _shadows(self, joints: np.ndarray, targets: np.ndarray) -> Iterator[tuple[Box, Image.Image] | None]:
+        """Where the shadow of each frame lies, and how strong it is there; None where it is out of the picture.
+
+        Args:
+            joints: (F, J, 3).
+            targets: (F, 3) of the camera.
+        """
+        ground = joints * [1, 0, 1] + np.maximum(joints[..., 1:2], 0) * [SLANT[0], 0, SLANT[1]]
+        pixels, _ = self.floor.project(ground - targets[:, None])
+        boxes = aligned_boxes(pixels.min(1) - 12, pixels.max(1) + 12, (self.width, self.height))
         # What gets blurred needs half the resolution only.
-        mask = Image.new("L", (size[0] // 2, size[1] // 2))
-        draw = ImageDraw.Draw(mask)
-        local = ((pixels - box[:2]) / 2).astype(np.float32)
+        pixels = ((pixels - boxes[:, None, :2]) / 2).astype(np.float32)
+        lines = [pixels[:, chain].reshape(len(pixels), -1) for chain in self._chains]
         width = max(1, round(self.style.radius * self.floor.focal / self.floor.distance))
-        for chain in self._chains:
-            draw.line(local[chain].ravel(), fill=170, width=width)
-        mask = mask.filter(ImageFilter.BoxBlur(1.5)).resize(size, Image.Resampling.NEAREST)
-        planes.blend(SHADOW, box, mask)
+        for box, *frame_lines in zip(boxes.tolist(), *lines):
+            if is_empty(box):
+                yield None
+                continue
+            size = (box[2] - box[0], box[3] - box[1])
+            mask = Image.new("L", (size[0] // 2, size[1] // 2))
+            draw = ImageDraw.Draw(mask)
+            for line in frame_lines:
+                draw.line(line, fill=170, width=width)
+            yield tuple(box), mask.filter(ImageFilter.BoxBlur(1.5)).resize(size, Image.Resampling.NEAREST)
 
 
 def _seen_from_camera(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:

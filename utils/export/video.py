@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.errors import UserError
 from utils.export.figure import INK
-from utils.export.planes import YCBCR, Box, Planes, aligned_box
+from utils.export.planes import YCBCR, Box, Planes, aligned_boxes
 from utils.export.scene import Scene, Style
 from utils.files import atomic_path
 
@@ -149,8 +149,10 @@ def _title_mask(title: str, width: int, height: int) -> tuple[Box, Image.Image] 
     for row, line in enumerate(lines):
         draw.text((width / 2, 8 + row * step), line, fill=255, font=font, anchor="ma")
     inked = mask.getbbox()
-    box = inked and aligned_box(np.array(inked[:2]), np.array(inked[2:]), (width, height))
-    return (box, mask.crop(box)) if box else None
+    if inked is None:
+        return None
+    box = tuple(aligned_boxes(np.array(inked[:2]), np.array(inked[2:]), (width, height)).tolist())
+    return box, mask.crop(box)
 
 
 def _wrap(words: list[str], measure: Callable[[str], float], room: float) -> list[str]:
