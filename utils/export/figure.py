@@ -58,7 +58,7 @@ class Figure:
         self._colors = np.stack([floor.space.of(_color(name)) for name in skeleton.joint_names[1:]])
         self._bands_count = max(1, round(floor.height / BAND))
         # Transparent where nothing is drawn; the mode's colours are times their coverage, so they can be averaged.
-        self._canvas = Image.new("RGBa", (floor.width * supersample, floor.height * supersample), CLEAR)
+        self.canvas = Image.new("RGBa", (floor.width * supersample, floor.height * supersample), CLEAR)
 
     def poses(self, points: np.ndarray) -> Iterator[Pose]:
         """Drawing instructions for points (F, J, 3) relative to the camera's target."""
@@ -95,15 +95,15 @@ class Figure:
 
     def draw(self, planes: Planes, pose: Pose) -> None:
         """Draw one pose over an image."""
-        draw = ImageDraw.Draw(self._canvas)
+        draw = ImageDraw.Draw(self.canvas)
         for index, (outline, fill) in enumerate(zip(pose.outlines, pose.fills)):
             draw.polygon(outline, fill=fill)
             if index in pose.balls:
                 draw.ellipse(pose.balls[index], fill=fill)
         for band in pose.bands:
             enlarged = tuple(self.supersample * side for side in band)
-            planes.lay(self._canvas.reduce(self.supersample, enlarged), band)
-            self._canvas.paste(CLEAR, enlarged)
+            planes.lay(self.canvas.reduce(self.supersample, enlarged), band)
+            self.canvas.paste(CLEAR, enlarged)
 
     def _bands(self, pixels: np.ndarray, radius: np.ndarray, ball: np.ndarray, ball_radius: np.ndarray) -> np.ndarray:
         """Aligned boxes (F, N, 4), one below the other, that hold all limbs; empty ones where there are none.

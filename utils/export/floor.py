@@ -28,6 +28,7 @@ STILL_DISTANCE = 5.5  # metres; where all of a motion is seen from nearer, the c
 NEAREST = 3.4
 FOLLOW_SECONDS = 0.5
 HAZE_DISTANCE = 3.2  # in distances of the target; from here on the floor looks like the sky
+HORIZON = 0.02  # metres that a ray falls in one metre; flatter ones see the sky
 TURN_16 = 2**16
 QUARTER = TURN_16 // 4
 
@@ -85,9 +86,11 @@ class _Pattern:
     def __init__(self, width: int, height: int, distance: float, target_height: float, stops: np.ndarray) -> None:
         focal = FOCAL * height
         v = (height / 2 - np.arange(height) - 0.5) / focal
-        reach = (target_height + distance * BACK[1]) / np.maximum(BACK[1] - v * UP[1], 1e-3)
-        # Rows above this one are all sky.
-        self.first_row = int(np.count_nonzero(reach >= HAZE_DISTANCE * distance))
+        down = BACK[1] - v * UP[1]
+        reach = (target_height + distance * BACK[1]) / np.maximum(down, HORIZON)
+        # Rows above this one are all sky; the slope along z needs two rows.
+        sky = (down <= HORIZON) | (reach >= HAZE_DISTANCE * distance)
+        self.first_row = min(int(np.count_nonzero(sky)), height - 2)
         v, reach = v[self.first_row :], reach[self.first_row :]
         u = (np.arange(width) + 0.5 - width / 2) / focal
         # A pattern has a period of two tiles; positions are in `TURN_16` parts of a period, so that int16 wraps around.
