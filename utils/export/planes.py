@@ -85,12 +85,12 @@ class Planes:
     def lay(self, layer: Image.Image, box: Box) -> None:
         """Lay an "RGBa" image over an aligned box, which is as large; its colours are of this space."""
         for scale in sorted(set(self._scales)):
-            # Averaged while colours are still times their coverage, which is the mode's small "a".
-            resized = layer if scale == 1 else layer.reduce(scale)
-            *colors, cover = resized.convert("RGBA").split()
-            for plane, color, of_plane in zip(self.planes, colors, self._scales):
-                if of_plane == scale:
-                    plane.paste(color, _shrunk(box, scale), cover)
+            # Averaged while colours are still times their coverage, which is what the mode's small "a" means.
+            resized = (layer if scale == 1 else layer.reduce(scale)).convert("RGBA")
+            cover = resized.getchannel("A")
+            for index, plane in enumerate(self.planes):
+                if self._scales[index] == scale:
+                    plane.paste(resized.getchannel(index), _shrunk(box, scale), cover)
 
     def _scaled(self, mask: Image.Image) -> dict[int, Image.Image]:
         return {scale: mask if scale == 1 else mask.reduce(scale) for scale in set(self._scales)}
