@@ -124,11 +124,11 @@ class _Pattern:
             np.add(self._x, shift, out=wave.view(np.int16))
             np.abs(wave.view(np.int16), out=wave.view(np.int16))
             images = []
-            for plane, (low, high, gain, start) in zip(self._planes, values):
+            for plane, (low, high, factor, summand) in zip(self._planes, values):
                 np.maximum(wave, low, out=work)
                 np.minimum(work, high, out=work)
-                np.multiply(work, gain, out=work)
-                np.add(work, start, out=work)
+                np.multiply(work, factor, out=work)
+                np.add(work, summand, out=work)
                 np.right_shift(work, 8, out=work)
                 plane[self.first_row :] = work
                 # `frombuffer` would share memory that the next image overwrites.

@@ -5,6 +5,7 @@ once, and a video needs no conversion of its pixels.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -33,10 +34,10 @@ class ColorSpace:
         """Values (3,) of an RGB colour, not rounded."""
         return np.array(self.matrix) @ np.array(color, dtype=np.float64) + self.offset
 
-    def rounded(self, color: Color) -> Color:
-        """Values of an RGB colour as integers."""
-        first, second, third = np.round(self.of(color)).astype(int).tolist()
-        return first, second, third
+
+@cache  # a few colours, for every frame again
+def _rounded(space: ColorSpace, color: Color) -> tuple[int, ...]:
+    return tuple(np.round(space.of(color)).astype(int).tolist())
 
 
 def _bt601() -> tuple[tuple[float, float, float], ...]:
@@ -79,7 +80,7 @@ class Planes:
     def blend(self, color: Color, box: Box, mask: Image.Image) -> None:
         """Paint an RGB colour as strongly as the "L" image `mask` says, which is as large as the aligned `box`."""
         masks = self._scaled(mask)
-        for plane, value, scale in zip(self.planes, self.space.rounded(color), self._scales):
+        for plane, value, scale in zip(self.planes, _rounded(self.space, color), self._scales):
             plane.paste(value, _shrunk(box, scale), masks[scale])
 
     def lay(self, layer: Image.Image, box: Box) -> None:
