@@ -14,8 +14,9 @@ from golden import load_golden
 from utils.errors import UserError
 from utils.export.bvh import BVH_JOINTS, CHILDREN, PARENTS, fit_skeleton, rest_directions, solve_rotations, to_bvh
 from utils.export.npz import read_npz
+from utils.export.planes import YCBCR, aligned_boxes, is_empty
 from utils.export.rotations import continuous_euler_zyx
-from utils.export.scene import Style
+from utils.export.scene import Scene, Style
 from utils.export.video import contact_sheet, render_frames, write_mp4
 from utils.features import joints_to_features
 from utils.foot_contact import FEET, clean_feet, detect_contacts, floor_height, remove_foot_skate
@@ -290,6 +291,80 @@ def test_whole_figure_stays_in_the_picture() -> None:
             figure = np.abs(pixels[..., 0] - pixels[..., 2]) > 80
             assert figure.any()
             assert not figure[[0, -1]].any() and not figure[:, [0, -1]].any()
+
+
+STILL_CAMERA, MOVING_CAMERA = 0.0, 0.2  # metres a frame that the figure goes sideways
+
+
+def stroll(sideways: float, frames: int = 40) -> np.ndarray:
+    """A walk (T, 22, 3) that also goes sideways, by metres a frame."""
+    return walk(frames) + np.arange(frames)[:, None, None] * [sideways, 0, 0]
+
+
+@pytest.mark.parametrize("sideways", [STILL_CAMERA, MOVING_CAMERA])
+@pytest.mark.parametrize("size", [(240, 240), (322, 258)])
+def test_a_video_shows_the_same_as_the_stills(sideways: float, size: tuple[int, int], tmp_path: Path) -> None:
+    joints, style = stroll(sideways), Style(size=size)
+    write_mp4(joints, tmp_path / "m.mp4", title="walk", style=style)
+    _, *played = imageio_ffmpeg.read_frames(str(tmp_path / "m.mp4"))
+    indices = [0, 17, 39]
+    for index, still in zip(indices, render_frames(joints, indices, title="walk", style=style)):
+        shown = np.frombuffer(played[index], dtype=np.uint8).reshape(size[1], size[0], 3).astype(int)
+        gap = np.abs(shown - np.asarray(still))
+        assert gap.mean() < 4  # what the encoder loses, most of all at edges of the figure
+        assert np.percentile(gap, 90) <= 10
+
+
+@pytest.mark.parametrize("sideways", [STILL_CAMERA, MOVING_CAMERA])
+def test_planes_of_a_video_are_those_of_the_stills(sideways: float) -> None:
+    joints, style = stroll(sideways), Style(size=(130, 98))
+    video = Scene(joints, style=style, space=YCBCR).frames(range(40))
+    stills = Scene(joints, style=style).frames(range(40))
+    for planes, still in zip(video, stills):
+        rgb = np.asarray(still.image()).astype(float)
+        luma, *chroma = np.moveaxis(rgb @ np.array(YCBCR.matrix).T + YCBCR.offset, -1, 0)
+        assert np.abs(np.asarray(planes.planes[0]) - luma).max() < 3
+        for plane, fine in zip(planes.planes[1:], chroma):
+            coarse = fine.reshape(49, 2, 65, 2).mean((1, 3))
+            assert np.abs(np.asarray(plane) - coarse).max() < 6  # blends of averages, not averages of blends
+        assert [len(buffer) for buffer in planes.buffers()] == [98 * 130, 49 * 65, 49 * 65]
+
+
+@pytest.mark.parametrize("sideways", [STILL_CAMERA, MOVING_CAMERA])
+def test_a_still_does_not_depend_on_those_before(sideways: float) -> None:
+    joints = stroll(sideways, 70)
+    order = [69, 3, 66, 66, 0, *range(64)]
+    images = render_frames(joints, order, style=SMALL)
+    for place in (0, 1, 3, 4, 60):
+        assert images[place] == render_frames(joints, [order[place]], style=SMALL)[0]
+
+
+def test_equal_motions_give_equal_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_mp4(stroll(MOVING_CAMERA), tmp_path / f"{name}.mp4", title="walk", style=SMALL)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_bands_hold_the_whole_figure() -> None:
+    noise = 0.5 * np.random.default_rng(0).standard_normal((30, 22, 3))
+    for size in ((480, 480), (334, 502), (16, 16)):
+        scene = Scene(walk(30) + noise, style=Style(size=size))
+        for _ in scene.frames(range(30)):
+            assert scene.figure.canvas.getbbox(alpha_only=False) is None  # a pixel out of the bands would stay
+
+
+def test_boxes_are_even_and_inside() -> None:
+    low, high = np.array([[3.2, -7.0], [5.0, 4.0], [90.0, 3.0]]), np.array([[5.1, 9.0], [6.0, 6.0], [99.0, 8.0]])
+    boxes = aligned_boxes(low, high, (50, 50)).tolist()
+    assert boxes[:2] == [[2, 0, 6, 10], [4, 4, 6, 6]]
+    assert [is_empty(box) for box in boxes] == [False, False, True]
+
+
+@pytest.mark.parametrize("shift", [[0, 10, 0], [0, -10, 0]])
+@pytest.mark.parametrize("size", [(1, 1), (400, 16), (16, 400)])
+def test_odd_stages_are_drawn(shift: list[float], size: tuple[int, int], tmp_path: Path) -> None:
+    write_mp4(walk(3) + shift, tmp_path / "m.mp4", style=Style(size=size))
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "m.mp4"))[0] == 3
 
 
 def test_contact_sheet_and_kit_skeleton(tmp_path: Path) -> None:
