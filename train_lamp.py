@@ -24,7 +24,6 @@ from data.spec import get_spec
 from models.checkpoints import model_folder
 from models.lamp.embedder import LaMPEmbedder
 from models.lamp.init import config_for_bert, initialize_from_bert
-from models.lamp.losses import caption_keys
 from models.lamp.model import LaMP, LaMPBatch, LaMPConfig, LaMPOutput
 from models.lamp.text import TextTokenizer
 from models.vq.model import RVQVAE
@@ -68,8 +67,7 @@ def make_batch(model: LaMP, tokenizer: RVQVAE, batch: TextMotionBatch) -> LaMPBa
         tokens = batch.lengths // tokenizer.config.frames_per_token
         codes = tokenizer.quantizer.encode(features, tokens)[..., 0]
     text = model.tokenizer(batch.captions, model.config.max_text_length).to(batch.motion.device)
-    keys = caption_keys(text.input_ids, text.attention_mask)
-    return LaMPBatch(features, tokens, codes, text, batch.motion_ids, keys)
+    return LaMPBatch(features, tokens, codes, text, batch.motion_ids)
 
 
 def evaluate_retrieval(embedder: LaMPEmbedder, loader: Any) -> dict[str, float]:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import Bench
-from models.lamp.losses import caption_keys
 from models.lamp.model import LaMP, LaMPBatch, LaMPConfig
 from models.lamp.text import TextBatch
 from models.t2m.masked import MaskedConfig, MaskedTransformer
@@ -163,12 +162,11 @@ def lamp_job(bench: Bench) -> Job:
             text.input_ids,
             text.attention_mask,
             torch.arange(size),
-            caption_keys(text.input_ids, text.attention_mask),
         ]
 
     def loss(model: nn.Module, batch: list[Tensor]) -> Tensor:
-        features, lengths, codes, ids, mask, motions, keys = batch
-        return model(LaMPBatch(features, lengths, codes, TextBatch(ids, mask), motions, keys)).loss
+        features, lengths, codes, ids, mask, motions = batch
+        return model(LaMPBatch(features, lengths, codes, TextBatch(ids, mask), motions)).loss
 
     return Job(
         "lamp_train",

@@ -11,6 +11,7 @@ from torch import nn
 
 from utils.errors import UserError
 
+VARIANTS = 64
 COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
@@ -25,6 +26,10 @@ def compile_in_place(model: nn.Module, mode: str) -> None:
         UserError: no C++ compiler is installed, without which there is nothing to compile with.
     """
     _check()
+    import torch._dynamo
+
+    # Alike layers share their code and so the number of variants, of which the default of eight is too few for LaMP.
+    torch._dynamo.config.cache_size_limit = VARIANTS
     model.compile(mode=mode)
 
 

@@ -7,6 +7,7 @@ The model takes what the tokenizer's encoder gives for each motion token, and ca
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -226,6 +227,14 @@ class LaMP(LaMPModel):
 
     # Training
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the layers, as `nn.Module.compile` would the whole.
+
+        The losses run through all of them four times: one graph of that takes long to compile, and layers share code.
+        """
+        for layer in self.former.layers:
+            layer.compile(*args, **kwargs)
+
     def forward(self, batch: LaMPBatch, weights: Mapping[str, float] | None = None) -> LaMPOutput:
         """The four losses of a batch; passes are shared between them, a loss of weight 0 costs nothing.
 
@@ -262,15 +271,12 @@ class LaMP(LaMPModel):
         return {name: getattr(self.config, f"{name}_weight") for name in names}
 
     def _contrastive(self, batch: LaMPBatch, hidden: Tensor, motion: QFormerOutput) -> losses.ContrastiveOutput:
-        keys = batch.caption_keys
-        if keys is None:
-            keys = losses.caption_keys(batch.text.input_ids, batch.text.attention_mask)
         return losses.contrastive_loss(
             self._embed_text(hidden),
             self._embed_motion(motion.queries),
             scale=self.scale(),
             motion_ids=batch.motion_ids,
-            captions=keys,
+            captions=losses.caption_keys(batch.text.input_ids, batch.text.attention_mask),
             label_smoothing=self.config.label_smoothing,
         )
 

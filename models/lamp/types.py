@@ -111,8 +111,6 @@ class LaMPBatch:
         codes: (B, N) int64 base-level codes of the motion tokens.
         text: the captions.
         motion_ids: (B,) int64; rows with equal ids are never negatives of each other.
-        caption_keys: (B,) int64, equal for equal captions (`losses.caption_keys`); None lets the model compute them,
-            which PyTorch's compiler does not manage on the CPU.
     """
 
     motion_features: Tensor
@@ -120,13 +118,11 @@ class LaMPBatch:
     codes: Tensor
     text: TextBatch
     motion_ids: Tensor
-    caption_keys: Tensor | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "LaMPBatch":
         """The same batch on another device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        present = {name: value for name, value in values.items() if value is not None}
-        return LaMPBatch(**{key: value.to(device, non_blocking=non_blocking) for key, value in present.items()})
+        return LaMPBatch(**{name: value.to(device, non_blocking=non_blocking) for name, value in values.items()})
 
 
 @dataclass(frozen=True)
