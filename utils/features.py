@@ -6,23 +6,16 @@ toe, right ankle, right toe). All functions take any leading batch dimensions an
 """
 
 import itertools
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.geometry import (
-    gaussian_smooth,
-    matrix_from_6d,
-    quat_between,
-    quat_identity,
-    quat_inverse,
-    quat_multiply,
-    quat_rotate,
-    quat_to_6d,
-    quat_to_matrix,
-)
+from utils.geometry import gaussian_smooth, matrix_from_6d, quat_to_matrix, unit
+from utils.inverse_kinematics import local_rotations
 from utils.skeleton import Skeleton
 
 FACING_SMOOTHING_FRAMES = 20.0
@@ -100,41 +93,33 @@ def facing(joints: Tensor, skeleton: Skeleton, hips_reversed: bool = False) -> T
         skeleton: gives hips and shoulders.
         hips_reversed: the convention of the format's inverse kinematics, which subtracts the hips the other way.
     """
-    right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face_joints
-    hips = joints[..., right_hip, :] - joints[..., left_hip, :]
-    if hips_reversed:
-        hips = -hips
-    across = F.normalize(hips + joints[..., right_shoulder, :] - joints[..., left_shoulder, :], dim=-1)
+    x, z = _facing(joints.transpose(-1, -2)[..., None], skeleton, hips_reversed)
+    return torch.cat((x, torch.zeros_like(x), z), dim=-1)
+
+
+def _facing(tracks: Tensor, skeleton: Skeleton, hips_reversed: bool = False) -> tuple[Tensor, Tensor]:
+    """Facing x and z (..., T) of tracks (..., 3, J, T), see `facing`."""
+    right_hip, left_hip, right_shoulder, left_shoulder = (tracks.select(-2, joint) for joint in skeleton.face_joints)
+    hips = left_hip - right_hip if hips_reversed else right_hip - left_hip
+    across = unit(hips + right_shoulder - left_shoulder, dim=-2)
     # up x across
-    return torch.stack((across[..., 2], torch.zeros_like(across[..., 0]), -across[..., 0]), dim=-1)
+    return across.select(-2, 2), -across.select(-2, 0)
 
 
-def root_rotation(joints: Tensor, skeleton: Skeleton, smooth: bool) -> Tensor:
-    """Quaternions (..., T, 4) that turn each frame's facing to +Z; the first is set to identity (the format's way)."""
-    forward = facing(joints, skeleton, hips_reversed=True)
-    if smooth:
-        forward = F.normalize(gaussian_smooth(forward, FACING_SMOOTHING_FRAMES), dim=-1)
-    root = quat_between(forward, forward.new_tensor([0.0, 0.0, 1.0]))
-    root[..., 0, :] = quat_identity(like=root)
-    return root
+def _heading(x: Tensor, z: Tensor) -> Tensor:
+    """Angle about +Y by which +Z is turned to the facing direction (x, z)."""
+    # Below this rounding decides the side: taken as exactly opposite, and half a turn.
+    return torch.where(x.abs() < -3e-4 * z, -math.pi, torch.atan2(x, z))
 
 
-def inverse_kinematics(joints: Tensor, root: Tensor, skeleton: Skeleton) -> Tensor:
-    """Local rotations of a motion by the format's inverse kinematics.
+def _turned(x: Tensor, z: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Points on the floor turned about +Y from a heading, given by cosine and sine, to +Z."""
+    return (cos * x).addcmul_(sin, z, value=-1), (sin * x).addcmul_(cos, z)
 
-    Args:
-        joints: (..., T, J, 3).
-        root: (..., T, 4) from `root_rotation`.
 
-    Returns:
-        (..., T, J, 4); joint 0 is `root`, another joint's rotation is that of the bone that ends at it.
-    """
-    parents = torch.tensor(skeleton.parents[1:], device=joints.device)
-    bones = F.normalize(joints[..., 1:, :] - joints[..., parents, :], dim=-1)
-    absolute = torch.cat((root[..., None, :], quat_between(skeleton.rest_directions(joints)[1:], bones)), dim=-2)
-    before = torch.tensor(skeleton.rotation_parents[1:], device=joints.device)
-    local = quat_multiply(quat_inverse(absolute[..., before, :]), absolute[..., 1:, :])
-    return torch.cat((root[..., None, :], local), dim=-2)
+def _to_tracks(joints: Tensor) -> Tensor:
+    """Joints (..., T, J, 3) as tracks (..., 3, J, T): each coordinate of each joint contiguous in time."""
+    return joints.transpose(-1, -3).contiguous()
 
 
 def forward_kinematics(matrices: Tensor, root_position: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor:
@@ -171,17 +156,35 @@ def uniform_skeleton(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -
     Returns:
         (..., T, J, 3).
     """
+    return _to_tracks(_uniform(_to_tracks(joints), skeleton, bone_lengths))
+
+
+def _uniform(tracks: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor:
+    """Tracks (..., 3, J, T) with the target skeleton's bone lengths (J,), see `uniform_skeleton`."""
+    parents, paths = _tree(skeleton, tracks.dtype, tracks.device)
+    bones = tracks - tracks.index_select(-2, parents)
     a, b = skeleton.leg_joints
-    source = skeleton.measure_bones(joints[..., 0, :, :])
     # The rest direction of a leg bone is an axis, so its largest absolute offset is its length.
-    scale = (bone_lengths[a] + bone_lengths[b]) / (source[..., a] + source[..., b])
-    parents = torch.tensor(skeleton.parents[1:], device=joints.device)
-    bones = F.normalize(joints[..., 1:, :] - joints[..., parents, :], dim=-1) * bone_lengths[1:, None]
-    positions: list[Tensor] = [joints[..., 0, :] * scale[..., None, None]] * skeleton.num_joints
+    source = bones[..., a, 0].norm(dim=-1) + bones[..., b, 0].norm(dim=-1)
+    scale = (bone_lengths[a] + bone_lengths[b]) / source
+    steps = unit(bones, dim=-3) * bone_lengths[:, None]
+    steps[..., 0, :] = tracks[..., 0, :] * scale[..., None, None]
+    return paths @ steps
+
+
+@lru_cache
+def _tree(skeleton: Skeleton, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Parents (J,), 0 for the root, and paths (J, J): 1 where a joint (column) is on the way from the root to another.
+
+    Positions are then paths @ (root position, then bone vectors).
+    """
+    paths = torch.eye(skeleton.num_joints, dtype=dtype)
     for chain in skeleton.chains:
         for parent, joint in itertools.pairwise(chain):
-            positions[joint] = positions[parent] + bones[..., joint - 1, :]
-    return torch.stack(positions, dim=-2)
+            paths[joint] += paths[parent]
+    # A tensor made in inference mode could not be used by autograd later.
+    with torch.inference_mode(False):
+        return torch.tensor((0, *skeleton.parents[1:]), device=device), paths.to(device, copy=True)
 
 
 def canonicalize(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None = None) -> Tensor:
@@ -191,12 +194,17 @@ def canonicalize(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None
         joints: (..., T, J, 3).
         bone_lengths: (J,) of the target skeleton; None keeps the body's own.
     """
+    return _to_tracks(_canonical(_to_tracks(joints), skeleton, bone_lengths))
+
+
+def _canonical(tracks: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None) -> Tensor:
+    """Canonical tracks (..., 3, J, T), see `canonicalize`."""
     if bone_lengths is not None:
-        joints = uniform_skeleton(joints, skeleton, bone_lengths.to(joints))
-    joints = joints - joints.new_tensor([0.0, 1.0, 0.0]) * joints[..., 1].amin((-1, -2))[..., None, None, None]
-    joints = joints - joints.new_tensor([1.0, 0.0, 1.0]) * joints[..., :1, :1, :]
-    turn = quat_between(facing(joints[..., 0, :, :], skeleton), joints.new_tensor([0.0, 0.0, 1.0]))
-    return quat_rotate(turn[..., None, None, :], joints)
+        tracks = _uniform(tracks, skeleton, bone_lengths.to(tracks))
+    heading = _heading(*_facing(tracks[..., :1], skeleton))[..., None]
+    x, y, z = tracks.unbind(-3)
+    x, z = _turned(x - x[..., :1, :1], z - z[..., :1, :1], heading.cos(), heading.sin())
+    return torch.stack((x, y - y.amin((-1, -2), keepdim=True), z), dim=-3)
 
 
 def extract_features(joints: Tensor, skeleton: Skeleton, repair_turns: bool = False) -> Tensor:
@@ -213,52 +221,69 @@ def extract_features(joints: Tensor, skeleton: Skeleton, repair_turns: bool = Fa
     Raises:
         ValueError: fewer than two frames or a wrong number of joints.
     """
+    _check(joints, skeleton)
+    return _features(_to_tracks(joints), skeleton, repair_turns)
+
+
+def _check(joints: Tensor, skeleton: Skeleton) -> None:
     if joints.shape[-2:] != (skeleton.num_joints, 3) or joints.shape[-3] < 2:
         raise ValueError(f"expected joints (..., T >= 2, {skeleton.num_joints}, 3), got {tuple(joints.shape)}")
-    root = root_rotation(joints, skeleton, smooth=True)
-    rotations = quat_to_6d(inverse_kinematics(joints, root, skeleton)[..., :-1, 1:, :])
 
-    displacement = joints[..., 1:, :, :] - joints[..., :-1, :, :]
-    # The root turns about the vertical only, so that points are turned by a plane rotation.
-    w, y = root[..., 0], root[..., 2]
-    cos, sin = (w * w - y * y)[..., None], (2 * w * y)[..., None]
-    step = _turned(cos[..., 1:, :], sin[..., 1:, :], displacement[..., :1, :])[..., 0, :]
-    turn_y = y[..., 1:] * w[..., :-1] - w[..., 1:] * y[..., :-1]
-    if repair_turns:
-        turn_w = w[..., 1:] * w[..., :-1] + y[..., 1:] * y[..., :-1]
-        turn_y = torch.where(turn_w < 0, -turn_y, turn_y)
-    yaw_velocity = torch.arcsin(turn_y.clamp(-1, 1))[..., None]
 
-    local = joints[..., :-1, 1:, :] - joints[..., :-1, :1, :] * joints.new_tensor([1.0, 0.0, 1.0])
-    turned = _turned(cos[..., :-1, :], sin[..., :-1, :], torch.cat((local, displacement), dim=-2))
+def _features(tracks: Tensor, skeleton: Skeleton, repair_turns: bool) -> Tensor:
+    """Features (..., T-1, D) of canonical tracks (..., 3, J, T), see `extract_features`."""
+    heading = _smooth_heading(tracks, skeleton)
+    cos, sin = heading.cos(), heading.sin()
+    here = tracks[..., :-1].contiguous()
+    displacement = tracks[..., 1:] - here
+    rotations = local_rotations(here, cos[..., :-1], sin[..., :-1], skeleton)
 
-    feet = list(skeleton.left_foot + skeleton.right_foot)
-    contacts = (displacement[..., feet, :].square().sum(-1) < skeleton.contact_threshold).to(joints)
-    return torch.cat(
-        (
-            yaw_velocity,
-            step[..., ::2],
-            joints[..., :-1, 0, 1:2],
-            turned[..., : skeleton.num_joints - 1, :].flatten(-2),
-            rotations.flatten(-2),
-            turned[..., skeleton.num_joints - 1 :, :].flatten(-2),
-            contacts,
-        ),
-        dim=-1,
+    (x, y, z), (dx, dy, dz) = here.unbind(-3), displacement.unbind(-3)
+    # Local positions of joints 1..J-1 and displacements of all joints turn alike.
+    local_x = torch.cat((x[..., 1:, :] - x[..., :1, :], dx), dim=-2)
+    local_z = torch.cat((z[..., 1:, :] - z[..., :1, :], dz), dim=-2)
+    local_x, local_z = _turned(local_x, local_z, cos[..., None, :-1], sin[..., None, :-1])
+    local = torch.stack((local_x, torch.cat((y[..., 1:, :], dy), dim=-2), local_z), dim=-2)
+    step = _turned(dx[..., :1, :], dz[..., :1, :], cos[..., None, 1:], sin[..., None, 1:])
+
+    feet = displacement[..., skeleton.left_foot + skeleton.right_foot, :]
+    contacts = (feet.square().sum(-3) < skeleton.contact_threshold).to(tracks.dtype)
+    others = skeleton.num_joints - 1
+    rows = (
+        _yaw_velocity(heading, repair_turns)[..., None, :],
+        *step,
+        y[..., :1, :],
+        local[..., :others, :, :].flatten(-3, -2),
+        rotations,
+        local[..., others:, :, :].flatten(-3, -2),
+        contacts,
     )
+    return torch.cat(rows, dim=-2).transpose(-1, -2).contiguous()
 
 
-def _turned(cos: Tensor, sin: Tensor, points: Tensor) -> Tensor:
-    """Points (..., J, 3) turned about the vertical by angles given by cosine and sine (..., 1)."""
-    x, height, z = points.unbind(-1)
-    return torch.stack((cos * x + sin * z, height, cos * z - sin * x), dim=-1)
+def _smooth_heading(tracks: Tensor, skeleton: Skeleton) -> Tensor:
+    """Heading (..., T) of each frame's smoothed facing; the first is set to 0 (the format's way)."""
+    facing_xz = torch.stack(_facing(tracks, skeleton, hips_reversed=True), dim=-2)
+    heading = _heading(*gaussian_smooth(facing_xz, FACING_SMOOTHING_FRAMES).unbind(-2))
+    heading[..., 0] = 0
+    return heading
+
+
+def _yaw_velocity(heading: Tensor, repair_turns: bool) -> Tensor:
+    """Half the angle (..., T-1) by which the root's rotation to +Z changes in a frame, within +-pi / 2."""
+    change = (heading[..., :-1] - heading[..., 1:]) / 2
+    turns = (change / math.pi).round()
+    short = change - math.pi * turns
+    # The format takes the arcsine of the change's sine, which is the long way's mirror image where it is past pi / 2.
+    return short if repair_turns else torch.where(turns == 0, short, -short)
 
 
 def joints_to_features(
     joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None = None, repair_turns: bool = False
 ) -> Tensor:
     """Any motion (..., T, J, 3) to features (..., T-1, D): `canonicalize`, then `extract_features`."""
-    return extract_features(canonicalize(joints, skeleton, bone_lengths), skeleton, repair_turns=repair_turns)
+    _check(joints, skeleton)
+    return _features(_canonical(_to_tracks(joints), skeleton, bone_lengths), skeleton, repair_turns)
 
 
 def recover_root(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,128 @@
+"""Local bone rotations as the motion features have them: the format's inverse kinematics (Guo et al. 2022), in 6D.
+
+Works on tracks (..., 3, J, T), where each coordinate of each joint is contiguous in time. To pick rows is then cheap,
+and the whole product of rotations is a few calls on matrix entries rather than many on quaternions.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from utils.geometry import unit
+from utils.skeleton import Skeleton
+
+# What a matrix entry can be, as it lies in the table of `_table`: for each bone the entries of `axis_rotation` and the
+# negatives of two, then what the root's turn is made of.
+_ALONG, _P, _Q, _PP, _QQ, _PQ, _MINUS_P, _MINUS_Q = range(8)
+_COS, _SIN, _MINUS_SIN, _ZERO, _ONE = range(5)
+_ROOT = ((_COS, _ZERO, _MINUS_SIN), (_ZERO, _ONE, _ZERO), (_SIN, _ZERO, _COS))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows to pick, as index tensors; N = J - 1 bones.
+
+    Attributes:
+        heads, tails: (3N,) rows of joint coordinates whose difference is, for all bones in turn, the signed coordinate
+            along the rest axis, then p and q (see `axis_rotation`).
+        before: (9N,) rows of the table for the matrices that the local rotations refer to; by row, bone and column.
+        own: (6N,) likewise the bones' own first two columns.
+    """
+
+    heads: Tensor
+    tails: Tensor
+    before: Tensor
+    own: Tensor
+
+
+def local_rotations(tracks: Tensor, cos: Tensor, sin: Tensor, skeleton: Skeleton) -> Tensor:
+    """6D local rotations of joints 1..J-1, each that of the bone that ends at the joint.
+
+    Args:
+        tracks: joint positions (..., 3, J, T).
+        cos, sin: (..., T) of the heading, by which the body is turned about +Y.
+
+    Returns:
+        (..., 6(J-1), T): for each joint first, then second column of its rotation matrix.
+    """
+    rows = _rows(skeleton, tracks.device)
+    table = _table(tracks, cos, sin, rows)
+    bones = skeleton.num_joints - 1
+    before = table.index_select(-2, rows.before).unflatten(-2, (3, bones, 1, 3))
+    own = table.index_select(-2, rows.own).unflatten(-2, (3, bones, 2, 1))
+    # Of the product of the transposed matrix before with a bone's own: (..., bone, column, row, T).
+    (a, b, c), (x, y, z) = before.unbind(-5), own.unbind(-5)
+    return (a * x).addcmul_(b, y).addcmul_(c, z).flatten(-4, -2)
+
+
+def axis_rotation(direction: Tensor) -> Tensor:
+    """Entries of the shortest rotation R from an axis to unit vectors, as `geometry.quat_between` has it.
+
+    With coordinates (c, p, q) of the vector along the axis and along two others, R = [[c, -p, -q], [p, pp, pq],
+    [q, pq, qq]], where pp = 1 - p^2 / (1 + c), qq = 1 - q^2 / (1 + c) and pq = -p q / (1 + c). Where the vector is
+    opposite to the axis it is half a turn about p's axis.
+
+    Args:
+        direction: (..., 3, N, T) coordinates c, p, q. A vector of no length gives the identity.
+
+    Returns:
+        (..., 6, N, T): c, p, q, pp, qq, pq.
+    """
+    c, p, q = direction.unbind(-3)
+    across = (p * p).addcmul_(q, q)
+    c = torch.where(across.addcmul(c, c) < 0.5, 1.0, c)
+    # 1 + c cancels near opposite vectors; (1 + c)(1 - c) = p^2 + q^2 does not.
+    backward, size = c < 0, c.abs() + 1
+    denominator = torch.where(backward, across / size, size).clamp_min(1e-12)
+    scaled_p, scaled_q = p / denominator, q / denominator
+    entries = torch.stack((c, p, q, 1 - scaled_p * p, 1 - scaled_q * q, -scaled_p * q), dim=-3)
+    # Below this (3e-4 in the sine) rounding is worse than taking the vectors as exactly opposite.
+    opposite = backward & (across <= 9e-8)
+    half_turn = torch.tensor((-1.0, 0.0, 0.0, 1.0, -1.0, 0.0), dtype=c.dtype, device=c.device)
+    return torch.where(opposite.unsqueeze(-3), half_turn[:, None, None], entries)
+
+
+def _table(tracks: Tensor, cos: Tensor, sin: Tensor, rows: _Rows) -> Tensor:
+    """All that the matrix entries of a skeleton can be (..., 8N + 5, T), in the order of the constants above."""
+    coordinates = tracks.flatten(-3, -2)
+    bones = coordinates.index_select(-2, rows.tails) - coordinates.index_select(-2, rows.heads)
+    entries = axis_rotation(unit(bones.unflatten(-2, (3, -1)), dim=-3)).flatten(-3, -2)
+    count = entries.shape[-2] // 6
+    root = torch.stack((cos, sin, -sin, torch.zeros_like(cos), torch.ones_like(cos)), dim=-2)
+    return torch.cat((entries, -entries[..., _P * count : _PP * count, :], root), dim=-2)
+
+
+@lru_cache
+def _rows(skeleton: Skeleton, device: torch.device) -> _Rows:
+    """The rows of a skeleton, built once."""
+    joints, bones = skeleton.num_joints, skeleton.num_joints - 1
+    heads: list[list[int]] = [[], [], []]
+    tails: list[list[int]] = [[], [], []]
+    own, before = torch.empty(3, bones, 2, dtype=torch.long), torch.empty(3, bones, 3, dtype=torch.long)
+    matrices = [torch.tensor(_ROOT) + 8 * bones]
+    for joint in range(1, joints):
+        axis, negative = skeleton.rest_axes[joint]
+        # Half a turn about p's axis keeps the body upright (see `geometry.quat_between`).
+        p = 0 if axis == 1 else 1
+        q = 3 - axis - p
+        ends = (skeleton.parents[joint], joint)
+        head, tail = reversed(ends) if negative else ends
+        for i, coordinate in enumerate((axis, p, q)):
+            heads[i].append(coordinate * joints + head)
+            tails[i].append(coordinate * joints + tail)
+        order = [axis, p, q]
+        matrix = torch.empty(3, 3, dtype=torch.long)
+        matrix[torch.tensor(order)[:, None], torch.tensor(order)] = torch.tensor(
+            ((_ALONG, _MINUS_P, _MINUS_Q), (_P, _PP, _PQ), (_Q, _PQ, _QQ))
+        )
+        matrices.append(matrix * bones + joint - 1)
+    for bone, parent in enumerate(skeleton.rotation_parents[1:]):
+        before[:, bone], own[:, bone] = matrices[parent], matrices[bone + 1][:, :2]
+    # A tensor made in inference mode could not be used by autograd later.
+    with torch.inference_mode(False):
+        return _Rows(
+            *(torch.tensor(rows).flatten().to(device) for rows in (heads, tails)),
+            *(rows.flatten().to(device, copy=True) for rows in (before, own)),
+        )
