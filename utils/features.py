@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.geometry import gaussian_smooth, matrix_from_6d, quat_to_matrix, unit
+from utils.geometry import gaussian_smooth, length, matrix_from_6d, quat_to_matrix
 from utils.inverse_kinematics import local_rotations
 from utils.skeleton import Skeleton
 
@@ -86,35 +86,35 @@ class FeatureLayout:
 
 
 def facing(joints: Tensor, skeleton: Skeleton, hips_reversed: bool = False) -> Tensor:
-    """Horizontal facing direction (..., 3) of poses (..., J, 3): up x unit across, so not longer than 1.
+    """Horizontal facing direction (..., 3) of poses (..., J, 3): unit leftward x up, so not longer than 1.
 
     Args:
         joints: joint positions.
         skeleton: gives hips and shoulders.
         hips_reversed: the convention of the format's inverse kinematics, which subtracts the hips the other way.
     """
-    x, z = _facing(joints.transpose(-1, -2)[..., None], skeleton, hips_reversed)
-    return torch.cat((x, torch.zeros_like(x), z), dim=-1)
+    left = _leftward(joints.transpose(-1, -2)[..., None], skeleton, hips_reversed)
+    x, _, z = (left / length(left, dim=-2))[..., 0].unbind(-1)
+    # left x up
+    return torch.stack((-z, torch.zeros_like(x), x), dim=-1)
 
 
-def _facing(tracks: Tensor, skeleton: Skeleton, hips_reversed: bool = False) -> tuple[Tensor, Tensor]:
-    """Facing x and z (..., T) of tracks (..., 3, J, T), see `facing`."""
+def _leftward(tracks: Tensor, skeleton: Skeleton, hips_reversed: bool = False) -> Tensor:
+    """The direction across the body to its left (..., 3, T), of any length."""
     right_hip, left_hip, right_shoulder, left_shoulder = (tracks.select(-2, joint) for joint in skeleton.face_joints)
-    hips = left_hip - right_hip if hips_reversed else right_hip - left_hip
-    across = unit(hips + right_shoulder - left_shoulder, dim=-2)
-    # up x across
-    return across.select(-2, 2), -across.select(-2, 0)
+    hips = right_hip - left_hip if hips_reversed else left_hip - right_hip
+    return hips - right_shoulder + left_shoulder
 
 
-def _heading(x: Tensor, z: Tensor) -> Tensor:
-    """Angle about +Y by which +Z is turned to the facing direction (x, z)."""
-    # Below this rounding decides the side: taken as exactly opposite, and half a turn.
-    return torch.where(x.abs() < -3e-4 * z, -math.pi, torch.atan2(x, z))
+def _turn_to_front(left_x: Tensor, left_z: Tensor) -> Tensor:
+    """Angle about +Y that turns the facing direction, left x up, to +Z."""
+    # Nearly opposite to +Z rounding decides the side: taken as exactly opposite, and half a turn one way.
+    return torch.where(left_z.abs() < -3e-4 * left_x, math.pi, torch.atan2(left_z, left_x))
 
 
 def _turned(x: Tensor, z: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Points on the floor turned about +Y from a heading, given by cosine and sine, to +Z."""
-    return (cos * x).addcmul_(sin, z, value=-1), (sin * x).addcmul_(cos, z)
+    """Points (x, z) turned about +Y by an angle given by cosine and sine."""
+    return (cos * x).addcmul_(sin, z), (cos * z).addcmul_(sin, x, value=-1)
 
 
 def _to_tracks(joints: Tensor) -> Tensor:
@@ -161,30 +161,47 @@ def uniform_skeleton(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -
 
 def _uniform(tracks: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor:
     """Tracks (..., 3, J, T) with the target skeleton's bone lengths (J,), see `uniform_skeleton`."""
-    parents, paths = _tree(skeleton, tracks.dtype, tracks.device)
-    bones = tracks - tracks.index_select(-2, parents)
+    tree = _tree(skeleton, tracks.dtype, tracks.device)
+    bones = tracks - tracks.index_select(-2, tree.parents)
+    lengths = length(bones, dim=-3)
     a, b = skeleton.leg_joints
     # The rest direction of a leg bone is an axis, so its largest absolute offset is its length.
-    source = bones[..., a, 0].norm(dim=-1) + bones[..., b, 0].norm(dim=-1)
-    scale = (bone_lengths[a] + bone_lengths[b]) / source
-    steps = unit(bones, dim=-3) * bone_lengths[:, None]
-    steps[..., 0, :] = tracks[..., 0, :] * scale[..., None, None]
-    return paths @ steps
+    source = lengths[..., a, 0] + lengths[..., b, 0]
+    steps = bones * (bone_lengths[:, None] / lengths)
+    steps[..., 0, :] = tracks[..., 0, :] * ((bone_lengths[a] + bone_lengths[b]) / source)[..., None]
+    return tree.paths @ steps
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """A skeleton's indices as tensors.
+
+    Attributes:
+        parents: (J,); 0 for the root.
+        paths: (J, J), 1 where a joint (column) is on the way from the root to another (row), both included: positions
+            are its product with the root's position and the bone vectors.
+        feet: (4,) ankle and toe of the left, then of the right foot.
+    """
+
+    parents: Tensor
+    paths: Tensor
+    feet: Tensor
 
 
 @lru_cache
-def _tree(skeleton: Skeleton, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Parents (J,), 0 for the root, and paths (J, J): 1 where a joint (column) is on the way from the root to another.
-
-    Positions are then paths @ (root position, then bone vectors).
-    """
-    paths = torch.eye(skeleton.num_joints, dtype=dtype)
-    for chain in skeleton.chains:
-        for parent, joint in itertools.pairwise(chain):
-            paths[joint] += paths[parent]
+def _tree(skeleton: Skeleton, dtype: torch.dtype, device: torch.device) -> _Tree:
+    """The tree of a skeleton, built once."""
     # A tensor made in inference mode could not be used by autograd later.
     with torch.inference_mode(False):
-        return torch.tensor((0, *skeleton.parents[1:]), device=device), paths.to(device, copy=True)
+        paths = torch.eye(skeleton.num_joints, dtype=dtype)
+        for chain in skeleton.chains:
+            for parent, joint in itertools.pairwise(chain):
+                paths[joint] += paths[parent]
+        return _Tree(
+            parents=torch.tensor((0, *skeleton.parents[1:]), device=device),
+            paths=paths.to(device),
+            feet=torch.tensor(skeleton.left_foot + skeleton.right_foot, device=device),
+        )
 
 
 def canonicalize(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None = None) -> Tensor:
@@ -201,9 +218,10 @@ def _canonical(tracks: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None) 
     """Canonical tracks (..., 3, J, T), see `canonicalize`."""
     if bone_lengths is not None:
         tracks = _uniform(tracks, skeleton, bone_lengths.to(tracks))
-    heading = _heading(*_facing(tracks[..., :1], skeleton))[..., None]
+    left = _leftward(tracks[..., :1], skeleton)
+    turn = _turn_to_front(left[..., :1, :], left[..., 2:, :])
     x, y, z = tracks.unbind(-3)
-    x, z = _turned(x - x[..., :1, :1], z - z[..., :1, :1], heading.cos(), heading.sin())
+    x, z = _turned(x - x[..., :1, :1], z - z[..., :1, :1], turn.cos(), turn.sin())
     return torch.stack((x, y - y.amin((-1, -2), keepdim=True), z), dim=-3)
 
 
@@ -232,8 +250,8 @@ def _check(joints: Tensor, skeleton: Skeleton) -> None:
 
 def _features(tracks: Tensor, skeleton: Skeleton, repair_turns: bool) -> Tensor:
     """Features (..., T-1, D) of canonical tracks (..., 3, J, T), see `extract_features`."""
-    heading = _smooth_heading(tracks, skeleton)
-    cos, sin = heading.cos(), heading.sin()
+    turn = _smooth_turn_to_front(tracks, skeleton)
+    cos, sin = turn.cos(), turn.sin()
     here = tracks[..., :-1].contiguous()
     displacement = tracks[..., 1:] - here
     rotations = local_rotations(here, cos[..., :-1], sin[..., :-1], skeleton)
@@ -246,11 +264,11 @@ def _features(tracks: Tensor, skeleton: Skeleton, repair_turns: bool) -> Tensor:
     local = torch.stack((local_x, torch.cat((y[..., 1:, :], dy), dim=-2), local_z), dim=-2)
     step = _turned(dx[..., :1, :], dz[..., :1, :], cos[..., None, 1:], sin[..., None, 1:])
 
-    feet = displacement[..., skeleton.left_foot + skeleton.right_foot, :]
-    contacts = (feet.square().sum(-3) < skeleton.contact_threshold).to(tracks.dtype)
+    feet = displacement.index_select(-2, _tree(skeleton, tracks.dtype, tracks.device).feet)
+    contacts = ((feet * feet).sum(-3) < skeleton.contact_threshold).to(tracks.dtype)
     others = skeleton.num_joints - 1
     rows = (
-        _yaw_velocity(heading, repair_turns)[..., None, :],
+        _yaw_velocity(turn, repair_turns)[..., None, :],
         *step,
         y[..., :1, :],
         local[..., :others, :, :].flatten(-3, -2),
@@ -261,19 +279,20 @@ def _features(tracks: Tensor, skeleton: Skeleton, repair_turns: bool) -> Tensor:
     return torch.cat(rows, dim=-2).transpose(-1, -2).contiguous()
 
 
-def _smooth_heading(tracks: Tensor, skeleton: Skeleton) -> Tensor:
-    """Heading (..., T) of each frame's smoothed facing; the first is set to 0 (the format's way)."""
-    facing_xz = torch.stack(_facing(tracks, skeleton, hips_reversed=True), dim=-2)
-    heading = _heading(*gaussian_smooth(facing_xz, FACING_SMOOTHING_FRAMES).unbind(-2))
-    heading[..., 0] = 0
-    return heading
+def _smooth_turn_to_front(tracks: Tensor, skeleton: Skeleton) -> Tensor:
+    """Angle (..., T) that turns each frame's smoothed facing to +Z; the first is set to 0 (the format's way)."""
+    left = _leftward(tracks, skeleton, hips_reversed=True)
+    left = left[..., ::2, :] / length(left, dim=-2)
+    turn = _turn_to_front(*gaussian_smooth(left, FACING_SMOOTHING_FRAMES).unbind(-2))
+    turn[..., 0] = 0
+    return turn
 
 
-def _yaw_velocity(heading: Tensor, repair_turns: bool) -> Tensor:
-    """Half the angle (..., T-1) by which the root's rotation to +Z changes in a frame, within +-pi / 2."""
-    change = (heading[..., :-1] - heading[..., 1:]) / 2
+def _yaw_velocity(turn: Tensor, repair_turns: bool) -> Tensor:
+    """Half the angle (..., T-1) by which the root's turn to +Z changes in a frame, within +-pi / 2."""
+    change = (turn[..., 1:] - turn[..., :-1]) / 2
     turns = (change / math.pi).round()
-    short = change - math.pi * turns
+    short = change.sub(turns, alpha=math.pi)
     # The format takes the arcsine of the change's sine, which is the long way's mirror image where it is past pi / 2.
     return short if repair_turns else torch.where(turns == 0, short, -short)
 

@@ -173,12 +173,12 @@ def quat_slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return F.normalize(wa * a + wb * b, dim=-1)
 
 
-def unit(x: Tensor, dim: int) -> Tensor:
-    """Vectors along `dim` at unit length; those of no length stay.
+def length(x: Tensor, dim: int) -> Tensor:
+    """Length of vectors along `dim`, which stays as 1; never 0, so that one can divide by it and differentiate.
 
-    `F.normalize` does the same, at many times the cost where `dim` is not the last.
+    Many times faster than `torch.linalg.vector_norm` where `dim` is not the last.
     """
-    return x * x.square().sum(dim, keepdim=True).clamp_min(1e-24).rsqrt()
+    return (x * x).sum(dim, keepdim=True).clamp_min(1e-36).sqrt()
 
 
 _SMOOTHING_BLOCK = 64
@@ -197,7 +197,8 @@ def gaussian_smooth(x: Tensor, sigma: float) -> Tensor:
     radius = (span - _SMOOTHING_BLOCK) // 2
     missing = -frames % _SMOOTHING_BLOCK
     padded = F.pad(x.reshape(-1, frames), (radius, radius + missing), mode="replicate")
-    return (padded.unfold(-1, span, _SMOOTHING_BLOCK) @ weights).flatten(-2)[:, :frames].reshape(x.shape)
+    blocks = padded.unfold(-1, span, _SMOOTHING_BLOCK).reshape(-1, span)
+    return (blocks @ weights).view(len(padded), -1)[:, :frames].reshape(x.shape)
 
 
 @lru_cache

@@ -10,14 +10,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from utils.geometry import unit
+from utils.geometry import length
 from utils.skeleton import Skeleton
 
-# What a matrix entry can be, as it lies in the table of `_table`: for each bone the entries of `axis_rotation` and the
-# negatives of two, then what the root's turn is made of.
+# What a matrix entry can be, in the order of the table of `_table`: for each bone the entries of `axis_rotation` and
+# the negatives of two, then what the root's turn is made of.
 _ALONG, _P, _Q, _PP, _QQ, _PQ, _MINUS_P, _MINUS_Q = range(8)
 _COS, _SIN, _MINUS_SIN, _ZERO, _ONE = range(5)
-_ROOT = ((_COS, _ZERO, _MINUS_SIN), (_ZERO, _ONE, _ZERO), (_SIN, _ZERO, _COS))
+_BONE = ((_ALONG, _MINUS_P, _MINUS_Q), (_P, _PP, _PQ), (_Q, _PQ, _QQ))
+_ROOT = ((_COS, _ZERO, _SIN), (_ZERO, _ONE, _ZERO), (_MINUS_SIN, _ZERO, _COS))
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def local_rotations(tracks: Tensor, cos: Tensor, sin: Tensor, skeleton: Skeleton
 
     Args:
         tracks: joint positions (..., 3, J, T).
-        cos, sin: (..., T) of the heading, by which the body is turned about +Y.
+        cos, sin: (..., T) of the root's turn about +Y.
 
     Returns:
         (..., 6(J-1), T): for each joint first, then second column of its rotation matrix.
@@ -57,41 +58,42 @@ def local_rotations(tracks: Tensor, cos: Tensor, sin: Tensor, skeleton: Skeleton
     return (a * x).addcmul_(b, y).addcmul_(c, z).flatten(-4, -2)
 
 
-def axis_rotation(direction: Tensor) -> Tensor:
-    """Entries of the shortest rotation R from an axis to unit vectors, as `geometry.quat_between` has it.
+def axis_rotation(direction: Tensor) -> tuple[Tensor, ...]:
+    """Entries of the shortest rotation R from an axis to unit vectors; as `geometry.quat_between` has it, but cheaper.
 
-    With coordinates (c, p, q) of the vector along the axis and along two others, R = [[c, -p, -q], [p, pp, pq],
-    [q, pq, qq]], where pp = 1 - p^2 / (1 + c), qq = 1 - q^2 / (1 + c) and pq = -p q / (1 + c). Where the vector is
-    opposite to the axis it is half a turn about p's axis.
+    With coordinates (c, p, q) of the vector, c along the axis, R = [[c, -p, -q], [p, pp, pq], [q, pq, qq]], where
+    pp = 1 - p^2 / (1 + c), qq = 1 - q^2 / (1 + c) and pq = -p q / (1 + c). Where the vector is opposite to the axis
+    it is half a turn about p's axis.
 
     Args:
-        direction: (..., 3, N, T) coordinates c, p, q. A vector of no length gives the identity.
+        direction: (..., 3, N, T), c, p and q of N unit vectors in T frames.
 
     Returns:
-        (..., 6, N, T): c, p, q, pp, qq, pq.
+        c, p, q, pp, qq, pq, each (..., N, T).
     """
     c, p, q = direction.unbind(-3)
     across = (p * p).addcmul_(q, q)
-    c = torch.where(across.addcmul(c, c) < 0.5, 1.0, c)
     # 1 + c cancels near opposite vectors; (1 + c)(1 - c) = p^2 + q^2 does not.
-    backward, size = c < 0, c.abs() + 1
-    denominator = torch.where(backward, across / size, size).clamp_min(1e-12)
-    scaled_p, scaled_q = p / denominator, q / denominator
-    entries = torch.stack((c, p, q, 1 - scaled_p * p, 1 - scaled_q * q, -scaled_p * q), dim=-3)
-    # Below this (3e-4 in the sine) rounding is worse than taking the vectors as exactly opposite.
-    opposite = backward & (across <= 9e-8)
-    half_turn = torch.tensor((-1.0, 0.0, 0.0, 1.0, -1.0, 0.0), dtype=c.dtype, device=c.device)
-    return torch.where(opposite.unsqueeze(-3), half_turn[:, None, None], entries)
+    size = c.abs().add_(1)
+    one_plus_c = torch.where(c < 0, across / size, size).clamp_min(1e-12)
+    # Below this (a sine of 3e-4) rounding is worse than taking the vectors as exactly opposite.
+    opposite = one_plus_c <= 4.5e-8
+    c, p, q = c.masked_fill(opposite, -1), p.masked_fill(opposite, 0), q.masked_fill(opposite, 0)
+    slope = p / one_plus_c
+    pp = 1 - slope * p
+    return c, p, q, pp, c + 1 - pp, -slope * q
 
 
 def _table(tracks: Tensor, cos: Tensor, sin: Tensor, rows: _Rows) -> Tensor:
     """All that the matrix entries of a skeleton can be (..., 8N + 5, T), in the order of the constants above."""
     coordinates = tracks.flatten(-3, -2)
     bones = coordinates.index_select(-2, rows.tails) - coordinates.index_select(-2, rows.heads)
-    entries = axis_rotation(unit(bones.unflatten(-2, (3, -1)), dim=-3)).flatten(-3, -2)
-    count = entries.shape[-2] // 6
-    root = torch.stack((cos, sin, -sin, torch.zeros_like(cos), torch.ones_like(cos)), dim=-2)
-    return torch.cat((entries, -entries[..., _P * count : _PP * count, :], root), dim=-2)
+    bones = bones.unflatten(-2, (3, -1))
+    # A bone of no length lies along its axis.
+    bones.select(-3, 0).add_(1e-15)
+    c, p, q, *others = axis_rotation(bones / length(bones, dim=-3))
+    cos, sin = cos[..., None, :], sin[..., None, :]
+    return torch.cat((c, p, q, *others, -p, -q, cos, sin, -sin, torch.zeros_like(cos), torch.ones_like(cos)), dim=-2)
 
 
 @lru_cache
@@ -112,12 +114,10 @@ def _rows(skeleton: Skeleton, device: torch.device) -> _Rows:
         for i, coordinate in enumerate((axis, p, q)):
             heads[i].append(coordinate * joints + head)
             tails[i].append(coordinate * joints + tail)
-        order = [axis, p, q]
         matrix = torch.empty(3, 3, dtype=torch.long)
-        matrix[torch.tensor(order)[:, None], torch.tensor(order)] = torch.tensor(
-            ((_ALONG, _MINUS_P, _MINUS_Q), (_P, _PP, _PQ), (_Q, _PQ, _QQ))
-        )
-        matrices.append(matrix * bones + joint - 1)
+        order = torch.tensor((axis, p, q))
+        matrix[order[:, None], order] = torch.tensor(_BONE) * bones + joint - 1
+        matrices.append(matrix)
     for bone, parent in enumerate(skeleton.rotation_parents[1:]):
         before[:, bone], own[:, bone] = matrices[parent], matrices[bone + 1][:, :2]
     # A tensor made in inference mode could not be used by autograd later.
