@@ -9,6 +9,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -307,23 +308,30 @@ def joints_to_features(
 
 def recover_root(features: Tensor) -> tuple[Tensor, Tensor]:
     """Root rotation (..., T, 4), turning the facing to +Z, and root position (..., T, 3) of features (..., T, D)."""
-    half_angle = _half_angles(features)
-    zero = torch.zeros_like(half_angle)
-    root = torch.stack((half_angle.cos(), zero, half_angle.sin(), zero), dim=-1)
-    x, z = _root_path(features, (2 * half_angle).cos(), (2 * half_angle).sin())
-    return root, torch.stack((x, features[..., 3], z), dim=-1)
+    path = _root_path(features)
+    zero = torch.zeros_like(path.x)
+    root = torch.stack((path.half_angle.cos(), zero, path.half_angle.sin(), zero), dim=-1)
+    return root, torch.stack((path.x, features[..., 3], path.z), dim=-1)
 
 
-def _half_angles(features: Tensor) -> Tensor:
-    """Half the angle (..., T) by which each frame's root is turned."""
-    return F.pad(features[..., :-1, 0], (1, 0)).cumsum(-1)
+class _RootPath(NamedTuple):
+    """Half the angle that turns the facing to +Z, the whole one's cosine and sine, and the root's x and z; (..., T)."""
+
+    half_angle: Tensor
+    cos: Tensor
+    sin: Tensor
+    x: Tensor
+    z: Tensor
 
 
-def _root_path(features: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Root positions x and z (..., T), from the velocities in the root's frame and its angle's cosine and sine."""
-    step = F.pad(features[..., :-1, 1:3], (0, 0, 1, 0))
-    x, z = step[..., 0], step[..., 1]
-    return (cos * x - sin * z).cumsum(-1), (sin * x + cos * z).cumsum(-1)
+def _root_path(features: Tensor) -> _RootPath:
+    """The root's way over the floor: the sums of the velocities of features (..., T, D)."""
+    half_velocity, x, z = F.pad(features[..., :-1, :3], (0, 0, 1, 0)).unbind(-1)
+    half_angle = half_velocity.cumsum(-1)
+    angle = half_angle + half_angle
+    cos, sin = angle.cos(), angle.sin()
+    x, z = _turned(x, z, cos, -sin)
+    return _RootPath(half_angle, cos, sin, x.cumsum(-1), z.cumsum(-1))
 
 
 def features_to_joints(features: Tensor) -> Tensor:
@@ -333,18 +341,13 @@ def features_to_joints(features: Tensor) -> Tensor:
         ValueError: D is not a dimension of the format.
     """
     layout = FeatureLayout.of_dim(features.shape[-1])
-    angle = 2 * _half_angles(features)
-    cos, sin = angle.cos(), angle.sin()
-    path_x, path_z = _root_path(features, cos, sin)
-    local = features[..., layout.positions].unflatten(-1, (layout.num_joints - 1, 3))
-    x, z = local[..., 0], local[..., 2]
+    _, cos, sin, path_x, path_z = (part.unsqueeze(-1) for part in _root_path(features))
+    x, y, z = features[..., layout.positions].unflatten(-1, (layout.num_joints - 1, 3)).unbind(-1)
     # The root only turns about the vertical: a plane rotation, a fifth of the work of one by quaternions.
-    turned_x = torch.addcmul(path_x[..., None], cos[..., None], x).addcmul(sin[..., None], z, value=-1)
-    turned_z = torch.addcmul(path_z[..., None], sin[..., None], x).addcmul(cos[..., None], z)
-    joints = features.new_empty(*features.shape[:-1], layout.num_joints, 3)
-    joints[..., 0, 0], joints[..., 0, 1], joints[..., 0, 2] = path_x, features[..., 3], path_z
-    joints[..., 1:, 0], joints[..., 1:, 1], joints[..., 1:, 2] = turned_x, local[..., 1], turned_z
-    return joints
+    turned_x = torch.addcmul(path_x, cos, x).addcmul_(sin, z, value=-1)
+    turned_z = torch.addcmul(path_z, sin, x).addcmul_(cos, z)
+    root = torch.stack((path_x, features[..., layout.root_height], path_z), dim=-1)
+    return torch.cat((root, torch.stack((turned_x, y, turned_z), dim=-1)), dim=-2)
 
 
 def features_to_joints_by_rotation(features: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor:

@@ -210,4 +210,4 @@ def _smoothing_weights(sigma: float, dtype: torch.dtype, device: torch.device) -
         frames = torch.arange(_SMOOTHING_BLOCK + 2 * radius, dtype=torch.float64)[:, None]
         distance = frames - radius - torch.arange(_SMOOTHING_BLOCK)
         kernel = torch.exp(-0.5 * (distance / sigma) ** 2).where(distance.abs() <= radius, 0.0)
-        return (kernel / kernel.sum(0)).to(device, dtype)
+        return (kernel / kernel.sum(0)).to(dtype).to(device)
