@@ -142,7 +142,8 @@ def test_gaussian_smoothing_weighs_frames_by_distance(frames: int) -> None:
 @SKELETONS
 def test_gradients_stay_finite(skeleton: Skeleton) -> None:
     lengths = skeleton.measure_bones(walk(skeleton)[0])
-    with torch.inference_mode():  # tensors kept from here must not be of use to inference only
+    # Constants that are kept must not be of use to inference only.
+    with torch.inference_mode():
         joints_to_features(walk(skeleton), skeleton, lengths)
     joints = walk(skeleton)
     joints[10:20, 4] = joints[10:20, skeleton.parents[4]]
@@ -267,6 +268,12 @@ def test_uniform_skeleton_sets_lengths_and_keeps_directions() -> None:
     uniform = uniform_skeleton(joints, HUMANML3D, target)
     torch.testing.assert_close(HUMANML3D.measure_bones(uniform), target.expand(60, -1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(uniform, joints / 1.3, rtol=1e-4, atol=1e-4)
+
+
+def test_a_body_of_no_size_cannot_be_retargeted() -> None:
+    joints = torch.stack((walk(HUMANML3D), torch.zeros(60, 22, 3)))
+    features = joints_to_features(joints, HUMANML3D, torch.tensor(HUMANML3D.bone_lengths))
+    assert features[0].isfinite().all() and not features[1].isfinite().all()
 
 
 def test_too_short_or_wrong_motion_is_refused() -> None:

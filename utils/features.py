@@ -168,8 +168,10 @@ def _uniform(tracks: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor
     a, b = skeleton.leg_joints
     # The rest direction of a leg bone is an axis, so its largest absolute offset is its length.
     source = lengths[..., a, 0] + lengths[..., b, 0]
+    # A body of no size has no scale, nor finite positions.
+    scale = torch.where(source > 1e-12, (bone_lengths[a] + bone_lengths[b]) / source, math.nan)
     steps = bones * (bone_lengths[:, None] / lengths)
-    steps[..., 0, :] = tracks[..., 0, :] * ((bone_lengths[a] + bone_lengths[b]) / source)[..., None]
+    steps[..., 0, :] = tracks[..., 0, :] * scale[..., None]
     return tree.paths @ steps
 
 
@@ -190,19 +192,18 @@ class _Tree:
 
 
 @lru_cache
+@torch.inference_mode(False)  # what is made in inference mode could not be used by autograd later
 def _tree(skeleton: Skeleton, dtype: torch.dtype, device: torch.device) -> _Tree:
     """The tree of a skeleton, built once."""
-    # A tensor made in inference mode could not be used by autograd later.
-    with torch.inference_mode(False):
-        paths = torch.eye(skeleton.num_joints, dtype=dtype)
-        for chain in skeleton.chains:
-            for parent, joint in itertools.pairwise(chain):
-                paths[joint] += paths[parent]
-        return _Tree(
-            parents=torch.tensor((0, *skeleton.parents[1:]), device=device),
-            paths=paths.to(device),
-            feet=torch.tensor(skeleton.left_foot + skeleton.right_foot, device=device),
-        )
+    paths = torch.eye(skeleton.num_joints, dtype=dtype)
+    for chain in skeleton.chains:
+        for parent, joint in itertools.pairwise(chain):
+            paths[joint] += paths[parent]
+    return _Tree(
+        parents=torch.tensor((0, *skeleton.parents[1:]), device=device),
+        paths=paths.to(device),
+        feet=torch.tensor(skeleton.left_foot + skeleton.right_foot, device=device),
+    )
 
 
 def canonicalize(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None = None) -> Tensor:
@@ -245,6 +246,7 @@ def extract_features(joints: Tensor, skeleton: Skeleton, repair_turns: bool = Fa
 
 
 def _check(joints: Tensor, skeleton: Skeleton) -> None:
+    """ValueError unless joints are (..., T >= 2, J, 3)."""
     if joints.shape[-2:] != (skeleton.num_joints, 3) or joints.shape[-3] < 2:
         raise ValueError(f"expected joints (..., T >= 2, {skeleton.num_joints}, 3), got {tuple(joints.shape)}")
 

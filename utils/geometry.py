@@ -181,7 +181,8 @@ def length(x: Tensor, dim: int) -> Tensor:
     return (x * x).sum(dim, keepdim=True).clamp_min(1e-36).sqrt()
 
 
-_SMOOTHING_BLOCK = 64
+SMOOTHING_BLOCK = 64
+"""Frames that `gaussian_smooth` computes by one product."""
 
 
 def gaussian_smooth(x: Tensor, sigma: float) -> Tensor:
@@ -194,20 +195,19 @@ def gaussian_smooth(x: Tensor, sigma: float) -> Tensor:
     # A block of frames at a time is a small matrix product; a convolution's set-up costs more than the sums themselves.
     weights = _smoothing_weights(sigma, x.dtype, x.device)
     span, frames = len(weights), x.shape[-1]
-    radius = (span - _SMOOTHING_BLOCK) // 2
-    missing = -frames % _SMOOTHING_BLOCK
+    radius = (span - SMOOTHING_BLOCK) // 2
+    missing = -frames % SMOOTHING_BLOCK
     padded = F.pad(x.reshape(-1, frames), (radius, radius + missing), mode="replicate")
-    blocks = padded.unfold(-1, span, _SMOOTHING_BLOCK).reshape(-1, span)
+    blocks = padded.unfold(-1, span, SMOOTHING_BLOCK).reshape(-1, span)
     return (blocks @ weights).view(len(padded), -1)[:, :frames].reshape(x.shape)
 
 
 @lru_cache
+@torch.inference_mode(False)  # what is made in inference mode could not be used by autograd later
 def _smoothing_weights(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Weights (block + 2 radius, block) of the frames around a block for each frame of the block."""
     radius = math.ceil(4 * sigma - 0.5)
-    # A tensor made in inference mode could not be used by autograd later.
-    with torch.inference_mode(False):
-        frames = torch.arange(_SMOOTHING_BLOCK + 2 * radius, dtype=torch.float64)[:, None]
-        distance = frames - radius - torch.arange(_SMOOTHING_BLOCK)
-        kernel = torch.exp(-0.5 * (distance / sigma) ** 2).where(distance.abs() <= radius, 0.0)
-        return (kernel / kernel.sum(0)).to(dtype).to(device)
+    frames = torch.arange(SMOOTHING_BLOCK + 2 * radius, dtype=torch.float64)[:, None]
+    distance = frames - radius - torch.arange(SMOOTHING_BLOCK)
+    kernel = torch.exp(-0.5 * (distance / sigma) ** 2).where(distance.abs() <= radius, 0.0)
+    return (kernel / kernel.sum(0)).to(dtype).to(device)

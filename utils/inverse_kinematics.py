@@ -13,7 +13,7 @@ from torch import Tensor
 from utils.geometry import length
 from utils.skeleton import Skeleton
 
-# What a matrix entry can be, in the order of the table of `_table`: for each bone the entries of `axis_rotation` and
+# What a matrix entry can be, in the order of the table of `_table`: for each bone the entries of `_axis_rotation` and
 # the negatives of two, then what the root's turn is made of.
 _ALONG, _P, _Q, _PP, _QQ, _PQ, _MINUS_P, _MINUS_Q = range(8)
 _COS, _SIN, _MINUS_SIN, _ZERO, _ONE = range(5)
@@ -27,7 +27,7 @@ class _Rows:
 
     Attributes:
         heads, tails: (3N,) rows of joint coordinates whose difference is, for all bones in turn, the signed coordinate
-            along the rest axis, then p and q (see `axis_rotation`).
+            along the rest axis, then p and q (see `_axis_rotation`).
         before: (9N,) rows of the table for the matrices that the local rotations refer to; by row, bone and column.
         own: (6N,) likewise the bones' own first two columns.
     """
@@ -53,13 +53,13 @@ def local_rotations(tracks: Tensor, cos: Tensor, sin: Tensor, skeleton: Skeleton
     bones = skeleton.num_joints - 1
     before = table.index_select(-2, rows.before).unflatten(-2, (3, bones, 1, 3))
     own = table.index_select(-2, rows.own).unflatten(-2, (3, bones, 2, 1))
-    # Of the product of the transposed matrix before with a bone's own: (..., bone, column, row, T).
+    # Columns of (transposed matrix before) x (own matrix), as (..., bone, column, row, T).
     (a, b, c), (x, y, z) = before.unbind(-5), own.unbind(-5)
     return (a * x).addcmul_(b, y).addcmul_(c, z).flatten(-4, -2)
 
 
-def axis_rotation(direction: Tensor) -> tuple[Tensor, ...]:
-    """Entries of the shortest rotation R from an axis to unit vectors; as `geometry.quat_between` has it, but cheaper.
+def _axis_rotation(direction: Tensor) -> tuple[Tensor, ...]:
+    """Entries of the shortest rotation R from an axis to unit vectors: `geometry.quat_between`, but cheaper.
 
     With coordinates (c, p, q) of the vector, c along the axis, R = [[c, -p, -q], [p, pp, pq], [q, pq, qq]], where
     pp = 1 - p^2 / (1 + c), qq = 1 - q^2 / (1 + c) and pq = -p q / (1 + c). Where the vector is opposite to the axis
@@ -91,38 +91,29 @@ def _table(tracks: Tensor, cos: Tensor, sin: Tensor, rows: _Rows) -> Tensor:
     bones = bones.unflatten(-2, (3, -1))
     # A bone of no length lies along its axis.
     bones.select(-3, 0).add_(1e-15)
-    c, p, q, *others = axis_rotation(bones / length(bones, dim=-3))
+    c, p, q, *others = _axis_rotation(bones / length(bones, dim=-3))
     cos, sin = cos[..., None, :], sin[..., None, :]
     return torch.cat((c, p, q, *others, -p, -q, cos, sin, -sin, torch.zeros_like(cos), torch.ones_like(cos)), dim=-2)
 
 
 @lru_cache
+@torch.inference_mode(False)  # what is made in inference mode could not be used by autograd later
 def _rows(skeleton: Skeleton, device: torch.device) -> _Rows:
     """The rows of a skeleton, built once."""
     joints, bones = skeleton.num_joints, skeleton.num_joints - 1
-    heads: list[list[int]] = [[], [], []]
-    tails: list[list[int]] = [[], [], []]
-    own, before = torch.empty(3, bones, 2, dtype=torch.long), torch.empty(3, bones, 3, dtype=torch.long)
+    heads, tails = torch.empty(2, 3, bones, dtype=torch.long)
     matrices = [torch.tensor(_ROOT) + 8 * bones]
-    for joint in range(1, joints):
+    for bone, joint in enumerate(range(1, joints)):
         axis, negative = skeleton.rest_axes[joint]
         # Half a turn about p's axis keeps the body upright (see `geometry.quat_between`).
         p = 0 if axis == 1 else 1
-        q = 3 - axis - p
+        order = torch.tensor((axis, p, 3 - axis - p))
         ends = (skeleton.parents[joint], joint)
         head, tail = reversed(ends) if negative else ends
-        for i, coordinate in enumerate((axis, p, q)):
-            heads[i].append(coordinate * joints + head)
-            tails[i].append(coordinate * joints + tail)
+        heads[:, bone], tails[:, bone] = order * joints + head, order * joints + tail
         matrix = torch.empty(3, 3, dtype=torch.long)
-        order = torch.tensor((axis, p, q))
-        matrix[order[:, None], order] = torch.tensor(_BONE) * bones + joint - 1
+        matrix[order[:, None], order] = torch.tensor(_BONE) * bones + bone
         matrices.append(matrix)
-    for bone, parent in enumerate(skeleton.rotation_parents[1:]):
-        before[:, bone], own[:, bone] = matrices[parent], matrices[bone + 1][:, :2]
-    # A tensor made in inference mode could not be used by autograd later.
-    with torch.inference_mode(False):
-        return _Rows(
-            *(torch.tensor(rows).flatten().to(device) for rows in (heads, tails)),
-            *(rows.flatten().to(device, copy=True) for rows in (before, own)),
-        )
+    before = torch.stack([matrices[parent] for parent in skeleton.rotation_parents[1:]], dim=1)
+    own = torch.stack(matrices[1:], dim=1)[..., :2]
+    return _Rows(*(rows.flatten().to(device) for rows in (heads, tails, before, own)))
