@@ -1,5 +1,6 @@
 """Geometry and motion features: properties on procedural motion, and parity with the published features."""
 
+import itertools
 import math
 
 import numpy as np
@@ -23,6 +24,7 @@ from utils.features import (
     recover_root,
     uniform_skeleton,
 )
+from utils.inverse_kinematics import local_rotations
 from utils.skeleton import HUMANML3D, KIT, Skeleton
 
 SKELETONS = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda skeleton: skeleton.name)
@@ -71,7 +73,9 @@ def test_matrix_and_6d_round_trips() -> None:
     # Half turns are the hard case of matrix to quaternion.
     q = torch.cat((random_quaternions(500), torch.eye(4), torch.tensor([[0.0, 0.6, 0.8, 0.0]])))
     assert same_rotation(geometry.matrix_to_quat(geometry.quat_to_matrix(q)), q) < 1e-6
-    torch.testing.assert_close(geometry.matrix_from_6d(geometry.quat_to_6d(q)), geometry.quat_to_matrix(q))
+    matrices = geometry.quat_to_matrix(q)
+    sixd = matrices[..., :2].mT.flatten(-2)
+    torch.testing.assert_close(geometry.matrix_from_6d(sixd), matrices)
     v = torch.randn(len(q), 3, generator=torch.Generator().manual_seed(2))
     rotated = (geometry.quat_to_matrix(q) @ v[..., None])[..., 0]
     torch.testing.assert_close(geometry.quat_rotate(q, v), rotated, rtol=1e-5, atol=1e-5)
@@ -85,6 +89,70 @@ def test_quat_between_turns_one_vector_to_the_other() -> None:
     turned = geometry.quat_rotate(geometry.quat_between(a, b), torch.nn.functional.normalize(a, dim=-1))
     torch.testing.assert_close(turned, torch.nn.functional.normalize(b, dim=-1), rtol=1e-4, atol=1e-4)
     assert geometry.quat_between(torch.zeros(3), b[0]).tolist() == [1, 0, 0, 0]
+
+
+def quaternion_kinematics(joints: Tensor, turn: Tensor, skeleton: Skeleton) -> Tensor:
+    """What `local_rotations` gives for joints (..., T, J, 3), by general quaternions: (..., T, J-1, 6)."""
+    parents = torch.tensor(skeleton.parents[1:])
+    bones = torch.nn.functional.normalize(joints[..., 1:, :] - joints[..., parents, :], dim=-1)
+    absolute = geometry.quat_between(skeleton.rest_directions(joints)[1:], bones)
+    absolute = torch.cat((geometry.quat_from_yaw(turn)[..., None, :], absolute), dim=-2)
+    before = absolute[..., skeleton.rotation_parents[1:], :]
+    local = geometry.quat_multiply(geometry.quat_inverse(before), absolute[..., 1:, :])
+    return geometry.quat_to_matrix(local)[..., :2].mT.flatten(-2)
+
+
+def chained(bones: Tensor, skeleton: Skeleton) -> Tensor:
+    """Joints (..., J, 3) of bone vectors, the first of which is the root's position."""
+    joints = list(bones.unbind(-2))
+    for chain in skeleton.chains:
+        for parent, joint in itertools.pairwise(chain):
+            joints[joint] = joints[parent] + bones[..., joint, :]
+    return torch.stack(joints, dim=-2)
+
+
+@SKELETONS
+@pytest.mark.parametrize("noise", [None, 0.0, 1e-7, 1e-4, 1e-3, 0.1])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_rotations_agree_with_general_quaternions(skeleton: Skeleton, noise: float | None, sign: float) -> None:
+    generator = torch.Generator().manual_seed(5)
+    bones = torch.randn(2, 3, 7, skeleton.num_joints, 3, generator=generator, dtype=torch.float64)
+    if noise is not None:  # close to the rest pose, or opposite to it
+        bones = sign * skeleton.rest_directions(bones) + noise * bones
+    bones[..., 3, 4:9, :] = 0
+    joints = chained(bones, skeleton)
+    turn = torch.randn(2, 3, 7, generator=generator, dtype=torch.float64)
+    rotations = local_rotations(joints.transpose(-1, -3).contiguous(), turn.cos(), turn.sin(), skeleton)
+    # The sums along the chains round the bones, which counts where they are nearly opposite to the rest pose.
+    expected = quaternion_kinematics(joints, turn, skeleton).flatten(-2).mT
+    torch.testing.assert_close(rotations, expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("frames", [2, 63, 64, 65, 200])
+def test_gaussian_smoothing_weighs_frames_by_distance(frames: int) -> None:
+    x = torch.randn(2, 3, frames, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    sigma, radius = 5.0, 20
+    smooth = torch.zeros_like(x)
+    weights = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(-radius, radius + 1)]
+    for step, weight in zip(range(-radius, radius + 1), weights):
+        smooth += weight / sum(weights) * x[..., (torch.arange(frames) + step).clamp(0, frames - 1)]
+    torch.testing.assert_close(geometry.gaussian_smooth(x, sigma), smooth)
+
+
+@SKELETONS
+def test_gradients_stay_finite(skeleton: Skeleton) -> None:
+    lengths = skeleton.measure_bones(walk(skeleton)[0])
+    # Constants that are kept must not be of use to inference only.
+    with torch.inference_mode():
+        joints_to_features(walk(skeleton), skeleton, lengths)
+    joints = walk(skeleton)
+    joints[10:20, 4] = joints[10:20, skeleton.parents[4]]
+    rest = chained(skeleton.rest_directions(joints).expand(5, -1, -1), skeleton)
+    for motion in (joints, rest, rest * torch.tensor([1.0, -1.0, 1.0])):
+        motion.requires_grad_()
+        features = joints_to_features(motion, skeleton, lengths)
+        (features.square().sum() + features_to_joints(features).square().sum()).backward()
+        assert motion.grad is not None and motion.grad.isfinite().all()
 
 
 def test_slerp_goes_the_short_way_at_constant_speed() -> None:
@@ -200,6 +268,12 @@ def test_uniform_skeleton_sets_lengths_and_keeps_directions() -> None:
     uniform = uniform_skeleton(joints, HUMANML3D, target)
     torch.testing.assert_close(HUMANML3D.measure_bones(uniform), target.expand(60, -1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(uniform, joints / 1.3, rtol=1e-4, atol=1e-4)
+
+
+def test_a_body_of_no_size_cannot_be_retargeted() -> None:
+    joints = torch.stack((walk(HUMANML3D), torch.zeros(60, 22, 3)))
+    features = joints_to_features(joints, HUMANML3D, torch.tensor(HUMANML3D.bone_lengths))
+    assert features[0].isfinite().all() and not features[1].isfinite().all()
 
 
 def test_too_short_or_wrong_motion_is_refused() -> None:

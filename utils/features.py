@@ -6,23 +6,17 @@ toe, right ankle, right toe). All functions take any leading batch dimensions an
 """
 
 import itertools
+import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.geometry import (
-    gaussian_smooth,
-    matrix_from_6d,
-    quat_between,
-    quat_identity,
-    quat_inverse,
-    quat_multiply,
-    quat_rotate,
-    quat_to_6d,
-    quat_to_matrix,
-)
+from utils.geometry import gaussian_smooth, length, matrix_from_6d, quat_to_matrix
+from utils.inverse_kinematics import local_rotations
 from utils.skeleton import Skeleton
 
 FACING_SMOOTHING_FRAMES = 20.0
@@ -93,48 +87,40 @@ class FeatureLayout:
 
 
 def facing(joints: Tensor, skeleton: Skeleton, hips_reversed: bool = False) -> Tensor:
-    """Horizontal facing direction (..., 3) of poses (..., J, 3): up x unit across, so not longer than 1.
+    """Horizontal facing direction (..., 3) of poses (..., J, 3): unit leftward x up, so not longer than 1.
 
     Args:
         joints: joint positions.
         skeleton: gives hips and shoulders.
         hips_reversed: the convention of the format's inverse kinematics, which subtracts the hips the other way.
     """
-    right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face_joints
-    hips = joints[..., right_hip, :] - joints[..., left_hip, :]
-    if hips_reversed:
-        hips = -hips
-    across = F.normalize(hips + joints[..., right_shoulder, :] - joints[..., left_shoulder, :], dim=-1)
-    # up x across
-    return torch.stack((across[..., 2], torch.zeros_like(across[..., 0]), -across[..., 0]), dim=-1)
+    left = _leftward(joints.transpose(-1, -2)[..., None], skeleton, hips_reversed)
+    x, _, z = (left / length(left, dim=-2))[..., 0].unbind(-1)
+    # left x up
+    return torch.stack((-z, torch.zeros_like(x), x), dim=-1)
 
 
-def root_rotation(joints: Tensor, skeleton: Skeleton, smooth: bool) -> Tensor:
-    """Quaternions (..., T, 4) that turn each frame's facing to +Z; the first is set to identity (the format's way)."""
-    forward = facing(joints, skeleton, hips_reversed=True)
-    if smooth:
-        forward = F.normalize(gaussian_smooth(forward, FACING_SMOOTHING_FRAMES), dim=-1)
-    root = quat_between(forward, forward.new_tensor([0.0, 0.0, 1.0]))
-    root[..., 0, :] = quat_identity(like=root)
-    return root
+def _leftward(tracks: Tensor, skeleton: Skeleton, hips_reversed: bool = False) -> Tensor:
+    """The direction across the body to its left (..., 3, T), of any length."""
+    right_hip, left_hip, right_shoulder, left_shoulder = (tracks.select(-2, joint) for joint in skeleton.face_joints)
+    hips = right_hip - left_hip if hips_reversed else left_hip - right_hip
+    return hips - right_shoulder + left_shoulder
 
 
-def inverse_kinematics(joints: Tensor, root: Tensor, skeleton: Skeleton) -> Tensor:
-    """Local rotations of a motion by the format's inverse kinematics.
+def _turn_to_front(left_x: Tensor, left_z: Tensor) -> Tensor:
+    """Angle about +Y that turns the facing direction, left x up, to +Z."""
+    # Nearly opposite to +Z rounding decides the side: taken as exactly opposite, and half a turn one way.
+    return torch.where(left_z.abs() < -3e-4 * left_x, math.pi, torch.atan2(left_z, left_x))
 
-    Args:
-        joints: (..., T, J, 3).
-        root: (..., T, 4) from `root_rotation`.
 
-    Returns:
-        (..., T, J, 4); joint 0 is `root`, another joint's rotation is that of the bone that ends at it.
-    """
-    parents = torch.tensor(skeleton.parents[1:], device=joints.device)
-    bones = F.normalize(joints[..., 1:, :] - joints[..., parents, :], dim=-1)
-    absolute = torch.cat((root[..., None, :], quat_between(skeleton.rest_directions(joints)[1:], bones)), dim=-2)
-    before = torch.tensor(skeleton.rotation_parents[1:], device=joints.device)
-    local = quat_multiply(quat_inverse(absolute[..., before, :]), absolute[..., 1:, :])
-    return torch.cat((root[..., None, :], local), dim=-2)
+def _turned(x: Tensor, z: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Points (x, z) turned about +Y by an angle given by cosine and sine."""
+    return (cos * x).addcmul_(sin, z), (cos * z).addcmul_(sin, x, value=-1)
+
+
+def _to_tracks(joints: Tensor) -> Tensor:
+    """Joints (..., T, J, 3) as tracks (..., 3, J, T): each coordinate of each joint contiguous in time."""
+    return joints.transpose(-1, -3).contiguous()
 
 
 def forward_kinematics(matrices: Tensor, root_position: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor:
@@ -171,17 +157,53 @@ def uniform_skeleton(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -
     Returns:
         (..., T, J, 3).
     """
+    return _to_tracks(_uniform(_to_tracks(joints), skeleton, bone_lengths))
+
+
+def _uniform(tracks: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor:
+    """Tracks (..., 3, J, T) with the target skeleton's bone lengths (J,), see `uniform_skeleton`."""
+    tree = _tree(skeleton, tracks.dtype, tracks.device)
+    bones = tracks - tracks.index_select(-2, tree.parents)
+    lengths = length(bones, dim=-3)
     a, b = skeleton.leg_joints
-    source = skeleton.measure_bones(joints[..., 0, :, :])
     # The rest direction of a leg bone is an axis, so its largest absolute offset is its length.
-    scale = (bone_lengths[a] + bone_lengths[b]) / (source[..., a] + source[..., b])
-    parents = torch.tensor(skeleton.parents[1:], device=joints.device)
-    bones = F.normalize(joints[..., 1:, :] - joints[..., parents, :], dim=-1) * bone_lengths[1:, None]
-    positions: list[Tensor] = [joints[..., 0, :] * scale[..., None, None]] * skeleton.num_joints
+    source = lengths[..., a, 0] + lengths[..., b, 0]
+    # A body of no size has no scale, nor finite positions.
+    scale = torch.where(source > 1e-12, (bone_lengths[a] + bone_lengths[b]) / source, math.nan)
+    steps = bones * (bone_lengths[:, None] / lengths)
+    steps[..., 0, :] = tracks[..., 0, :] * scale[..., None]
+    return tree.paths @ steps
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """A skeleton's indices as tensors.
+
+    Attributes:
+        parents: (J,); 0 for the root.
+        paths: (J, J), 1 where a joint (column) is on the way from the root to another (row), both included: positions
+            are its product with the root's position and the bone vectors.
+        feet: (4,) ankle and toe of the left, then of the right foot.
+    """
+
+    parents: Tensor
+    paths: Tensor
+    feet: Tensor
+
+
+@lru_cache
+@torch.inference_mode(False)  # what is made in inference mode could not be used by autograd later
+def _tree(skeleton: Skeleton, dtype: torch.dtype, device: torch.device) -> _Tree:
+    """The tree of a skeleton, built once."""
+    paths = torch.eye(skeleton.num_joints, dtype=dtype)
     for chain in skeleton.chains:
         for parent, joint in itertools.pairwise(chain):
-            positions[joint] = positions[parent] + bones[..., joint - 1, :]
-    return torch.stack(positions, dim=-2)
+            paths[joint] += paths[parent]
+    return _Tree(
+        parents=torch.tensor((0, *skeleton.parents[1:]), device=device),
+        paths=paths.to(device),
+        feet=torch.tensor(skeleton.left_foot + skeleton.right_foot, device=device),
+    )
 
 
 def canonicalize(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None = None) -> Tensor:
@@ -191,12 +213,18 @@ def canonicalize(joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None
         joints: (..., T, J, 3).
         bone_lengths: (J,) of the target skeleton; None keeps the body's own.
     """
+    return _to_tracks(_canonical(_to_tracks(joints), skeleton, bone_lengths))
+
+
+def _canonical(tracks: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None) -> Tensor:
+    """Canonical tracks (..., 3, J, T), see `canonicalize`."""
     if bone_lengths is not None:
-        joints = uniform_skeleton(joints, skeleton, bone_lengths.to(joints))
-    joints = joints - joints.new_tensor([0.0, 1.0, 0.0]) * joints[..., 1].amin((-1, -2))[..., None, None, None]
-    joints = joints - joints.new_tensor([1.0, 0.0, 1.0]) * joints[..., :1, :1, :]
-    turn = quat_between(facing(joints[..., 0, :, :], skeleton), joints.new_tensor([0.0, 0.0, 1.0]))
-    return quat_rotate(turn[..., None, None, :], joints)
+        tracks = _uniform(tracks, skeleton, bone_lengths.to(tracks))
+    left = _leftward(tracks[..., :1], skeleton)
+    turn = _turn_to_front(left[..., :1, :], left[..., 2:, :])
+    x, y, z = tracks.unbind(-3)
+    x, z = _turned(x - x[..., :1, :1], z - z[..., :1, :1], turn.cos(), turn.sin())
+    return torch.stack((x, y - y.amin((-1, -2), keepdim=True), z), dim=-3)
 
 
 def extract_features(joints: Tensor, skeleton: Skeleton, repair_turns: bool = False) -> Tensor:
@@ -213,73 +241,99 @@ def extract_features(joints: Tensor, skeleton: Skeleton, repair_turns: bool = Fa
     Raises:
         ValueError: fewer than two frames or a wrong number of joints.
     """
+    _check(joints, skeleton)
+    return _features(_to_tracks(joints), skeleton, repair_turns)
+
+
+def _check(joints: Tensor, skeleton: Skeleton) -> None:
+    """ValueError unless joints are (..., T >= 2, J, 3)."""
     if joints.shape[-2:] != (skeleton.num_joints, 3) or joints.shape[-3] < 2:
         raise ValueError(f"expected joints (..., T >= 2, {skeleton.num_joints}, 3), got {tuple(joints.shape)}")
-    root = root_rotation(joints, skeleton, smooth=True)
-    rotations = quat_to_6d(inverse_kinematics(joints, root, skeleton)[..., :-1, 1:, :])
 
-    displacement = joints[..., 1:, :, :] - joints[..., :-1, :, :]
-    # The root turns about the vertical only, so that points are turned by a plane rotation.
-    w, y = root[..., 0], root[..., 2]
-    cos, sin = (w * w - y * y)[..., None], (2 * w * y)[..., None]
-    step = _turned(cos[..., 1:, :], sin[..., 1:, :], displacement[..., :1, :])[..., 0, :]
-    turn_y = y[..., 1:] * w[..., :-1] - w[..., 1:] * y[..., :-1]
-    if repair_turns:
-        turn_w = w[..., 1:] * w[..., :-1] + y[..., 1:] * y[..., :-1]
-        turn_y = torch.where(turn_w < 0, -turn_y, turn_y)
-    yaw_velocity = torch.arcsin(turn_y.clamp(-1, 1))[..., None]
 
-    local = joints[..., :-1, 1:, :] - joints[..., :-1, :1, :] * joints.new_tensor([1.0, 0.0, 1.0])
-    turned = _turned(cos[..., :-1, :], sin[..., :-1, :], torch.cat((local, displacement), dim=-2))
+def _features(tracks: Tensor, skeleton: Skeleton, repair_turns: bool) -> Tensor:
+    """Features (..., T-1, D) of canonical tracks (..., 3, J, T), see `extract_features`."""
+    turn = _smooth_turn_to_front(tracks, skeleton)
+    cos, sin = turn.cos(), turn.sin()
+    here = tracks[..., :-1].contiguous()
+    displacement = tracks[..., 1:] - here
+    rotations = local_rotations(here, cos[..., :-1], sin[..., :-1], skeleton)
 
-    feet = list(skeleton.left_foot + skeleton.right_foot)
-    contacts = (displacement[..., feet, :].square().sum(-1) < skeleton.contact_threshold).to(joints)
-    return torch.cat(
-        (
-            yaw_velocity,
-            step[..., ::2],
-            joints[..., :-1, 0, 1:2],
-            turned[..., : skeleton.num_joints - 1, :].flatten(-2),
-            rotations.flatten(-2),
-            turned[..., skeleton.num_joints - 1 :, :].flatten(-2),
-            contacts,
-        ),
-        dim=-1,
+    (x, y, z), (dx, dy, dz) = here.unbind(-3), displacement.unbind(-3)
+    # Local positions of joints 1..J-1 and displacements of all joints turn alike.
+    local_x = torch.cat((x[..., 1:, :] - x[..., :1, :], dx), dim=-2)
+    local_z = torch.cat((z[..., 1:, :] - z[..., :1, :], dz), dim=-2)
+    local_x, local_z = _turned(local_x, local_z, cos[..., None, :-1], sin[..., None, :-1])
+    local = torch.stack((local_x, torch.cat((y[..., 1:, :], dy), dim=-2), local_z), dim=-2)
+    step = _turned(dx[..., :1, :], dz[..., :1, :], cos[..., None, 1:], sin[..., None, 1:])
+
+    feet = displacement.index_select(-2, _tree(skeleton, tracks.dtype, tracks.device).feet)
+    contacts = ((feet * feet).sum(-3) < skeleton.contact_threshold).to(tracks.dtype)
+    others = skeleton.num_joints - 1
+    rows = (
+        _yaw_velocity(turn, repair_turns)[..., None, :],
+        *step,
+        y[..., :1, :],
+        local[..., :others, :, :].flatten(-3, -2),
+        rotations,
+        local[..., others:, :, :].flatten(-3, -2),
+        contacts,
     )
+    return torch.cat(rows, dim=-2).transpose(-1, -2).contiguous()
 
 
-def _turned(cos: Tensor, sin: Tensor, points: Tensor) -> Tensor:
-    """Points (..., J, 3) turned about the vertical by angles given by cosine and sine (..., 1)."""
-    x, height, z = points.unbind(-1)
-    return torch.stack((cos * x + sin * z, height, cos * z - sin * x), dim=-1)
+def _smooth_turn_to_front(tracks: Tensor, skeleton: Skeleton) -> Tensor:
+    """Angle (..., T) that turns each frame's smoothed facing to +Z; the first is set to 0 (the format's way)."""
+    left = _leftward(tracks, skeleton, hips_reversed=True)
+    left = left[..., ::2, :] / length(left, dim=-2)
+    turn = _turn_to_front(*gaussian_smooth(left, FACING_SMOOTHING_FRAMES).unbind(-2))
+    turn[..., 0] = 0
+    return turn
+
+
+def _yaw_velocity(turn: Tensor, repair_turns: bool) -> Tensor:
+    """Half the angle (..., T-1) by which the root's turn to +Z changes in a frame, within +-pi / 2."""
+    change = (turn[..., 1:] - turn[..., :-1]) / 2
+    turns = (change / math.pi).round()
+    short = change.sub(turns, alpha=math.pi)
+    # The format takes the arcsine of the change's sine, which is the long way's mirror image where it is past pi / 2.
+    return short if repair_turns else torch.where(turns == 0, short, -short)
 
 
 def joints_to_features(
     joints: Tensor, skeleton: Skeleton, bone_lengths: Tensor | None = None, repair_turns: bool = False
 ) -> Tensor:
     """Any motion (..., T, J, 3) to features (..., T-1, D): `canonicalize`, then `extract_features`."""
-    return extract_features(canonicalize(joints, skeleton, bone_lengths), skeleton, repair_turns=repair_turns)
+    _check(joints, skeleton)
+    return _features(_canonical(_to_tracks(joints), skeleton, bone_lengths), skeleton, repair_turns)
 
 
 def recover_root(features: Tensor) -> tuple[Tensor, Tensor]:
     """Root rotation (..., T, 4), turning the facing to +Z, and root position (..., T, 3) of features (..., T, D)."""
-    half_angle = _half_angles(features)
-    zero = torch.zeros_like(half_angle)
-    root = torch.stack((half_angle.cos(), zero, half_angle.sin(), zero), dim=-1)
-    x, z = _root_path(features, (2 * half_angle).cos(), (2 * half_angle).sin())
-    return root, torch.stack((x, features[..., 3], z), dim=-1)
+    path = _root_path(features)
+    zero = torch.zeros_like(path.x)
+    root = torch.stack((path.half_angle.cos(), zero, path.half_angle.sin(), zero), dim=-1)
+    return root, torch.stack((path.x, features[..., 3], path.z), dim=-1)
 
 
-def _half_angles(features: Tensor) -> Tensor:
-    """Half the angle (..., T) by which each frame's root is turned."""
-    return F.pad(features[..., :-1, 0], (1, 0)).cumsum(-1)
+class _RootPath(NamedTuple):
+    """Half the angle that turns the facing to +Z, the whole one's cosine and sine, and the root's x and z; (..., T)."""
+
+    half_angle: Tensor
+    cos: Tensor
+    sin: Tensor
+    x: Tensor
+    z: Tensor
 
 
-def _root_path(features: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Root positions x and z (..., T), from the velocities in the root's frame and its angle's cosine and sine."""
-    step = F.pad(features[..., :-1, 1:3], (0, 0, 1, 0))
-    x, z = step[..., 0], step[..., 1]
-    return (cos * x - sin * z).cumsum(-1), (sin * x + cos * z).cumsum(-1)
+def _root_path(features: Tensor) -> _RootPath:
+    """The root's way over the floor: the sums of the velocities of features (..., T, D)."""
+    half_velocity, x, z = F.pad(features[..., :-1, :3], (0, 0, 1, 0)).unbind(-1)
+    half_angle = half_velocity.cumsum(-1)
+    angle = half_angle + half_angle
+    cos, sin = angle.cos(), angle.sin()
+    x, z = _turned(x, z, cos, -sin)
+    return _RootPath(half_angle, cos, sin, x.cumsum(-1), z.cumsum(-1))
 
 
 def features_to_joints(features: Tensor) -> Tensor:
@@ -289,18 +343,13 @@ def features_to_joints(features: Tensor) -> Tensor:
         ValueError: D is not a dimension of the format.
     """
     layout = FeatureLayout.of_dim(features.shape[-1])
-    angle = 2 * _half_angles(features)
-    cos, sin = angle.cos(), angle.sin()
-    path_x, path_z = _root_path(features, cos, sin)
-    local = features[..., layout.positions].unflatten(-1, (layout.num_joints - 1, 3))
-    x, z = local[..., 0], local[..., 2]
+    _, cos, sin, path_x, path_z = (part.unsqueeze(-1) for part in _root_path(features))
+    x, y, z = features[..., layout.positions].unflatten(-1, (layout.num_joints - 1, 3)).unbind(-1)
     # The root only turns about the vertical: a plane rotation, a fifth of the work of one by quaternions.
-    turned_x = torch.addcmul(path_x[..., None], cos[..., None], x).addcmul(sin[..., None], z, value=-1)
-    turned_z = torch.addcmul(path_z[..., None], sin[..., None], x).addcmul(cos[..., None], z)
-    joints = features.new_empty(*features.shape[:-1], layout.num_joints, 3)
-    joints[..., 0, 0], joints[..., 0, 1], joints[..., 0, 2] = path_x, features[..., 3], path_z
-    joints[..., 1:, 0], joints[..., 1:, 1], joints[..., 1:, 2] = turned_x, local[..., 1], turned_z
-    return joints
+    turned_x = torch.addcmul(path_x, cos, x).addcmul_(sin, z, value=-1)
+    turned_z = torch.addcmul(path_z, sin, x).addcmul_(cos, z)
+    root = torch.stack((path_x, features[..., layout.root_height], path_z), dim=-1)
+    return torch.cat((root, torch.stack((turned_x, y, turned_z), dim=-1)), dim=-2)
 
 
 def features_to_joints_by_rotation(features: Tensor, skeleton: Skeleton, bone_lengths: Tensor) -> Tensor:

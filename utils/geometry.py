@@ -1,6 +1,7 @@
 """Rotations on batched tensors. Quaternions are (w, x, y, z) and of unit length; 6D is Zhou et al. 2019."""
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -113,22 +114,6 @@ def matrix_to_quat(m: Tensor) -> Tensor:
     return torch.where(q[..., :1] < 0, -q, q)
 
 
-def quat_to_6d(q: Tensor) -> Tensor:
-    """Continuous 6D (..., 6): first, then second column of the rotation matrix."""
-    w, x, y, z = q.unbind(-1)
-    return torch.stack(
-        (
-            1 - 2 * (y * y + z * z),
-            2 * (x * y + z * w),
-            2 * (x * z - y * w),
-            2 * (x * y - z * w),
-            1 - 2 * (x * x + z * z),
-            2 * (y * z + x * w),
-        ),
-        dim=-1,
-    )
-
-
 def matrix_from_6d(sixd: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of continuous 6D (..., 6), by Gram-Schmidt (Zhou et al. 2019, eq. 15)."""
     x = F.normalize(sixd[..., :3], dim=-1)
@@ -188,19 +173,41 @@ def quat_slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return F.normalize(wa * a + wb * b, dim=-1)
 
 
+def length(x: Tensor, dim: int) -> Tensor:
+    """Length of vectors along `dim`, which stays as 1; never 0, so that one can divide by it and differentiate.
+
+    Many times faster than `torch.linalg.vector_norm` where `dim` is not the last.
+    """
+    return (x * x).sum(dim, keepdim=True).clamp_min(1e-36).sqrt()
+
+
+SMOOTHING_BLOCK = 64
+"""Frames that `gaussian_smooth` computes by one product."""
+
+
 def gaussian_smooth(x: Tensor, sigma: float) -> Tensor:
     """Gaussian filter along time, edges repeated; the kernel is cut at 4 sigma.
 
     Args:
-        x: (..., T, C).
+        x: (..., T).
         sigma: in frames.
     """
+    # A block of frames at a time is a small matrix product; a convolution's set-up costs more than the sums themselves.
+    weights = _smoothing_weights(sigma, x.dtype, x.device)
+    span, frames = len(weights), x.shape[-1]
+    radius = (span - SMOOTHING_BLOCK) // 2
+    missing = -frames % SMOOTHING_BLOCK
+    padded = F.pad(x.reshape(-1, frames), (radius, radius + missing), mode="replicate")
+    blocks = padded.unfold(-1, span, SMOOTHING_BLOCK).reshape(-1, span)
+    return (blocks @ weights).view(len(padded), -1)[:, :frames].reshape(x.shape)
+
+
+@lru_cache
+@torch.inference_mode(False)  # what is made in inference mode could not be used by autograd later
+def _smoothing_weights(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Weights (block + 2 radius, block) of the frames around a block for each frame of the block."""
     radius = math.ceil(4 * sigma - 0.5)
-    grid = torch.arange(-radius, radius + 1, dtype=torch.float64, device=x.device)
-    kernel = torch.exp(-0.5 * (grid / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(x)
-    shape = x.shape
-    flat = x.reshape(-1, shape[-2], shape[-1]).transpose(1, 2)
-    flat = F.pad(flat, (radius, radius), mode="replicate")
-    # A convolution's set-up costs more than the sums themselves.
-    return (flat.unfold(-1, len(grid), 1) @ kernel).transpose(1, 2).reshape(shape)
+    frames = torch.arange(SMOOTHING_BLOCK + 2 * radius, dtype=torch.float64)[:, None]
+    distance = frames - radius - torch.arange(SMOOTHING_BLOCK)
+    kernel = torch.exp(-0.5 * (distance / sigma) ** 2).where(distance.abs() <= radius, 0.0)
+    return (kernel / kernel.sum(0)).to(dtype).to(device)

@@ -84,6 +84,11 @@ class Skeleton:
             order[left], order[right] = right, left
         return tuple(order)
 
+    @cached_property
+    def rest_axes(self) -> tuple[tuple[int, bool], ...]:
+        """Axis (0, 1 or 2) of each joint's bone in the rest pose and whether it points to the negative side."""
+        return tuple((max("xyz".find(axis[-1]), 0), axis[0] == "-") for axis in self.bone_axes)
+
     def rest_directions(self, like: Tensor) -> Tensor:
         """Unit bone directions (J, 3) of the rest pose with the type and device of `like`."""
         return like.new_tensor([_AXES[axis] for axis in self.bone_axes])
