@@ -1,6 +1,7 @@
 """Masked transformer, residual transformer and length estimator."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -517,3 +518,19 @@ def test_conversion_of_something_else_is_refused() -> None:
     for convert in (convert_masked, convert_residual, convert_length):
         with pytest.raises(UserError, match="public weights lack"):
             convert({"weight": torch.zeros(1)}, {})
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch's compiler needs a C++ compiler")
+def test_corruption_compiles_for_batches_of_any_shape():
+    def corrupt(codes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        corrupted = masking.corrupt(codes, lengths, num_tokens=32, mask_id=32, pad_id=33)
+        return corrupted.ids, corrupted.targets
+
+    compiled = torch.compile(corrupt, dynamic=True)
+    for rows, size in ((3, 10), (4, 17)):
+        codes, lengths = torch.randint(32, (rows, size)), torch.randint(1, size + 1, (rows,))
+        ids, targets = compiled(codes, lengths)
+        inside = masking.lengths_to_mask(lengths, size)
+        assert (ids[~inside] == 33).all() and (targets[~inside] == masking.IGNORE).all()
+        counted = targets != masking.IGNORE
+        assert counted.any(1).all() and (targets[counted] == codes[counted]).all()

@@ -62,7 +62,10 @@ def lengths_to_mask(lengths: Tensor, length: int) -> Tensor:
 
 def uniform(shape: Sequence[int], device: torch.device, generator: torch.Generator | None = None) -> Tensor:
     """Uniform numbers in [0, 1), drawn where the generator lives."""
-    return torch.rand(*shape, generator=generator, device=generator.device if generator else device).to(device)
+    if generator is None:
+        # Compiled for varying shapes, this must not name a generator, not even None.
+        return torch.rand(*shape, device=device)
+    return torch.rand(*shape, generator=generator, device=generator.device).to(device)
 
 
 def drop_rows(values: Tensor, dropped: Tensor) -> Tensor:
