@@ -7,7 +7,8 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from utils.errors import UserError
 from utils.files import atomic_path, read_json, write_json
@@ -90,7 +91,8 @@ class LaMPModel(nn.Module):
             raise UserError(f"{folder / CONFIG_FILE} has unknown entries {unknown}; it was written by another version")
         # JSON has no tuples; frozen configs use them for sequences.
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        model = cls(cls.config_class(**values))
+        with _WithoutDraws():
+            model = cls(cls.config_class(**values))
         try:
             state = load_file(folder / WEIGHTS_FILE)
             state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
@@ -100,6 +102,18 @@ class LaMPModel(nn.Module):
         model.load_extra(folder)
         model.meta = meta
         return model.to(device).eval()
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves tensors alone that would be filled with random numbers: drawing takes longer than reading the file."""
+
+    _FILLS = frozenset((Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_))
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in self._FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def is_model(source: str | Path, subfolder: str = "") -> bool:
