@@ -208,12 +208,14 @@ class Recipe:
 
     def __init__(self, options: M2TOptions, queries: MotionQueries, captioner: Captioner, spec: DatasetSpec) -> None:
         self.options, self.queries, self.captioner = options, queries, captioner
-        common = {"batch_size": options.batch_size, "stats": Stats.of(queries.tokenizer), "augment": options.augment}
-        device = queries.lamp.device
-        held = motions_device(spec, device, choice=options.data_on_gpu, workers=options.num_workers)
-        common["device"] = held
+        stats, device = Stats.of(queries.tokenizer), queries.lamp.device
+        common = {
+            "batch_size": options.batch_size,
+            "stats": stats,
+            "augment": options.augment,
+            "device": motions_device(spec, device, choice=options.data_on_gpu, workers=options.num_workers),
+        }
         self.loader = text_loader(spec, "train", seed=options.seed, workers=options.num_workers, **common)
-        stats = Stats.of(queries.tokenizer)
         loader = evaluation_loader(spec, "val", batch_size=ENCODE_BATCH, stats=stats)
         self.validation = Validation.of(spec, loader)
         self.known = self.known_validation = None

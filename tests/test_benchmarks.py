@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import shutil
 import sys
 
 import pytest
@@ -13,6 +12,7 @@ from benchmarks import bench_commands, bench_gpu, common
 from benchmarks.common import BASELINE_FILE, Bench, NotMeasured, Part, Settings, measure_all
 from benchmarks.report import report_lines
 from benchmarks.training import Job
+from tests.marks import needs_compiler
 from utils.errors import UserError
 
 REPORT = {"benchmark", "quick", "machine", "rows"}
@@ -76,7 +76,7 @@ def test_gpu_is_not_measured_without_one(bench):
     assert all(row.seconds is None and row.note == "not measured: no CUDA GPU" for row in rows)
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch's compiler needs a C++ compiler")
+@needs_compiler
 def test_compiled_loops_learn():
     torch.manual_seed(0)
     job = Job("x", "x", 4, "things", lambda: torch.nn.Linear(3, 1), lambda: [torch.randn(4, 3)], square)

@@ -1,7 +1,6 @@
 """Masked transformer, residual transformer and length estimator."""
 
 import dataclasses
-import shutil
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from models.t2m.masked import MaskedConfig, MaskedTransformer
 from models.t2m.residual import ResidualConfig, ResidualTransformer, draw_levels
 from prepare.public_weights_t2m import convert_length, convert_masked, convert_residual
 from tests.golden import load_golden, procedural_weights
+from tests.marks import needs_compiler
 from utils.errors import UserError
 
 SMALL = {
@@ -520,7 +520,7 @@ def test_conversion_of_something_else_is_refused() -> None:
             convert({"weight": torch.zeros(1)}, {})
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch's compiler needs a C++ compiler")
+@needs_compiler
 def test_corruption_compiles_for_batches_of_any_shape():
     def corrupt(codes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         corrupted = masking.corrupt(codes, lengths, num_tokens=32, mask_id=32, pad_id=33)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from models.hub import LaMPModel
 from options.common import TrainOptions
+from tests.marks import needs_compiler
 from utils.errors import UserError
 from utils.schedule import warmup_cosine, warmup_multistep
 from utils.seed import seed_everything
@@ -241,7 +241,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
-@pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch's compiler needs a C++ compiler")
+@needs_compiler
 def test_a_compiled_model_trains_as_the_plain_one(tmp_path: Path, mode: str) -> None:
     losses = []
     for how in ("no", mode):

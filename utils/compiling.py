@@ -25,11 +25,7 @@ def compile_in_place(model: nn.Module, mode: str) -> None:
     Raises:
         UserError: no C++ compiler is installed, without which there is nothing to compile with.
     """
-    _check()
-    import torch._dynamo
-
-    # Alike layers share their code and so the number of variants, of which the default of eight is too few for LaMP.
-    torch._dynamo.config.cache_size_limit = VARIANTS
+    _prepare()
     model.compile(mode=mode)
 
 
@@ -41,7 +37,7 @@ def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
     """
     if mode == "no":
         return function
-    _check()
+    _prepare()
     return torch.compile(function, mode=mode)
 
 
@@ -55,9 +51,18 @@ def uncompiled(mode: str) -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager")
 
 
-def _check() -> None:
+def _prepare() -> None:
+    """Check that there is a compiler, and set PyTorch's up.
+
+    Raises:
+        UserError: there is none.
+    """
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS)):
         raise UserError(
             f"--compile needs a C++ compiler ({', '.join(COMPILERS)}); install one, for instance by "
             "apt install g++, name it in CXX, or leave --compile away"
         )
+    import torch._dynamo
+
+    # Alike layers share their code and so the number of variants, of which the default of eight is too few for LaMP.
+    torch._dynamo.config.cache_size_limit = VARIANTS

@@ -201,9 +201,10 @@ class RVQVAE(LaMPModel):
 
     def _tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
         """Whole tokens in so many frames; None if nothing is padded."""
+        if lengths is None:
+            return None
         # Without padding the masks would be wasted work; on an accelerator, or compiled, finding out costs more.
-        looks = lengths is not None and lengths.is_cpu and not torch.compiler.is_compiling()
-        if lengths is None or (looks and bool((lengths >= x.shape[1]).all())):
+        if lengths.is_cpu and not torch.compiler.is_compiling() and bool((lengths >= x.shape[1]).all()):
             return None
         return lengths // self.config.frames_per_token
 

@@ -61,6 +61,7 @@ class Planes:
         self._scales = (1, space.coarse, space.coarse)
 
     def copy(self) -> "Planes":
+        """The same image with pixels of its own."""
         return Planes(self.space, [plane.copy() for plane in self.planes])
 
     def buffers(self) -> list[bytes]:
@@ -79,7 +80,7 @@ class Planes:
 
     def blend(self, color: Color, box: Box, mask: Image.Image) -> None:
         """Paint an RGB colour as strongly as the "L" image `mask` says, which is as large as the aligned `box`."""
-        masks = self._scaled(mask)
+        masks = {scale: mask if scale == 1 else mask.reduce(scale) for scale in set(self._scales)}
         for plane, value, scale in zip(self.planes, _rounded(self.space, color), self._scales):
             plane.paste(value, _shrunk(box, scale), masks[scale])
 
@@ -92,9 +93,6 @@ class Planes:
             for index, plane in enumerate(self.planes):
                 if self._scales[index] == scale:
                     plane.paste(resized.getchannel(index), _shrunk(box, scale), cover)
-
-    def _scaled(self, mask: Image.Image) -> dict[int, Image.Image]:
-        return {scale: mask if scale == 1 else mask.reduce(scale) for scale in set(self._scales)}
 
 
 def aligned_boxes(low: np.ndarray, high: np.ndarray, size: tuple[int, int]) -> np.ndarray:
