@@ -63,10 +63,12 @@ class Linear(nn.Linear):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`, with gradients: (..., in) times (out, in) -> (..., out); in float32 on the CPU oneDNN multiplies."""
-    plain = x.is_cpu and x.dtype == weight.dtype == torch.float32 and x.numel() >= FEW_ROWS * x.shape[-1]
-    if not plain or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not _has_onednn(x.dtype):
+    usable = x.is_cpu and x.dtype == weight.dtype == torch.float32 and x.numel() >= FEW_ROWS * x.shape[-1]
+    if not usable or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not _has_onednn(x.dtype):
         return F.linear(x, weight, bias)
-    return _Linear.apply(x, weight, bias)
+    # oneDNN reads a weight or its transpose; any other strides take its reference code, a thousand times slower.
+    plain = weight.is_contiguous() or weight.mT.is_contiguous()
+    return _Linear.apply(x, weight if plain else weight.contiguous(), bias)
 
 
 class _Linear(torch.autograd.Function):

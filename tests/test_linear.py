@@ -100,6 +100,15 @@ def test_only_the_gradients_that_are_asked_for_are_computed():
     torch.testing.assert_close(x.grad, weight.detach().sum(0).expand(40, 24), rtol=1e-5, atol=1e-4)
 
 
+def test_weights_may_have_any_strides(monkeypatch):
+    multiplied, multiply = [], linear._multiply
+    monkeypatch.setattr(linear, "_multiply", lambda x, w, bias: multiplied.append(w) or multiply(x, w, bias))
+    x, taps = torch.randn(40, 24), torch.randn(8, 24, 3)
+    for weight in (taps[..., 1], taps[..., 0].T.contiguous().T, taps.flatten(1)[:, :24]):
+        torch.testing.assert_close(linear.linear(x, weight), x @ weight.T, rtol=1e-5, atol=1e-4)
+    assert all(weight.is_contiguous() or weight.T.is_contiguous() for weight in multiplied)
+
+
 def test_double_precision_and_autocast_are_left_to_pytorch():
     x, weight = torch.randn(40, 24), torch.randn(8, 24)
     assert linear.linear(x.double(), weight.double()).dtype == torch.float64

@@ -2,15 +2,18 @@
 
 import dataclasses
 import socket
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+import torch.nn.functional as F
 from golden import load_golden, procedural_weights
+from torch import Tensor, nn
 
-from models.vq.encdec import UpsampleConv
+from models.vq.encdec import Conv, UpsampleConv, upsample_and_convolve, zero_beyond
 from models.vq.losses import reconstruction_loss
 from models.vq.model import RVQVAE, RVQConfig
 from models.vq.quantizer import Codebook
@@ -35,7 +38,7 @@ def make_model(seed: int = 0, **changes: object) -> RVQVAE:
     torch.manual_seed(seed)
     model = RVQVAE(dataclasses.replace(TINY, **changes)).eval()
     for codebook in model.quantizer.levels:
-        torch.nn.init.normal_(codebook.codebook, std=0.2)
+        nn.init.normal_(codebook.codebook, std=0.2)
         codebook.code_count.fill_(1.0)
         if codebook.learns_by_average:
             codebook.code_sum.copy_(codebook.codebook)
@@ -155,8 +158,54 @@ def test_conversion_refuses_other_weights() -> None:
 def test_upsampling_is_nearest_then_convolution(scale: int) -> None:
     torch.manual_seed(0)
     layer, x = UpsampleConv(6, scale=scale), torch.randn(2, 6, 5)
-    expected = torch.nn.functional.conv1d(x.repeat_interleave(scale, -1), layer.weight, layer.bias, padding=1)
+    expected = F.conv1d(x.repeat_interleave(scale, -1), layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(layer(x), expected)
+
+
+def with_gradients(function: Callable[[Tensor], Tensor], x: Tensor, layers: list[nn.Module]) -> list[Tensor]:
+    """What a function of `x` gives, and the gradients of `x` and of the layers' parameters."""
+    x = x.clone().requires_grad_()
+    result = function(x)
+    weights = torch.linspace(-1, 1, result.numel(), dtype=x.dtype).view_as(result)
+    inputs = [x, *(parameter for layer in layers for parameter in layer.parameters())]
+    return [result, *torch.autograd.grad((result * weights).sum(), inputs)]
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 5, 6, 7, 12])
+def test_wide_dilations_are_those_of_a_plain_convolution(frames: int) -> None:
+    torch.manual_seed(0)
+    layer = Conv(6, 8, 3, padding=3, dilation=3).double()
+    x = torch.randn(2, 6, frames, dtype=torch.float64)
+    plain = partial(F.conv1d, weight=layer.weight, bias=layer.bias, padding=3, dilation=3)
+    for mine, theirs in zip(with_gradients(layer, x, [layer]), with_gradients(plain, x, [layer])):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("lengths", [None, [5, 3, 1]])
+def test_one_convolution_does_the_work_of_upsampling_and_another(lengths: list[int] | None) -> None:
+    torch.manual_seed(0)
+    up, conv = UpsampleConv(6, scale=2).double(), Conv(6, 7, 3, padding=1).double()
+    x = torch.randn(3, 6, 5, dtype=torch.float64)
+    sources = None if lengths is None else torch.tensor(lengths)
+    frames = None if sources is None else 2 * sources
+
+    def plain(x: Tensor) -> Tensor:
+        return zero_beyond(conv(zero_beyond(up(zero_beyond(x, sources)), frames)), frames)
+
+    def merged(x: Tensor) -> Tensor:
+        return zero_beyond(upsample_and_convolve(zero_beyond(x, sources), up, conv, sources), frames)
+
+    for mine, theirs in zip(with_gradients(merged, x, [up, conv]), with_gradients(plain, x, [up, conv])):
+        torch.testing.assert_close(mine, theirs)
+
+
+@torch.no_grad()
+def test_large_batches_are_decoded_like_small_ones() -> None:
+    model = make_model()
+    codes = torch.randint(16, (40, 6, 3))
+    lengths = torch.arange(40) % 7
+    one_by_one = torch.cat([model.decode(codes[i : i + 1], lengths[i : i + 1]) for i in range(40)])
+    torch.testing.assert_close(model.decode(codes, lengths), one_by_one, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", [None, "LN"])

@@ -116,13 +116,14 @@ class Codebook(nn.Module):
         weight = x.new_ones(x.shape[0]) if valid is None else valid.to(x.dtype)
 
         squares = weight.sum().clamp(min=1) * self.code_dim
-        loss = ((x - quantized.detach()).square() * weight[:, None]).sum() / squares
+        loss = (x - quantized.detach()).square().sum(1) @ weight / squares
         if not self.learns_by_average:
-            loss = loss + ((quantized - x.detach()).square() * weight[:, None]).sum() / squares
+            loss = loss + (quantized - x.detach()).square().sum(1) @ weight / squares
 
         counts = x.new_zeros(self.nb_code).index_add_(0, codes, weight)
         if learns:
-            counts = self._learn(x.detach() * weight[:, None], codes, counts, candidates)
+            seen = x.detach() if valid is None else x.detach() * weight[:, None]
+            counts = self._learn(seen, codes, counts, candidates)
         share = counts / counts.sum().clamp(min=1)
         perplexity = torch.exp(-(share * torch.log(share + 1e-7)).sum())
         return CodebookOutput(quantized, codes, loss, perplexity)
