@@ -243,6 +243,7 @@ def main() -> None:
     device = resolve_device(options.gpu_id)
     root = options.checkpoints_dir / options.dataset_name
     pipe = CaptionPipeline.from_runs(root, options.captioner, which=options.which_epoch, device=device)
+    pipe.with_precision(options.precision)
     evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
     splits = [TestDraws(spec, split, seed=options.seed) for split in options.split or spec.test_splits]
     known = TrainingTexts(pipe, spec) if options.baselines else None

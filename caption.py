@@ -175,8 +175,10 @@ def load_pipeline(options: CaptionOptions) -> "CaptionPipeline":  # noqa: F821
     device = resolve_device(options.gpu_id)
     if options.name:
         root = options.checkpoints_dir / options.dataset_name
-        return CaptionPipeline.from_runs(root, options.name, options.which_epoch, device)
-    return CaptionPipeline.from_pretrained(options.models or SHIPPED, device)
+        pipe = CaptionPipeline.from_runs(root, options.name, options.which_epoch, device)
+    else:
+        pipe = CaptionPipeline.from_pretrained(options.models or SHIPPED, device)
+    return pipe.with_precision(options.precision)
 
 
 @main_with_errors

@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 
 DTYPES = (torch.float32, torch.bfloat16)
 FEW_ROWS = 16
-"""Fewer rows than these are multiplied faster by `F.linear`, unless the weights are packed."""
+"""Fewer rows than these are multiplied faster by `F.linear`, unless the weights are packed; a layout for fewer is slow
+for more, and no faster for them."""
 Gelu = Literal["", "none", "tanh"]
 """No activation, the exact GELU, or its approximation by tanh."""
 
@@ -40,7 +41,7 @@ class FrozenLinear:
         if not usable or not _has_onednn(x.dtype):
             return activated(F.linear(x, self.weight, self.bias), self.gelu)
         if self._packed is None:
-            rows = x.numel() // x.shape[-1]
+            rows = max(x.numel() // x.shape[-1], FEW_ROWS)
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), rows)
         return _multiply(x, self._packed, self.bias, self.gelu)
 

@@ -102,6 +102,8 @@ class DecodingOptions(CommonOptions):
     """captions of each motion, best first; at most --num_beams unless sampled"""
     batch_size: int = 32
     """motions at a time"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """numbers that the language model computes with; bfloat16 is faster, with another word here and there"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -583,6 +583,21 @@ def test_options_of_captions_need_a_motion(capsys):
     assert "--motion must be given" in capsys.readouterr().err
 
 
+def test_precision_of_captions(workshop, motions):
+    root, motion = workshop[0] / "checkpoints" / "t2m", Motion.load(motions / "joints.npy")
+    pipe = CaptionPipeline.from_runs(root, "M2T", "latest")
+    plain, queries = pipe([motion], num_beams=1), pipe._encode([pipe.features(motion)])
+    scores = pipe.captioner.generate(queries, num_beams=1).scores
+    assert pipe.with_precision("float32").captioner.language.dtype == torch.float32
+    assert pipe([motion], num_beams=1) == plain
+    assert pipe.with_precision("bfloat16").captioner.language.dtype == torch.bfloat16
+    rounded = pipe.captioner.generate(queries, num_beams=1).scores
+    assert rounded.dtype == torch.float32 and not torch.equal(rounded, scores)
+    torch.testing.assert_close(rounded, scores, rtol=0.05, atol=0)
+    for how in ({"num_beams": 3}, {"top_p": 0.9}):
+        assert pipe([motion], **how)[0][0]
+
+
 def test_the_whole_pipeline_describes_motions(workshop, motions):
     root = workshop[0] / "checkpoints" / "t2m"
     together = workshop[0] / "models"

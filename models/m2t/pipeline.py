@@ -86,6 +86,16 @@ class CaptionPipeline:
         tokenizer = RVQVAE.from_pretrained(model_folder(root / options["vq_name"]), device=device)
         return cls(MotionQueries(tokenizer, lamp), Captioner.from_pretrained(folder, device=device))
 
+    def with_precision(self, precision: str) -> "CaptionPipeline":
+        """This pipeline, its language model computing in `precision`, "float32" or "bfloat16", from now on.
+
+        Steps of a few captions take as long as it takes to read the weights, which are half as large in bfloat16. A
+        language model of the library that was loaded in bfloat16 stays as it is.
+        """
+        if precision == "bfloat16":
+            self.captioner.language.to(torch.bfloat16)
+        return self
+
     @torch.inference_mode()
     def __call__(
         self,
