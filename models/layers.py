@@ -57,14 +57,6 @@ class EncoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
-    def _attend(self, tokens: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-        batch, length, width = tokens.shape
-        qkv = self.qkv(tokens).view(batch, length, 3, self.num_heads, width // self.num_heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        dropout = self.dropout.p if self.training else 0.0
-        mixed = attention(query, key, value, mask, p=dropout, causal=causal)
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
-
     def forward(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
         """Apply the layer.
 
@@ -76,7 +68,17 @@ class EncoderLayer(nn.Module):
         Returns:
             (B, N, D).
         """
-        tokens = self.norm1(tokens + self.dropout(self._attend(tokens, mask, causal)))
+        dropout = self.dropout.p if self.training else 0.0
+        mixed = attention(*self.split_heads(self.qkv(tokens)), mask, p=dropout, causal=causal)
+        return self.combine(tokens, mixed.transpose(1, 2).reshape(tokens.shape))
+
+    def split_heads(self, qkv: Tensor) -> Tensor:
+        """Queries, keys and values (3, B, heads, N, D / heads) of what `qkv` gives, (B, N, 3 D)."""
+        return qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def combine(self, tokens: Tensor, mixed: Tensor) -> Tensor:
+        """The layer's result (..., D) for tokens (..., D) whose heads found `mixed` (..., D)."""
+        tokens = self.norm1(tokens + self.dropout(self.out(mixed)))
         hidden = self.dropout(self.linear1(tokens, "none"))
         return self.norm2(tokens + self.dropout(self.linear2(hidden)))
 
@@ -145,16 +147,18 @@ class ConditionedEncoder(nn.Module):
         Returns:
             Hidden states of the motion tokens (G * B, n, D).
         """
-        length = embedded.shape[1]
-        variants = condition.shape[0] // embedded.shape[0]
-        tokens = self.dropout(self.input_projection(embedded) + self.positions(length))
+        tokens = self.tokens(embedded, condition, extra)
+        for layer in self.layers:
+            tokens = layer(tokens, mask, causal=causal)
+        return tokens[:, -embedded.shape[1] :]
+
+    def tokens(self, embedded: Tensor, condition: Tensor, extra: Tensor | None = None) -> Tensor:
+        """What the first layer reads, (G * B, 1 + m + n, D); see `forward`."""
+        tokens = self.dropout(self.input_projection(embedded) + self.positions(embedded.shape[1]))
         if extra is not None:
             tokens = torch.cat((extra, tokens), dim=1)
         head = self.condition_projection(condition.to(tokens.dtype)).unsqueeze(1)
-        tokens = torch.cat((head, tokens.repeat(variants, 1, 1)), dim=1)
-        for layer in self.layers:
-            tokens = layer(tokens, mask, causal=causal)
-        return tokens[:, -length:]
+        return torch.cat((head, tokens.repeat(len(condition) // len(embedded), 1, 1)), dim=1)
 
 
 def init_weights(module: nn.Module) -> None:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from models.layers import sinusoidal_table
-from models.t2m import masking
+from models.t2m import masked, masking
 from models.t2m.length import LengthConfig, LengthEstimator
 from models.t2m.masked import MaskedConfig, MaskedTransformer
+from models.t2m.prefix import CausalStates
 from models.t2m.residual import ResidualConfig, ResidualTransformer, draw_levels
 from prepare.public_weights_t2m import convert_length, convert_masked, convert_residual
 from tests.golden import load_golden, procedural_weights
@@ -172,6 +173,41 @@ def test_masked_generation_is_independent_of_the_batch(attention: str, gumbel: b
         assert alone.tolist() == [batch[row, :length].tolist()]
     other = model.generate(conditions(), LENGTHS, steps=4, gumbel=gumbel, topkr=0.5, seeds=[1, 2, 3])
     assert not torch.equal(batch, other)
+
+
+@torch.no_grad()
+def test_states_kept_are_those_computed_anew() -> None:
+    model, generator = masked_model().double(), torch.Generator().manual_seed(2)
+    both = masking.with_unconditional(conditions().double(), 2.0)
+    states, ids = CausalStates(model.encoder, both), random_codes(3, 9)
+    # Changes anywhere, nowhere in the second sample; what was not asked for at first is asked for later.
+    for ends in ([9, 9, 9], [9, 3, 5], [4, 3, 5], [9, 8, 2], [1, 9, 9]):
+        found = states(ids, model.token_embedding(ids), torch.tensor(ends))
+        expected = model._hidden(ids, both, None)
+        for row, end in enumerate(ends * 2):
+            torch.testing.assert_close(found[row, :end], expected[row, :end])
+        ids = ids.clone()
+        ids[::2, 1:] = torch.where(
+            torch.rand(2, 8, generator=generator) < 0.2, random_codes(2, 8, seed=ends[0]), ids[::2, 1:]
+        )
+
+
+def test_generation_keeps_states(monkeypatch) -> None:
+    model, lengths = masked_model(), torch.tensor([9, 7, 5, 9])
+    rows, select = [], CausalStates._rows
+    monkeypatch.setattr(CausalStates, "_rows", lambda *args: rows.append(select(*args)) or rows[-1])
+    kept = model.generate(conditions(4), lengths, steps=8, topkr=0.5, seeds=[1, 2, 3, 4])
+    assert len(rows) == 7 and 0 < sum(len(some) for some in rows) < 0.8 * 7 * 2 * sum(lengths.tolist())
+
+    class Forgetful(CausalStates):
+        def __call__(self, *args) -> Tensor:
+            return CausalStates(self.encoder, self.condition)(*args)
+
+    monkeypatch.setattr(masked, "CausalStates", Forgetful)
+    assert torch.equal(model.generate(conditions(4), lengths, steps=8, topkr=0.5, seeds=[1, 2, 3, 4]), kept)
+    monkeypatch.setattr(masked, "CausalStates", None)
+    full = masked_model(attention="full").generate(conditions(4), lengths, steps=8, topkr=0.5, seeds=[1, 2, 3, 4])
+    assert_valid(full, lengths)
 
 
 def test_masked_generation_follows_a_generator() -> None:

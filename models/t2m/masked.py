@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.hub import LaMPModel
 from models.layers import ConditionedEncoder, PredictionHead, init_weights
 from models.t2m import masking
+from models.t2m.prefix import CausalStates
 
 NOISE_STREAM = 0
 FIXED = float("inf")
@@ -196,10 +197,14 @@ class MaskedTransformer(LaMPModel):
             device=self.device,
         )
         conditions = masking.with_unconditional(condition.to(self.device), cond_scale)
+        states = None
+        if self.config.attention == "causal" and self.device.type == "cpu" and not self.training:
+            # Which states are needed depends on the tokens: elsewhere, to wait for them costs more than the states.
+            states = CausalStates(self.encoder, conditions)
         for step, widest in enumerate(state.widest):
             if widest:
                 positions, chosen = state.remask(step, widest, self.mask_id)
-                logits = masking.guide(self._logits_at(state, positions, conditions), cond_scale)
+                logits = masking.guide(self._logits_at(state, positions, conditions, states), cond_scale)
                 drawn = noise[step].gather(1, positions.unsqueeze(-1).expand(-1, -1, width))
                 tokens = masking.sample_tokens(logits, drawn, topkr=topkr, temperature=temperature, gumbel=gumbel)
                 state.accept(positions, chosen, tokens)
@@ -207,13 +212,19 @@ class MaskedTransformer(LaMPModel):
                 progress(step + 1, steps)
         return state.ids.masked_fill(state.ids == self.pad_id, masking.IGNORE)
 
-    def _logits_at(self, state: "_Decoding", positions: Tensor, conditions: Tensor) -> Tensor:
-        """Logits (G * B, k, num_tokens) at `positions` (B, k) of the current tokens."""
-        ids, padding = state.ids, state.padding
-        if self.config.attention == "causal" and positions.is_cpu:
-            # What follows the last masked position is seen by none of them. Elsewhere the sync costs more.
-            ids = ids[:, : int(positions.max()) + 1]
-        hidden = self._hidden(ids, conditions, padding)
+    def _logits_at(
+        self, state: "_Decoding", positions: Tensor, conditions: Tensor, states: CausalStates | None
+    ) -> Tensor:
+        """Logits (G * B, k, num_tokens) at `positions` (B, k) of the current tokens, meaningless where none is masked.
+
+        `states` are those of the steps before, if these are kept.
+        """
+        if states is None:
+            hidden = self._hidden(state.ids, conditions, state.padding)
+        else:
+            masked = state.ids == self.mask_id
+            ends = (masked * torch.arange(1, masked.shape[1] + 1, device=masked.device)).amax(1)
+            hidden = states(state.ids, self.token_embedding(state.ids), ends)
         rows = positions.repeat(conditions.shape[0] // positions.shape[0], 1).unsqueeze(-1)
         return self.head(hidden.gather(1, rows.expand(-1, -1, hidden.shape[-1])))
 
