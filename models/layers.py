@@ -72,6 +72,25 @@ class EncoderLayer(nn.Module):
         mixed = attention(*self.split_heads(self.qkv(tokens)), mask, p=dropout, causal=causal)
         return self.combine(tokens, mixed.transpose(1, 2).reshape(tokens.shape))
 
+    def forward_rows(
+        self, tokens: Tensor, rows: Tensor, qkv: Tensor, mask: Tensor | None = None, *, causal: bool = False
+    ) -> Tensor:
+        """Apply the layer to some tokens only; without dropout and gradients.
+
+        Args:
+            tokens: (R, D).
+            rows: (R,) their places among the B * N of the batch.
+            qkv: (B, N, 3 D) queries, keys and values, finite everywhere and right wherever these tokens attend to and
+                `rows` does not name; theirs are written.
+            mask, causal: as in `forward`.
+
+        Returns:
+            (R, D).
+        """
+        qkv.flatten(0, 1).index_copy_(0, rows, self.qkv(tokens).to(qkv.dtype))
+        mixed = attention(*self.split_heads(qkv), mask, causal=causal)
+        return self.combine(tokens, mixed.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, rows))
+
     def split_heads(self, qkv: Tensor) -> Tensor:
         """Queries, keys and values (3, B, heads, N, D / heads) of what `qkv` gives, (B, N, 3 D)."""
         return qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -134,6 +153,7 @@ class ConditionedEncoder(nn.Module):
         extra: Tensor | None = None,
         mask: Tensor | None = None,
         causal: bool = False,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Encode motion tokens under a condition.
 
@@ -143,13 +163,22 @@ class ConditionedEncoder(nn.Module):
             extra: further tokens without position (B, m, D).
             mask: see `EncoderLayer`, over 1 + m + n tokens and G * B (or 1) samples.
             causal: see `EncoderLayer`; the condition, being first, then sees itself only.
+            rows: places among all G * B * (1 + m + n) that are computed, all that they attend to included; the other
+                hidden states are zero. None: all. Without dropout and gradients only.
 
         Returns:
             Hidden states of the motion tokens (G * B, n, D).
         """
         tokens = self.tokens(embedded, condition, extra)
-        for layer in self.layers:
-            tokens = layer(tokens, mask, causal=causal)
+        if rows is None:
+            for layer in self.layers:
+                tokens = layer(tokens, mask, causal=causal)
+        else:
+            some, tokens = tokens.flatten(0, 1).index_select(0, rows), torch.zeros_like(tokens)
+            qkv = tokens.new_zeros(*tokens.shape[:2], 3 * tokens.shape[2])
+            for layer in self.layers:
+                some = layer.forward_rows(some, rows, qkv, mask, causal=causal)
+            tokens.flatten(0, 1).index_copy_(0, rows, some.to(tokens.dtype))
         return tokens[:, -embedded.shape[1] :]
 
     def tokens(self, embedded: Tensor, condition: Tensor, extra: Tensor | None = None) -> Tensor:

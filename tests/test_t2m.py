@@ -311,6 +311,19 @@ def test_residual_padding_changes_nothing(share: bool) -> None:
         assert torch.equal(alone[0, :, 0], base[row, :length])
 
 
+@torch.inference_mode()
+def test_residual_padding_can_be_skipped() -> None:
+    model, levels = residual_model(), torch.tensor([1, 3, 2])
+    valid = masking.lengths_to_mask(LENGTHS, 9)
+    codes = random_codes(3, 9, 4).masked_fill(~valid.unsqueeze(-1), model.pad_id)
+    inputs = model.history(codes, levels), masking.with_unconditional(conditions(), 2.0), levels, ~valid
+    inside = valid.repeat(2, 1)
+    plain, skipped = model.hidden(*inputs), model.hidden(*inputs, skip_padding=True)
+    torch.testing.assert_close(skipped[inside], plain[inside])
+    nothing = model.head(torch.zeros(model.config.latent_dim))
+    torch.testing.assert_close(skipped[~inside], nothing.expand_as(skipped[~inside]))
+
+
 def test_residual_logits_use_lower_levels_only() -> None:
     model = residual_model()
     codes = random_codes(3, 9, 4)

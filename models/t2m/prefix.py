@@ -56,9 +56,7 @@ class CausalStates:
         """Bring `rows` of (G * B * (1 + n)) up to date."""
         tokens = tokens.flatten(0, 1).index_select(0, rows)
         for layer, qkv in zip(self.encoder.layers, self._qkv):
-            qkv.flatten(0, 1).index_copy_(0, rows, layer.qkv(tokens))
-            mixed = F.scaled_dot_product_attention(*layer.split_heads(qkv), is_causal=True)
-            tokens = layer.combine(tokens, mixed.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, rows))
+            tokens = layer.forward_rows(tokens, rows, qkv, causal=True)
         self._states.flatten(0, 1).index_copy_(0, rows, tokens)
 
     def _rows(self, ids: Tensor, ends: Tensor) -> Tensor:

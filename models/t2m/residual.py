@@ -121,7 +121,14 @@ class ResidualTransformer(LaMPModel):
         summed = F.embedding_bag(index, table, mode="sum", per_sample_weights=used.to(table.dtype))
         return summed.unflatten(0, codes.shape[:2])
 
-    def hidden(self, history: Tensor, condition: Tensor, levels: Tensor, padding_mask: Tensor | None) -> Tensor:
+    def hidden(
+        self,
+        history: Tensor,
+        condition: Tensor,
+        levels: Tensor,
+        padding_mask: Tensor | None,
+        skip_padding: bool = False,
+    ) -> Tensor:
         """Predicted code vectors before the output projection.
 
         Args:
@@ -129,18 +136,19 @@ class ResidualTransformer(LaMPModel):
             condition: (G * B, cond_dim): G variants of the condition.
             levels: (B,) level to predict.
             padding_mask: (B, n), True at padding; None: no padding.
+            skip_padding: compute nothing there; without dropout and gradients only.
 
         Returns:
             (G * B, n, code_dim).
         """
-        mask = None
-        variants = condition.shape[0] // history.shape[0]
+        mask = rows = None
         if padding_mask is not None:
-            visible = F.pad(~padding_mask, (2, 0), value=True)
-            mask = visible[:, None, None, :].repeat(variants, 1, 1, 1)
+            visible = F.pad(~padding_mask, (2, 0), value=True).repeat(len(condition) // len(history), 1)
+            mask = visible[:, None, None, :]
+            rows = visible.flatten().nonzero()[:, 0] if skip_padding else None
         # The level joins the tokens before they are repeated for the variants.
         level = self.level_embedding(levels).unsqueeze(1)
-        return self.head(self.encoder(history, condition, extra=level, mask=mask))
+        return self.head(self.encoder(history, condition, extra=level, mask=mask, rows=rows))
 
     def project(self, vectors: Tensor, levels: Tensor | int) -> Tensor:
         """Logits (B, n, classes) of code vectors (B, n, code_dim) at `levels` (B,), or at one level for all."""
@@ -236,6 +244,8 @@ class ResidualTransformer(LaMPModel):
         last = self.config.num_quantizers - 1
         valid = masking.lengths_to_mask(lengths.to(self.device), size)
         padding = None if int(lengths.min()) == size else ~valid
+        # Elsewhere, to wait for the number of tokens costs more than the padding.
+        skip_padding = self.device.type == "cpu" and not self.training
         width = masking.noise_width(topkr, self.num_classes, gumbel)
         noise = masking.token_noise(
             lengths.tolist(),
@@ -248,7 +258,7 @@ class ResidualTransformer(LaMPModel):
         codes = torch.full((batch, size, last + 1), self.pad_id, device=self.device)
         codes[..., 0] = base_codes.to(self.device).masked_fill(~valid, self.pad_id)
         for level in range(1, last + 1):
-            logits = self._guided_logits(codes, conditions, level, padding, cond_scale)
+            logits = self._guided_logits(codes, conditions, level, padding, cond_scale, skip_padding)
             drawn = masking.sample_tokens(
                 logits, noise[level - 1], topkr=topkr, temperature=temperature, gumbel=gumbel
             ).ids
@@ -261,8 +271,14 @@ class ResidualTransformer(LaMPModel):
         return codes.masked_fill(codes == self.pad_id, masking.IGNORE)
 
     def _guided_logits(
-        self, codes: Tensor, conditions: Tensor, level: int, padding: Tensor | None, cond_scale: float
+        self,
+        codes: Tensor,
+        conditions: Tensor,
+        level: int,
+        padding: Tensor | None,
+        cond_scale: float,
+        skip_padding: bool = False,
     ) -> Tensor:
         levels = torch.full(codes.shape[:1], level, device=codes.device)
-        vectors = self.hidden(self.history(codes, levels), conditions, levels, padding)
+        vectors = self.hidden(self.history(codes, levels), conditions, levels, padding, skip_padding)
         return masking.guide(self.project(vectors, level), cond_scale)
