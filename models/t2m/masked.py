@@ -224,7 +224,9 @@ class MaskedTransformer(LaMPModel):
         else:
             masked = state.ids == self.mask_id
             ends = (masked * torch.arange(1, masked.shape[1] + 1, device=masked.device)).amax(1)
-            hidden = states(state.ids, self.token_embedding(state.ids), ends)
+            # Padding is seen by no one; as masked tokens, all samples are alike at first.
+            ids = state.ids.masked_fill(state.ids == self.pad_id, self.mask_id)
+            hidden = states(ids, self.token_embedding(ids), ends)
         rows = positions.repeat(conditions.shape[0] // positions.shape[0], 1).unsqueeze(-1)
         return self.head(hidden.gather(1, rows.expand(-1, -1, hidden.shape[-1])))
 

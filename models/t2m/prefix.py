@@ -38,19 +38,24 @@ class CausalStates:
         """
         tokens = self.encoder.tokens(embedded, self.condition)
         if self._states is None:
-            self._states = self._compute_all(tokens)
+            self._states = self._compute_all(tokens, len(ids))
             self._known = torch.full_like(ends, ids.shape[1])
         else:
             self._compute(tokens, self._rows(ids, ends))
         self._ids = ids
         return self._states[:, 1:]
 
-    def _compute_all(self, tokens: Tensor) -> Tensor:
+    def _compute_all(self, tokens: Tensor, samples: int) -> Tensor:
+        rows = torch.arange(len(tokens), device=tokens.device)
+        if len(tokens) == 2 * samples and torch.equal(tokens[samples:], tokens[samples:].roll(1, 0)):
+            # All tokens masked and no condition: what is the same for all samples is computed for one.
+            rows, tokens = rows.clamp(max=samples), tokens[: samples + 1]
         for layer in self.encoder.layers:
-            self._qkv.append(layer.qkv(tokens))
-            mixed = F.scaled_dot_product_attention(*layer.split_heads(self._qkv[-1]), is_causal=True)
+            qkv = layer.qkv(tokens)
+            self._qkv.append(qkv.index_select(0, rows))
+            mixed = F.scaled_dot_product_attention(*layer.split_heads(qkv), is_causal=True)
             tokens = layer.combine(tokens, mixed.transpose(1, 2).flatten(2))
-        return tokens
+        return tokens.index_select(0, rows)
 
     def _compute(self, tokens: Tensor, rows: Tensor) -> None:
         """Bring `rows` of (G * B * (1 + n)) up to date."""
