@@ -36,7 +36,8 @@ class Conv(nn.Conv1d):
         if self.kernel_size == (1,):
             return linear(x.transpose(1, 2), self.weight.squeeze(-1), self.bias).transpose(1, 2)
         (reach,), frames = self.dilation, x.shape[-1]
-        if x.is_cpu and self.kernel_size == (3,) and self.padding == (reach,) and reach < frames <= 2 * reach:
+        keeps_length = self.kernel_size == (3,) and self.stride == (1,) and self.padding == (reach,)
+        if x.is_cpu and keeps_length and reach < frames <= 2 * reach:
             return self._by_pairs(x)
         options = {"stride": (1, *self.stride), "padding": (0, *self.padding), "dilation": (1, *self.dilation)}
         return F.conv2d(x.unsqueeze(2), self.weight.unsqueeze(2), self.bias, **options).squeeze(2)
