@@ -6,7 +6,8 @@ of rows and a large vocabulary most of it. The operators used here are those tha
 build lacks them, the plain ones do the work.
 """
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,6 +19,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 FEW_ROWS = 16
 """Fewer rows than these are multiplied faster by `F.linear`, unless the weights are packed; a layout for fewer is slow
 for more, and no faster for them."""
+Packed = TypeVar("Packed")
 Gelu = Literal["", "none", "tanh"]
 """No activation, the exact GELU, or its approximation by tanh."""
 
@@ -53,13 +55,9 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor, gelu: Gelu = "") -> Tensor:
         """(..., in) -> (..., out), through a GELU if wanted."""
-        if not self.packs or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or self.weight.is_inference():
+        if not is_packed(self):
             return activated(linear(x, self.weight, self.bias), gelu)
-        state = (*weights_state(self), gelu)
-        found = _FROZEN.get(self)
-        if found is None or found[0] != state:
-            found = _FROZEN[self] = (state, FrozenLinear(self.weight, self.bias, gelu))
-        return found[1](x)
+        return packed(self, lambda: FrozenLinear(self.weight, self.bias, gelu), gelu)(x)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -94,18 +92,33 @@ class _Linear(torch.autograd.Function):
 
 
 # Beside the modules, so that copies and state dicts of these stay free of them.
-_FROZEN: "WeakKeyDictionary[nn.Module, tuple[tuple, FrozenLinear]]" = WeakKeyDictionary()
+_FROZEN: "WeakKeyDictionary[nn.Module, tuple[tuple, Any]]" = WeakKeyDictionary()
 
 
 def pack_weights(model: nn.Module) -> None:
-    """Let the `Linear` layers of a model that is trained no more use packed weights, which they make on first use.
+    """Let those layers of a model that is trained no more use packed weights that can; they make them on first use.
 
     Weights that change through PyTorch's own means (optimizers, loading, conversion) are packed again; values written
     behind its back, through `parameter.data`, are not noticed.
     """
     for module in model.modules():
-        if isinstance(module, Linear):
+        if hasattr(module, "packs"):
             module.packs = True
+
+
+def is_packed(layer: nn.Module) -> bool:
+    """Whether a layer with a weight uses packed ones now."""
+    unused = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+    return layer.packs and not unused and layer.weight.is_cpu and not layer.weight.is_inference()
+
+
+def packed(layer: nn.Module, make: Callable[[], Packed], kind: str = "") -> Packed:
+    """What `make` made of a layer's weights, made anew when these have changed or another `kind` is asked for."""
+    state = (*weights_state(layer), kind)
+    found = _FROZEN.get(layer)
+    if found is None or found[0] != state:
+        found = _FROZEN[layer] = (state, make())
+    return found[1]
 
 
 def weights_state(module: nn.Module) -> tuple[tuple[int, int, torch.dtype], ...]:

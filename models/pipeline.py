@@ -73,7 +73,7 @@ class LaMPPipeline:
         """
         self.tokenizer, self.text, self.masked, self.residual, self.length = tokenizer, text, masked, residual, length
         self._check()
-        for part in (masked, residual):
+        for part in (tokenizer, masked, residual):
             if part is not None:
                 pack_weights(part)
         self.source: str | Path | None = None

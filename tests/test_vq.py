@@ -1,5 +1,6 @@
 """Motion tokenizer: agreement with the public systems, padding, learning of the codebooks, saving."""
 
+import copy
 import dataclasses
 import socket
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from golden import load_golden, procedural_weights
 from torch import Tensor, nn
 
+from models.linear import pack_weights
 from models.vq.encdec import Conv, UpsampleConv, upsample_and_convolve, zero_beyond
 from models.vq.losses import reconstruction_loss
 from models.vq.model import RVQVAE, RVQConfig
@@ -206,6 +208,24 @@ def test_large_batches_are_decoded_like_small_ones() -> None:
     lengths = torch.arange(40) % 7
     one_by_one = torch.cat([model.decode(codes[i : i + 1], lengths[i : i + 1]) for i in range(40)])
     torch.testing.assert_close(model.decode(codes, lengths), one_by_one, rtol=0, atol=1e-5)
+
+
+def test_packed_weights_give_the_same_and_are_never_stale() -> None:
+    model, x = make_model(), torch.randn(2, 64, 12)
+    for change in (None, nn.init.xavier_normal_):
+        if change is not None:
+            for layer in (*model.encoder.modules(), *model.decoder.modules()):
+                if isinstance(layer, nn.Conv1d):
+                    change(layer.weight)
+        plain = copy.deepcopy(model)
+        pack_weights(model)
+        with torch.inference_mode():
+            codes = plain.encode(x)
+            for _ in range(2):
+                assert torch.equal(model.encode(x), codes)
+                torch.testing.assert_close(model.decode(codes), plain.decode(codes))
+    model.train()(x).recon.sum().backward()
+    assert all(layer.weight.grad is not None for layer in model.decoder.modules() if isinstance(layer, nn.Conv1d))
 
 
 @pytest.mark.parametrize("norm", [None, "LN"])

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.checkpoints import model_folder, read_run_options
 from models.hub import is_model
 from models.lamp.model import LaMP
+from models.linear import pack_weights
 from models.m2t.captioner import Captioner
 from models.m2t.queries import MotionQueries
 from models.vq.model import RVQVAE
@@ -46,6 +47,7 @@ class CaptionPipeline:
                 f"the captioner reads {config.num_queries} queries of width {config.query_dim}, LaMP has "
                 f"{lamp.num_query_tokens} of {lamp.hidden_size}; use the LaMP that it was trained on"
             )
+        pack_weights(queries.tokenizer)
         self.queries, self.captioner = queries, captioner
         tokenizer = queries.tokenizer.config
         self.skeleton = SKELETONS[FeatureLayout.of_dim(tokenizer.input_width).num_joints]

@@ -5,12 +5,15 @@ memory, and convolutions are faster. Where lengths are given, everything beyond 
 convolution, so that padding acts exactly like the convolutions' own zero padding and never changes a result.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.dropout import Dropout
-from models.linear import linear
+from models.linear import FrozenLinear, is_packed, linear, packed
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 
@@ -31,16 +34,26 @@ def scaled(lengths: Tensor | None, factor: int) -> Tensor | None:
 class Conv(nn.Conv1d):
     """1-D convolution computed as a 2-D one of height 1, which has channels-last kernels (1-D ones do not)."""
 
+    packs = False
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (B, C, T) along T."""
         if self.kernel_size == (1,):
-            return linear(x.transpose(1, 2), self.weight.squeeze(-1), self.bias).transpose(1, 2)
+            return self._pointwise(x.transpose(1, 2)).transpose(1, 2)
         (reach,), frames = self.dilation, x.shape[-1]
         keeps_length = self.kernel_size == (3,) and self.stride == (1,) and self.padding == (reach,)
         if x.is_cpu and keeps_length and reach < frames <= 2 * reach:
             return self._by_pairs(x)
         options = {"stride": (1, *self.stride), "padding": (0, *self.padding), "dilation": (1, *self.dilation)}
-        return F.conv2d(x.unsqueeze(2), self.weight.unsqueeze(2), self.bias, **options).squeeze(2)
+        weight = self.weight.unsqueeze(2)
+        if is_packed(self):
+            weight = packed(self, lambda: weight.detach().contiguous(memory_format=torch.channels_last))
+        return F.conv2d(x.unsqueeze(2), weight, self.bias, **options).squeeze(2)
+
+    def _pointwise(self, x: Tensor) -> Tensor:
+        if is_packed(self):
+            return packed(self, lambda: FrozenLinear(self.weight.squeeze(-1), self.bias))(x)
+        return linear(x, self.weight.squeeze(-1), self.bias)
 
     def _by_pairs(self, x: Tensor) -> Tensor:
         """The same for three taps so far apart that a frame meets one other, or none but the padding.
@@ -110,6 +123,8 @@ class UpsampleConv(nn.Conv1d):
     products of a convolution.
     """
 
+    packs = False
+
     def __init__(self, width: int, *, scale: int) -> None:
         super().__init__(width, width, 3, padding=1)
         self.scale = scale
@@ -117,13 +132,24 @@ class UpsampleConv(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, T) to (B, C, T * scale)."""
         source = x.transpose(1, 2)
-        left, _, right = self.weight.unbind(-1)
-        inner = linear(source, self.weight.sum(-1), self.bias)
+        whole, left, right = self._products()
+        inner = whole(source)
         steps = F.pad(source, (0, 0, 0, 1)) - F.pad(source, (0, 0, 1, 0))
-        first = inner - linear(steps[:, :-1].contiguous(), left)
-        last = inner + linear(steps[:, 1:].contiguous(), right)
+        first = inner - left(steps[:, :-1].contiguous())
+        last = inner + right(steps[:, 1:].contiguous())
         frames = [first, *[inner] * (self.scale - 2), last]
         return torch.stack(frames, dim=2).flatten(1, 2).transpose(1, 2)
+
+    def _products(self) -> list[Callable[[Tensor], Tensor]]:
+        """Products with the sum of the taps, the left one and the right one."""
+
+        def products(layer: Callable[..., Callable[[Tensor], Tensor]]) -> list[Callable[[Tensor], Tensor]]:
+            left, _, right = self.weight.unbind(-1)
+            return [layer(self.weight.sum(-1), self.bias), layer(left, None), layer(right, None)]
+
+        if is_packed(self):
+            return packed(self, lambda: products(FrozenLinear))
+        return products(lambda weight, bias: partial(linear, weight=weight, bias=bias))
 
 
 def upsample_and_convolve(x: Tensor, up: UpsampleConv, conv: Conv, lengths: Tensor | None) -> Tensor:
