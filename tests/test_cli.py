@@ -1,6 +1,8 @@
 """Options: flags from dataclasses, files of options, devices and seeds."""
 
+import importlib
 import random
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,7 @@ import torch
 from options.common import CommonOptions, TrainOptions
 from utils.cli import alias, flatten, load_options, nested, parse, print_options, read_opt_txt, save_options
 from utils.device import _warn_once, accelerator_device, autocast, resolve_device
-from utils.errors import UserError
+from utils.errors import UserError, main_with_errors
 from utils.seed import RandomStream, seed_everything
 
 
@@ -234,3 +236,19 @@ def test_seed_and_streams() -> None:
     assert draws() == first  # outside, nothing has been drawn yet
     with stream:
         assert draws() == second  # and the stream goes on where it was
+
+
+def test_missing_packages_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    @main_with_errors
+    def main() -> None:
+        importlib.import_module(name)
+
+    name = "no_such_package.part"
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert re.fullmatch(r"error: .* has no package no_such_package; .*\n", capsys.readouterr().err)
+    # One of ours that is missing is a bug, which needs its traceback.
+    name = "utils.no_such_module"
+    with pytest.raises(ModuleNotFoundError):
+        main()

@@ -4,13 +4,18 @@ import functools
 import sys
 from collections.abc import Callable
 
+OWN_PACKAGES = ("benchmarks", "data", "models", "options", "prepare", "utils")
+
 
 class UserError(Exception):
     """A mistake in the user's input; its message names the file or flag and the remedy."""
 
 
 def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a script's ``main`` so that a `UserError` prints one line to stderr and exits with code 2."""
+    """Wrap a script's ``main`` so that a mistake prints one line to stderr and exits with code 2.
+
+    That is a `UserError`, or an import of a package that this Python does not have.
+    """
 
     @functools.wraps(main)
     def wrapped() -> None:
@@ -18,6 +23,16 @@ def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
             main()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package in OWN_PACKAGES or not package:
+                raise
+            print(
+                f"error: {sys.executable} has no package {package}; "
+                "use the environment's Python, or install with it: -m pip install -e .",
+                file=sys.stderr,
+            )
             raise SystemExit(2) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
