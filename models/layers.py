@@ -68,9 +68,7 @@ class EncoderLayer(nn.Module):
         Returns:
             (B, N, D).
         """
-        dropout = self.dropout.p if self.training else 0.0
-        mixed = attention(*self.split_heads(self.qkv(tokens)), mask, p=dropout, causal=causal)
-        return self.combine(tokens, mixed.transpose(1, 2).reshape(tokens.shape))
+        return self.combine(tokens, self.mix(self.qkv(tokens), mask, causal=causal))
 
     def forward_rows(
         self, tokens: Tensor, rows: Tensor, qkv: Tensor, mask: Tensor | None = None, *, causal: bool = False
@@ -87,13 +85,15 @@ class EncoderLayer(nn.Module):
         Returns:
             (R, D).
         """
+        # Autocast gives another type.
         qkv.flatten(0, 1).index_copy_(0, rows, self.qkv(tokens).to(qkv.dtype))
-        mixed = attention(*self.split_heads(qkv), mask, causal=causal)
-        return self.combine(tokens, mixed.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, rows))
+        return self.combine(tokens, self.mix(qkv, mask, causal=causal).flatten(0, 1).index_select(0, rows))
 
-    def split_heads(self, qkv: Tensor) -> Tensor:
-        """Queries, keys and values (3, B, heads, N, D / heads) of what `qkv` gives, (B, N, 3 D)."""
-        return qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    def mix(self, qkv: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+        """What the heads find (B, N, D) in queries, keys and values (B, N, 3 D); the rest as in `forward`."""
+        query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout.p if self.training else 0.0
+        return attention(query, key, value, mask, p=dropout, causal=causal).transpose(1, 2).flatten(2)
 
     def combine(self, tokens: Tensor, mixed: Tensor) -> Tensor:
         """The layer's result (..., D) for tokens (..., D) whose heads found `mixed` (..., D)."""

@@ -1,6 +1,5 @@
 """Motion tokenizer: agreement with the public systems, padding, learning of the codebooks, saving."""
 
-import copy
 import dataclasses
 import socket
 from collections.abc import Callable
@@ -217,7 +216,8 @@ def test_packed_weights_give_the_same_and_are_never_stale() -> None:
             for layer in (*model.encoder.modules(), *model.decoder.modules()):
                 if isinstance(layer, nn.Conv1d):
                     change(layer.weight)
-        plain = copy.deepcopy(model)
+        plain = make_model()
+        plain.load_state_dict(model.state_dict())
         pack_weights(model)
         with torch.inference_mode():
             codes = plain.encode(x)

@@ -3,8 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
-
-OWN_PACKAGES = ("benchmarks", "data", "models", "options", "prepare", "utils")
+from importlib.util import find_spec
 
 
 class UserError(Exception):
@@ -26,13 +25,10 @@ def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
             raise SystemExit(2) from None
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
-            if package in OWN_PACKAGES or not package:
-                raise
-            print(
-                f"error: {sys.executable} has no package {package}; "
-                "use the environment's Python, or install with it: -m pip install -e .",
-                file=sys.stderr,
-            )
+            if not package or find_spec(package) is not None:
+                raise  # a part of a package that is there: a bug
+            remedy = f"use the environment's Python, or run {sys.executable} -m pip install -e ."
+            print(f"error: {sys.executable} has no package {package}; {remedy}", file=sys.stderr)
             raise SystemExit(2) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

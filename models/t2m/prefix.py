@@ -6,7 +6,6 @@ masked token. That leaves about three quarters of them to compute.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.layers import ConditionedEncoder
@@ -53,8 +52,7 @@ class CausalStates:
         for layer in self.encoder.layers:
             qkv = layer.qkv(tokens)
             self._qkv.append(qkv.index_select(0, rows))
-            mixed = F.scaled_dot_product_attention(*layer.split_heads(qkv), is_causal=True)
-            tokens = layer.combine(tokens, mixed.transpose(1, 2).flatten(2))
+            tokens = layer.combine(tokens, layer.mix(qkv, causal=True))
         return tokens.index_select(0, rows)
 
     def _compute(self, tokens: Tensor, rows: Tensor) -> None:
