@@ -15,30 +15,30 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from data.cache import open_cache
-from data.draws import TestDraws
-from data.loaders import Stats, evaluation_loader, load_split
-from data.spec import DatasetSpec, get_spec
-from data.text import Caption
-from models.checkpoints import model_folder
-from models.evaluator import load_evaluator
-from models.lamp.embedder import LaMPEmbedder
-from models.m2t.bertscore import describe, lamp_bert_score
-from models.m2t.pipeline import CaptionPipeline
-from models.pipeline import LaMPPipeline
-from options.m2t_eval import M2TEvalOptions
-from utils.captions import caption_scores
-from utils.cli import parse, print_options
-from utils.device import resolve_device
-from utils.errors import main_with_errors
-from utils.evaluation import Judge, Statistic, match_scores, statistic
-from utils.files import write_json
-from utils.logging import Report
-from utils.provenance import model_identity, stamp
-from utils.published import MOTION_TO_TEXT, PAPER
-from utils.seed import seed_everything
-from utils.tables import format_table
-from utils.tagging import load_spacy, tag_sentences
+from lamp.data.cache import open_cache
+from lamp.data.draws import TestDraws
+from lamp.data.loaders import Stats, evaluation_loader, load_split
+from lamp.data.spec import DatasetSpec, get_spec
+from lamp.data.text import Caption
+from lamp.models.checkpoints import model_folder
+from lamp.models.evaluator import load_evaluator
+from lamp.models.lamp.embedder import LaMPEmbedder
+from lamp.models.m2t.bertscore import describe, lamp_bert_score
+from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.pipeline import LaMPPipeline
+from lamp.options.m2t_eval import M2TEvalOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.files import write_json
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.logging import Report
+from lamp.utils.run.provenance import model_identity, stamp
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.scores.captions import caption_scores
+from lamp.utils.scores.evaluation import Judge, Statistic, match_scores, statistic
+from lamp.utils.scores.published import MOTION_TO_TEXT, PAPER
+from lamp.utils.scores.tables import format_table
+from lamp.utils.tagging import load_spacy, tag_sentences
 
 MATCHES = ("R@1", "R@2", "R@3", "MM-Dist")
 TEXTS = ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr", "BERTScore")

@@ -4,10 +4,10 @@
     python caption.py --motion my_bvh --out captions.csv --windows
 
 Files: features .npy (T, 263 or 251), joints .npy or .npz (T, 22 or 21, 3; metres, Y up, 20 frames a second unless the
-.npz says otherwise), BVH (and ASF/AMC) at any frame rate of a skeleton that `prepare.build_dataset` knows or that
+.npz says otherwise), BVH (and ASF/AMC) at any frame rate of a skeleton that `lamp.prepare.build_dataset` knows or that
 --joint_map describes. Without --name the models of checkpoints/mini are used, which ship with the code. Of a motion
 longer than the models know (9.8 seconds) the beginning is described, or with --windows every part. The CSV is a table
-of captions as `prepare.build_dataset --captions` reads it.
+of captions as `lamp.prepare.build_dataset --captions` reads it.
 """
 
 import csv
@@ -17,12 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from options.m2t import CaptionOptions
-from utils.cli import parse
-from utils.errors import UserError, main_with_errors
-from utils.files import atomic_path, write_json
+from lamp.options.m2t import CaptionOptions
+from lamp.utils.cli import parse
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import atomic_path, write_json
 
-SHIPPED = Path(__file__).resolve().parent / "checkpoints" / "mini"
 CAPTURES = (".bvh", ".amc")
 SUFFIXES = (".npy", ".npz", *CAPTURES)
 
@@ -73,8 +72,8 @@ def read_motion(path: Path, joint_map: "JointMap | None") -> "Motion":  # noqa: 
     """
     import torch
 
-    from prepare.clips import FPS, CutOptions, load_joints
-    from utils.motion import Motion
+    from lamp.prepare.clips import FPS, CutOptions, load_joints
+    from lamp.utils.motion import Motion
 
     if path.suffix.lower() not in CAPTURES:
         try:
@@ -93,7 +92,7 @@ def describe(
     options: CaptionOptions,
 ) -> Iterator[Described | Skipped]:
     """Captions of some files, by name and path, in one batch."""
-    from prepare.joint_map import load_joint_map
+    from lamp.utils.capture.joint_map import load_joint_map
 
     joint_map = None if options.joint_map is None else load_joint_map(options.joint_map)
     rows: list[Described | Skipped] = []
@@ -169,15 +168,15 @@ def check_writable(path: Path) -> None:
 
 def load_pipeline(options: CaptionOptions) -> "CaptionPipeline":  # noqa: F821
     """The models that the options name."""
-    from models.m2t.pipeline import CaptionPipeline
-    from utils.device import resolve_device
+    from lamp.models.m2t.pipeline import CaptionPipeline
+    from lamp.utils.run.device import resolve_device
 
     device = resolve_device(options.gpu_id)
     if options.name:
         root = options.checkpoints_dir / options.dataset_name
         pipe = CaptionPipeline.from_runs(root, options.name, options.which_epoch, device)
     else:
-        pipe = CaptionPipeline.from_pretrained(options.models or SHIPPED, device)
+        pipe = CaptionPipeline.from_pretrained(options.models or None, device)
     return pipe.with_precision(options.precision)
 
 

@@ -9,20 +9,20 @@ check of data, evaluator and code at once, before anything is trained.
 
 import torch
 
-from data.draws import TestDraws
-from data.spec import get_spec
-from models.evaluator import load_evaluator
-from options.eval import EvalEvaluatorOptions
-from utils.cli import parse, print_options
-from utils.device import resolve_device
-from utils.errors import main_with_errors
-from utils.evaluation import Judge, judge_repetition, summarize
-from utils.files import write_json
-from utils.logging import Report
-from utils.provenance import model_identity, stamp
-from utils.published import PAPER, TEXT_TO_MOTION
-from utils.seed import seed_everything
-from utils.tables import format_table
+from lamp.data.draws import TestDraws
+from lamp.data.spec import get_spec
+from lamp.models.evaluator import load_evaluator
+from lamp.options.eval import EvalEvaluatorOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.files import write_json
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.logging import Report
+from lamp.utils.run.provenance import model_identity, stamp
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.scores.evaluation import Judge, judge_repetition, summarize
+from lamp.utils.scores.published import PAPER, TEXT_TO_MOTION
+from lamp.utils.scores.tables import format_table
 
 SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
 

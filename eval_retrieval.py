@@ -20,24 +20,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.draws import split_identity
-from data.loaders import Stats, evaluation_loader, heldout_texts, load_labels, load_split, read_first_captions
-from data.nearest import nearest_training
-from data.spec import DatasetSpec, get_spec
-from models.checkpoints import model_folder, read_run_options
-from models.lamp.embedder import EmbeddedPairs, LaMPEmbedder
-from models.lamp.model import LaMP
-from models.vq.model import RVQVAE
-from options.retrieval import EvalRetrievalOptions
-from utils.cli import parse, print_options
-from utils.device import resolve_device
-from utils.errors import UserError, main_with_errors
-from utils.files import write_json
-from utils.logging import Report
-from utils.metrics import format_recall
-from utils.provenance import model_identity, stamp
-from utils.published import PAPER, RETRIEVAL
-from utils.retrieval import (
+from lamp.data.draws import split_identity
+from lamp.data.loaders import Stats, evaluation_loader, heldout_texts, load_labels, load_split, read_first_captions
+from lamp.data.nearest import nearest_training
+from lamp.data.spec import DatasetSpec, get_spec
+from lamp.models.checkpoints import model_folder, read_run_options
+from lamp.models.lamp.embedder import EmbeddedPairs, LaMPEmbedder
+from lamp.models.lamp.model import LaMP
+from lamp.models.vq.model import RVQVAE
+from lamp.options.retrieval import EvalRetrievalOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import write_json
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.logging import Report
+from lamp.utils.run.provenance import model_identity, stamp
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.scores.metrics import format_recall
+from lamp.utils.scores.published import PAPER, RETRIEVAL
+from lamp.utils.scores.retrieval import (
     bag_similarity,
     label_accuracy,
     label_pools,
@@ -47,8 +48,7 @@ from utils.retrieval import (
     shortlisted_pairs,
     text_hits,
 )
-from utils.seed import seed_everything
-from utils.tables import format_table
+from lamp.utils.scores.tables import format_table
 
 BANK_TEXTS = 8
 LABEL_DRAWS = 60

@@ -18,28 +18,36 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.draws import Draw, TestDraws
-from data.motion import TextMotionBatch
-from data.spec import DatasetSpec, get_spec
-from models.checkpoints import checkpoint_names, model_folder
-from models.evaluator import load_evaluator
-from models.m2t.bertscore import describe, lamp_bert_score
-from models.m2t.pipeline import CaptionPipeline
-from models.pipeline import LaMPPipeline
-from models.text_condition import CachedCondition
-from options.eval import EvalT2MOptions
-from utils.cli import parse, print_options
-from utils.device import peak_memory, resolve_device
-from utils.errors import main_with_errors
-from utils.evaluation import MEASURES, Judge, Scores, Statistic, judge_repetition, multimodality_of, summarize
-from utils.features import features_to_joints
-from utils.files import write_json
-from utils.logging import Report
-from utils.motion import Motion
-from utils.provenance import model_identity, stamp
-from utils.published import PAPER, TEXT_TO_MOTION
-from utils.seed import seed_everything
-from utils.tables import format_table
+from lamp.data.draws import Draw, TestDraws
+from lamp.data.motion import TextMotionBatch
+from lamp.data.spec import DatasetSpec, get_spec
+from lamp.models.checkpoints import checkpoint_names, model_folder
+from lamp.models.evaluator import load_evaluator
+from lamp.models.m2t.bertscore import describe, lamp_bert_score
+from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.text_condition import CachedCondition
+from lamp.options.eval import EvalT2MOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.files import write_json
+from lamp.utils.kinematics.features import features_to_joints
+from lamp.utils.motion import Motion
+from lamp.utils.run.device import peak_memory, resolve_device
+from lamp.utils.run.logging import Report
+from lamp.utils.run.provenance import model_identity, stamp
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.scores.evaluation import (
+    MEASURES,
+    Judge,
+    Scores,
+    Statistic,
+    judge_repetition,
+    multimodality_of,
+    summarize,
+)
+from lamp.utils.scores.published import PAPER, TEXT_TO_MOTION
+from lamp.utils.scores.tables import format_table
 
 SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity", "MultiModality")
 # Each repetition draws its seeds from a range of its own.

@@ -15,26 +15,26 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.draws import TestDraws
-from data.loaders import Stats, evaluation_loader, load_split
-from data.motion import TextMotionBatch
-from data.nearest import nearest_training
-from data.spec import DatasetSpec, get_spec
-from models.checkpoints import checkpoint_names, model_folder
-from models.evaluator import load_evaluator
-from models.vq.model import RVQVAE
-from options.eval import EvalVQOptions
-from utils.cli import parse, print_options
-from utils.device import resolve_device
-from utils.errors import main_with_errors
-from utils.evaluation import MEASURES, Judge, Scores, judge_repetition, summarize
-from utils.files import write_json
-from utils.logging import Report
-from utils.provenance import model_identity, stamp
-from utils.published import PAPER, TEXT_TO_MOTION
-from utils.reconstruction import Reconstruction, evaluate_reconstruction
-from utils.seed import seed_everything
-from utils.tables import format_table
+from lamp.data.draws import TestDraws
+from lamp.data.loaders import Stats, evaluation_loader, load_split
+from lamp.data.motion import TextMotionBatch
+from lamp.data.nearest import nearest_training
+from lamp.data.spec import DatasetSpec, get_spec
+from lamp.models.checkpoints import checkpoint_names, model_folder
+from lamp.models.evaluator import load_evaluator
+from lamp.models.vq.model import RVQVAE
+from lamp.options.eval import EvalVQOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.files import write_json
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.logging import Report
+from lamp.utils.run.provenance import model_identity, stamp
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.scores.evaluation import MEASURES, Judge, Scores, judge_repetition, summarize
+from lamp.utils.scores.published import PAPER, TEXT_TO_MOTION
+from lamp.utils.scores.reconstruction import Reconstruction, evaluate_reconstruction
+from lamp.utils.scores.tables import format_table
 
 SCORES = ("MPJPE mm", "FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
 

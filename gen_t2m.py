@@ -12,18 +12,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from options.gen import GenOptions
-from utils.cli import parse, print_options, save_options
-from utils.errors import UserError, main_with_errors
-from utils.prompts import Prompts, read_prompts
+from lamp.options.gen import GenOptions
+from lamp.utils.cli import parse, print_options, save_options
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.prompts import Prompts, read_prompts
 
 HUMANML3D_JOINTS = 22
-SHIPPED = Path(__file__).resolve().parent / "checkpoints" / "mini"
 
 
 def get_prompts(options: GenOptions) -> Prompts:
     """Prompts of the command line or the file, lengths brought into what the models know, with a warning."""
-    from models.pipeline import MAX_FRAMES, MIN_FRAMES
+    from lamp.models.pipeline import MAX_FRAMES, MIN_FRAMES
 
     if options.text_path is not None:
         prompts = read_prompts(options.text_path)
@@ -57,8 +56,8 @@ def check_output(folder: Path) -> None:
 def load_pipeline(options: GenOptions) -> "LaMPPipeline":  # noqa: F821 - imported late, see below
     """The models that the options name."""
     # Torch and the models take a second to import: mistakes on the command line are answered before that.
-    from models.pipeline import LaMPPipeline
-    from utils.device import resolve_device
+    from lamp.models.pipeline import LaMPPipeline
+    from lamp.utils.run.device import resolve_device
 
     device = resolve_device(options.gpu_id)
     if options.name:
@@ -70,7 +69,7 @@ def load_pipeline(options: GenOptions) -> "LaMPPipeline":  # noqa: F821 - import
             which=options.which_epoch,
             device=device,
         )
-    return LaMPPipeline.from_pretrained(options.models or SHIPPED, device)
+    return LaMPPipeline.from_pretrained(options.models or None, device)
 
 
 def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions) -> None:  # noqa: F821

@@ -19,24 +19,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from data.cache import open_cache
-from data.draws import TestDraws
-from data.frames import motions_device
-from data.loaders import Stats, load_stats, text_loader, tokenizer_loader
-from data.motion import MotionBatch, TextMotionBatch
-from data.spec import DatasetSpec, get_spec
-from models.checkpoints import model_folder
-from models.evaluator import Evaluator, EvaluatorConfig, MovementAutoencoder, pair_loss
-from models.words import HASHED, WordVectors, read_glove, read_our_vab
-from options.evaluator import EvaluatorOptions
-from utils.cli import parse, print_options
-from utils.device import resolve_device
-from utils.errors import main_with_errors
-from utils.evaluation import Judge, quick_scores
-from utils.optim import adamw
-from utils.schedule import warmup_multistep
-from utils.seed import seed_everything
-from utils.trainer import Trainer
+from lamp.data.cache import open_cache
+from lamp.data.draws import TestDraws
+from lamp.data.frames import motions_device
+from lamp.data.loaders import Stats, load_stats, text_loader, tokenizer_loader
+from lamp.data.motion import MotionBatch, TextMotionBatch
+from lamp.data.spec import DatasetSpec, get_spec
+from lamp.models.checkpoints import model_folder
+from lamp.models.evaluator import Evaluator, EvaluatorConfig, MovementAutoencoder, pair_loss
+from lamp.models.words import HASHED, WordVectors, read_glove, read_our_vab
+from lamp.options.evaluator import EvaluatorOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.optim import adamw
+from lamp.utils.run.schedule import warmup_multistep
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.run.trainer import Trainer
+from lamp.utils.scores.evaluation import Judge, quick_scores
 
 GLOVE_FOLDER = Path("glove")
 MOVEMENT = "movement"

@@ -17,25 +17,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data.frames import motions_device
-from data.loaders import Stats, evaluation_loader, text_loader
-from data.motion import TextMotionBatch
-from data.spec import get_spec
-from models.checkpoints import model_folder
-from models.lamp.embedder import LaMPEmbedder
-from models.lamp.init import config_for_bert, initialize_from_bert
-from models.lamp.model import LaMP, LaMPBatch, LaMPConfig, LaMPOutput
-from models.lamp.text import TextTokenizer
-from models.vq.model import RVQVAE
-from options.lamp import LaMPOptions
-from utils.cli import parse, print_options
-from utils.device import resolve_device
-from utils.errors import main_with_errors
-from utils.optim import adamw
-from utils.retrieval import label_pools, retrieval_scores
-from utils.schedule import warmup_cosine
-from utils.seed import seed_everything
-from utils.trainer import Trainer
+from lamp.data.frames import motions_device
+from lamp.data.loaders import Stats, evaluation_loader, text_loader
+from lamp.data.motion import TextMotionBatch
+from lamp.data.spec import get_spec
+from lamp.models.checkpoints import model_folder
+from lamp.models.lamp.embedder import LaMPEmbedder
+from lamp.models.lamp.init import config_for_bert, initialize_from_bert
+from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig, LaMPOutput
+from lamp.models.lamp.text import TextTokenizer
+from lamp.models.vq.model import RVQVAE
+from lamp.options.lamp import LaMPOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.optim import adamw
+from lamp.utils.run.schedule import warmup_cosine
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.run.trainer import Trainer
+from lamp.utils.scores.retrieval import label_pools, retrieval_scores
 
 EVALUATION_DRAWS = 20
 _FROM_BERT = ("vocab_size", "hidden_size", "num_heads", "intermediate_size", "max_positions")

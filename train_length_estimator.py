@@ -6,13 +6,13 @@ python train_length_estimator.py --config options/mini/length.json
 
 from torch import Tensor
 
-from data.motion import TextMotionBatch
-from models.t2m.length import LengthConfig, LengthEstimator
-from options.t2m import LengthOptions
+from lamp.data.motion import TextMotionBatch
+from lamp.models.t2m.length import LengthConfig, LengthEstimator
+from lamp.options.t2m import LengthOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.run.seed import seed_everything
 from train_t2m_transformer import load_frozen, make_loaders, train_on_text
-from utils.cli import parse, print_options
-from utils.errors import main_with_errors
-from utils.seed import seed_everything
 
 
 @main_with_errors

@@ -25,30 +25,30 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from data.cache import open_cache
-from data.frames import motions_device
-from data.loaders import Stats, evaluation_loader, load_split, text_loader
-from data.motion import TextMotionBatch
-from data.spec import DatasetSpec, get_spec
-from models.checkpoints import model_folder, read_run_options
-from models.hub import CONFIG_FILE
-from models.lamp.model import LaMP
-from models.m2t.captioner import Captioner
-from models.m2t.language import GPT, checkpoint_gradients
-from models.m2t.pipeline import LAMP_FOLDER
-from models.m2t.queries import LaMPCaptioner, MotionQueries, freeze_unused
-from models.m2t.vocabulary import WordPieceVocabulary
-from models.vq.model import RVQVAE
-from options.m2t import M2TOptions
+from lamp.data.cache import open_cache
+from lamp.data.frames import motions_device
+from lamp.data.loaders import Stats, evaluation_loader, load_split, text_loader
+from lamp.data.motion import TextMotionBatch
+from lamp.data.spec import DatasetSpec, get_spec
+from lamp.models.checkpoints import model_folder, read_run_options
+from lamp.models.hub import CONFIG_FILE
+from lamp.models.lamp.model import LaMP
+from lamp.models.m2t.captioner import Captioner
+from lamp.models.m2t.language import GPT, checkpoint_gradients
+from lamp.models.m2t.pipeline import LAMP_FOLDER
+from lamp.models.m2t.queries import LaMPCaptioner, MotionQueries, freeze_unused
+from lamp.models.m2t.vocabulary import WordPieceVocabulary
+from lamp.models.vq.model import RVQVAE
+from lamp.options.m2t import M2TOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.optim import adamw
+from lamp.utils.run.schedule import warmup_multistep
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.run.trainer import Trainer
+from lamp.utils.scores.captions import caption_scores
 from train_lamp import parameter_groups
-from utils.captions import caption_scores
-from utils.cli import parse, print_options
-from utils.device import resolve_device
-from utils.errors import UserError, main_with_errors
-from utils.optim import adamw
-from utils.schedule import warmup_multistep
-from utils.seed import seed_everything
-from utils.trainer import Trainer
 
 SHOWN = 6
 """Validation captions shown at each evaluation."""

@@ -16,28 +16,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.draws import TestDraws
-from data.frames import motions_device
-from data.loaders import Stats, evaluation_loader, text_loader
-from data.motion import TextMotionBatch
-from data.spec import get_spec
-from models.checkpoints import model_folder
-from models.evaluator import optional_evaluator
-from models.lamp.model import LaMP
-from models.t2m.masked import MaskedConfig, MaskedTransformer
-from models.t2m.residual import ResidualConfig, ResidualTransformer
-from models.text_condition import CachedCondition, ClipCondition, LaMPCondition
-from models.vq.model import RVQVAE
-from options.t2m import GeneratorOptions, T2MOptions
-from utils.cli import parse, print_options
-from utils.compiling import compiled
-from utils.device import resolve_device
-from utils.errors import main_with_errors
-from utils.evaluation import Judge, quick_scores
-from utils.optim import adamw
-from utils.schedule import warmup_multistep
-from utils.seed import seed_everything
-from utils.trainer import Trainer
+from lamp.data.draws import TestDraws
+from lamp.data.frames import motions_device
+from lamp.data.loaders import Stats, evaluation_loader, text_loader
+from lamp.data.motion import TextMotionBatch
+from lamp.data.spec import get_spec
+from lamp.models.checkpoints import model_folder
+from lamp.models.evaluator import optional_evaluator
+from lamp.models.lamp.model import LaMP
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
+from lamp.models.text_condition import CachedCondition, ClipCondition, LaMPCondition
+from lamp.models.vq.model import RVQVAE
+from lamp.options.t2m import GeneratorOptions, T2MOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.run.compiling import compiled
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.optim import adamw
+from lamp.utils.run.schedule import warmup_multistep
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.run.trainer import Trainer
+from lamp.utils.scores.evaluation import Judge, quick_scores
 
 
 def load_frozen(options: GeneratorOptions) -> tuple[RVQVAE, CachedCondition]:

@@ -18,23 +18,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.draws import TestDraws
-from data.frames import motions_device
-from data.loaders import evaluation_loader, load_stats, tokenizer_loader
-from data.spec import get_spec
-from models.evaluator import optional_evaluator
-from models.vq.losses import reconstruction_loss
-from models.vq.model import RVQVAE
-from options.vq import VQOptions
-from utils.cli import parse, print_options
-from utils.device import resolve_device
-from utils.errors import main_with_errors
-from utils.evaluation import Judge, Produce, quick_scores
-from utils.optim import adamw
-from utils.reconstruction import evaluate_reconstruction
-from utils.schedule import warmup_multistep
-from utils.seed import seed_everything
-from utils.trainer import Trainer
+from lamp.data.draws import TestDraws
+from lamp.data.frames import motions_device
+from lamp.data.loaders import evaluation_loader, load_stats, tokenizer_loader
+from lamp.data.spec import get_spec
+from lamp.models.evaluator import optional_evaluator
+from lamp.models.vq.losses import reconstruction_loss
+from lamp.models.vq.model import RVQVAE
+from lamp.options.vq import VQOptions
+from lamp.utils.cli import parse, print_options
+from lamp.utils.errors import main_with_errors
+from lamp.utils.run.device import resolve_device
+from lamp.utils.run.optim import adamw
+from lamp.utils.run.schedule import warmup_multistep
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.run.trainer import Trainer
+from lamp.utils.scores.evaluation import Judge, Produce, quick_scores
+from lamp.utils.scores.reconstruction import evaluate_reconstruction
 
 
 def make_step(options: VQOptions, layout: Any) -> Any:

@@ -18,9 +18,9 @@ from typing import Any
 
 from benchmarks.common import ROOT, Settings
 from benchmarks.report import COLUMNS, cells, machine_line, row_name
-from utils.cli import parse
-from utils.errors import UserError, main_with_errors
-from utils.files import atomic_path, read_json, write_json
+from lamp.utils.cli import parse
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import atomic_path, read_json, write_json
 
 SCRIPTS = (
     "bench_tokenizer",

@@ -10,10 +10,10 @@ from functools import partial
 import torch
 
 from benchmarks.common import Bench, Part, run_script
-from models.m2t.captioner import Captioner
-from models.m2t.decoding import Written, write_beams, write_greedy
-from models.m2t.language import CaptionerConfig
-from utils.errors import main_with_errors
+from lamp.models.m2t.captioner import Captioner
+from lamp.models.m2t.decoding import Written, write_beams, write_greedy
+from lamp.models.m2t.language import CaptionerConfig
+from lamp.utils.errors import main_with_errors
 
 SIZES = {"small": (4, 512, 8), "large": (18, 1024, 16)}
 WAYS = ((1, torch.float32), (1, torch.bfloat16), (5, torch.float32))

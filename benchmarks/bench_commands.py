@@ -20,13 +20,13 @@ import torch
 
 from benchmarks.bench_export import example
 from benchmarks.common import ROOT, Bench, NotMeasured, OwnClock, Part, run_script
-from models.lamp.model import LaMP, LaMPConfig
-from models.lamp.text import DEC, SPECIAL_TOKENS, TextTokenizer
-from models.t2m.length import LengthConfig, LengthEstimator
-from models.t2m.masked import MaskedConfig, MaskedTransformer
-from models.t2m.residual import ResidualConfig, ResidualTransformer
-from models.vq.model import RVQVAE, RVQConfig
-from utils.errors import UserError, main_with_errors
+from lamp.models.lamp.model import LaMP, LaMPConfig
+from lamp.models.lamp.text import DEC, SPECIAL_TOKENS, TextTokenizer
+from lamp.models.t2m.length import LengthConfig, LengthEstimator
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
+from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.utils.errors import UserError, main_with_errors
 
 SHIPPED = ROOT / "checkpoints" / "mini"
 PROMPT = "a person walks forward and waves with the right hand"

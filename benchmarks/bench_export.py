@@ -6,12 +6,12 @@ python -m benchmarks.bench_export
 import numpy as np
 
 from benchmarks.common import Bench, Part, run_script
-from utils.errors import main_with_errors
-from utils.export.bvh import fit_skeleton, rest_directions
-from utils.export.video import write_mp4
-from utils.foot_contact import clean_feet
-from utils.motion import Motion
-from utils.skeleton import HUMANML3D
+from lamp.utils.errors import main_with_errors
+from lamp.utils.export.bvh import fit_skeleton, rest_directions
+from lamp.utils.export.video import write_mp4
+from lamp.utils.kinematics.foot_contact import clean_feet
+from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.motion import Motion
 
 
 def example(frames: int, seed: int = 0) -> np.ndarray:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import Bench, Part, run_script
-from utils.errors import main_with_errors
-from utils.features import features_to_joints, features_to_joints_by_rotation, joints_to_features
-from utils.skeleton import HUMANML3D
+from lamp.utils.errors import main_with_errors
+from lamp.utils.kinematics.features import features_to_joints, features_to_joints_by_rotation, joints_to_features
+from lamp.utils.kinematics.skeleton import HUMANML3D
 
 
 def random_joints(bench: Bench, clips: int, frames: int) -> Tensor:

@@ -13,11 +13,11 @@ from torch import Tensor
 from benchmarks.common import Bench, Part, run_script
 from benchmarks.machine import thread_counts
 from benchmarks.training import TRANSFORMER_QUICK, tokenizer_config
-from models.pipeline import LaMPPipeline
-from models.t2m.masked import MaskedConfig, MaskedTransformer
-from models.t2m.residual import ResidualConfig, ResidualTransformer
-from models.vq.model import RVQVAE
-from utils.errors import main_with_errors
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
+from lamp.models.vq.model import RVQVAE
+from lamp.utils.errors import main_with_errors
 
 COND_DIM = 768
 

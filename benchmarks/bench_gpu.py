@@ -17,9 +17,9 @@ from torch import Tensor
 
 from benchmarks.common import Bench, NotMeasured, Part, run_script
 from benchmarks.training import LEARNING_RATE, Job, lamp_job, masked_job, optimizer_of, residual_job, vq_job
-from utils.compiling import compile_in_place
-from utils.device import autocast
-from utils.errors import UserError, main_with_errors
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.run.compiling import compile_in_place
+from lamp.utils.run.device import autocast
 
 JOBS = (vq_job, masked_job, residual_job, lamp_job)
 HELD_BATCHES = 4

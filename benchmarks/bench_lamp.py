@@ -19,9 +19,9 @@ from benchmarks.training import (
     tokenizer_config,
     training_step,
 )
-from models.lamp.model import LaMP
-from models.vq.model import RVQVAE
-from utils.errors import main_with_errors
+from lamp.models.lamp.model import LaMP
+from lamp.models.vq.model import RVQVAE
+from lamp.utils.errors import main_with_errors
 
 
 def text_encoding(bench: Bench, texts: int) -> Callable[[], object]:

@@ -6,8 +6,8 @@ python -m benchmarks.bench_metrics
 import numpy as np
 
 from benchmarks.common import Bench, Part, run_script
-from utils.errors import main_with_errors
-from utils.metrics import diversity, fid, r_precision
+from lamp.utils.errors import main_with_errors
+from lamp.utils.scores.metrics import diversity, fid, r_precision
 
 POOL = 32
 WIDTH = 512

@@ -12,8 +12,8 @@ import torch
 from benchmarks.common import Bench, Part, run_script
 from benchmarks.machine import thread_counts
 from benchmarks.training import FEATURES, tokenizer_config, training_step, vq_job
-from models.vq.model import RVQVAE
-from utils.errors import main_with_errors
+from lamp.models.vq.model import RVQVAE
+from lamp.utils.errors import main_with_errors
 
 
 def encoding(bench: Bench, motions: int, frames: int) -> Callable[[], object]:

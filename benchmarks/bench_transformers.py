@@ -19,9 +19,9 @@ from benchmarks.training import (
     residual_job,
     training_step,
 )
-from models.lamp.model import LaMP
-from models.t2m.masked import MaskedConfig, MaskedTransformer
-from utils.errors import main_with_errors
+from lamp.models.lamp.model import LaMP
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.utils.errors import main_with_errors
 
 LAMP_WIDTH = {"latent_dim": 512, "num_heads": 8}
 

@@ -17,9 +17,9 @@ import torch
 
 from benchmarks.machine import current_peak_memory, describe_machine, reset_peak_memory, synchronize
 from benchmarks.report import report_lines
-from utils.cli import parse
-from utils.errors import UserError
-from utils.files import read_json, write_json
+from lamp.utils.cli import parse
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE_FILE = Path(__file__).resolve().parent / "baseline.json"

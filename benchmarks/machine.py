@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from utils.device import peak_memory
-from utils.provenance import commit
+from lamp.utils.run.device import peak_memory
+from lamp.utils.run.provenance import commit
 
 
 def synchronize(device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from utils.tables import format_table
+from lamp.utils.scores.tables import format_table
 
 COLUMNS = ("time", "items a second", "peak memory", "baseline", "ratio")
 

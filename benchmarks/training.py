@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import Bench
-from models.lamp.model import LaMP, LaMPBatch, LaMPConfig
-from models.lamp.text import TextBatch
-from models.t2m.masked import MaskedConfig, MaskedTransformer
-from models.t2m.residual import ResidualConfig, ResidualTransformer
-from models.vq.losses import reconstruction_loss
-from models.vq.model import RVQVAE, RVQConfig
-from utils.features import FeatureLayout
-from utils.optim import adamw
+from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig
+from lamp.models.lamp.text import TextBatch
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
+from lamp.models.vq.losses import reconstruction_loss
+from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.utils.kinematics.features import FeatureLayout
+from lamp.utils.run.optim import adamw
 
 FEATURES = 263
 TOKENS = 49

@@ -19,10 +19,10 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from data.spec import DatasetSpec
-from data.text import Caption, parse_captions
-from utils.errors import UserError
-from utils.files import atomic_folder, read_json, write_json
+from lamp.data.spec import DatasetSpec
+from lamp.data.text import Caption, parse_captions
+from lamp.utils.errors import UserError
+from lamp.utils.files import atomic_folder, read_json, write_json
 
 CACHE_VERSION = 2
 FRAMES_FILE = "frames.npy"

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.cache import open_cache
-from data.loaders import heldout_texts, load_labels, load_split
-from data.motion import MotionTextDataset, TextMotionBatch
-from data.spec import DatasetSpec
-from utils.errors import UserError
-from utils.provenance import digest
-from utils.retrieval import POOL, by_label
+from lamp.data.cache import open_cache
+from lamp.data.loaders import heldout_texts, load_labels, load_split
+from lamp.data.motion import MotionTextDataset, TextMotionBatch
+from lamp.data.spec import DatasetSpec
+from lamp.utils.errors import UserError
+from lamp.utils.run.provenance import digest
+from lamp.utils.scores.retrieval import POOL, by_label
 
 POOLS_OF_A_DRAW = 3
 # Far beyond any repetition: the same motions, cropped and captioned anew.

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.cache import MotionCache, open_cache
-from data.spec import DatasetSpec
+from lamp.data.cache import MotionCache, open_cache
+from lamp.data.spec import DatasetSpec
 
 UPLOAD_ROWS = 2**16
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from data.cache import open_cache, shorten
-from data.motion import CaptionChoice, MotionTextDataset, WindowDataset
-from data.sampling import EpochSampler
-from data.spec import DatasetSpec
-from data.text import parse_captions
-from utils.errors import UserError
-from utils.features import FeatureLayout
-from utils.files import read_json
+from lamp.data.cache import open_cache, shorten
+from lamp.data.motion import CaptionChoice, MotionTextDataset, WindowDataset
+from lamp.data.sampling import EpochSampler
+from lamp.data.spec import DatasetSpec
+from lamp.data.text import parse_captions
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json
+from lamp.utils.kinematics.features import FeatureLayout
 
 # Feature groups that the tokenizer's training weighs more.
 _BIASED_GROUPS = ("yaw_velocity", "root_velocity", "root_height", "contacts")

@@ -3,7 +3,7 @@
 A batch is cut from the cache with one indexing operation (`__getitems__`), without per-sample tensors. Every random
 choice is a hash of (seed, epoch, position in the epoch), so a sample is the same whatever the batch size, the number of
 workers or processes, and an epoch can be repeated or resumed. An index `epoch * len(dataset) + i` stands for sample i
-of that epoch; `data.sampling.EpochSampler` makes them.
+of that epoch; `lamp.data.sampling.EpochSampler` makes them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.cache import MotionCache
-from data.frames import Frames
-from data.sampling import clip_weights, draw_stratified, uniform
-from data.spec import DatasetSpec
-from data.text import Caption
-from utils.errors import UserError
+from lamp.data.cache import MotionCache
+from lamp.data.frames import Frames
+from lamp.data.sampling import clip_weights, draw_stratified, uniform
+from lamp.data.spec import DatasetSpec
+from lamp.data.text import Caption
+from lamp.utils.errors import UserError
 
 CaptionChoice = Literal["random", "first", "all"]
 Batch = TypeVar("Batch", bound="MotionBatch")
@@ -135,7 +135,9 @@ class WindowDataset(_BatchedDataset):
         rows = np.array([cache.rows[name] for name in names if name in cache.rows], dtype=np.int64)
         rows = rows[cache.lengths[rows] >= unit_length]
         if not len(rows):
-            raise UserError("no motion of this split can be used; run `python -m prepare.check_data` on the data set")
+            raise UserError(
+                "no motion of this split can be used; check the data by `python -m lamp.prepare.check_data`"
+            )
         self._cache, self._rows, self._window, self._unit = cache, rows, window, unit_length
         self._frames, self._seed = Frames(cache, mean, std, device), seed
         windows = np.maximum(cache.lengths[rows] - window + 1, 1)
@@ -206,7 +208,7 @@ class MotionTextDataset(_BatchedDataset):
         if not self._samples:
             raise UserError(
                 f"no motion with a caption is left in this split of {spec.root} (dropped: {self.dropped}); "
-                f"run `python -m prepare.check_data --dataset_name {spec.name}`"
+                f"run `python -m lamp.prepare.check_data --dataset_name {spec.name}`"
             )
         sample_names = [name for name, _, _ in self._samples]
         self._starts = np.array([cache.offsets[cache.rows[name]] + part.start for name, part, _ in self._samples])

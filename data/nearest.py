@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
-from data.cache import open_cache
-from data.loaders import load_labels, load_split
-from data.spec import DatasetSpec
-from utils.neighbours import NeighbourSearch
+from lamp.data.cache import open_cache
+from lamp.data.loaders import load_labels, load_split
+from lamp.data.spec import DatasetSpec
+from lamp.utils.scores.neighbours import NeighbourSearch
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-from utils.errors import UserError
+from lamp.utils.errors import UserError
 
 
 class EpochSampler(Sampler[int]):
-    """Indices of an epoch, which carry the epoch's number to the data set (see `data.motion`).
+    """Indices of an epoch, which carry the epoch's number to the data set (see `lamp.data.motion`).
 
     Args:
         size: samples in an epoch.

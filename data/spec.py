@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.errors import UserError
-from utils.features import FeatureLayout
-from utils.skeleton import HUMANML3D, KIT, Skeleton
+from lamp.utils.errors import UserError
+from lamp.utils.kinematics.features import FeatureLayout
+from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, Skeleton
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ SPECS: dict[str, DatasetSpec] = {
 _REMEDIES = {
     "t2m": "copy HumanML3D there (docs/humanml3d.md says how to get it)",
     "kit": "copy KIT-ML there",
-    "mini": "make it with `python -m prepare.build_dataset --preset mini`",
+    "mini": "make it with `python -m lamp.prepare.build_dataset --preset mini`",
 }
 
 

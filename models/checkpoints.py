@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from models.hub import CONFIG_FILE
-from utils.errors import UserError
-from utils.files import read_json
+from lamp.models.hub import CONFIG_FILE
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json
 
 
 def model_folder(space: str | Path, which: str = "best") -> Path:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from models.checkpoints import model_folder
-from models.hub import LaMPModel
-from models.words import HASHED, UNKNOWN, WORD_CLASSES, WORD_DIM, WordVectors
-from utils.errors import UserError
+from lamp.models.checkpoints import model_folder
+from lamp.models.hub import LaMPModel
+from lamp.models.words import HASHED, UNKNOWN, WORD_CLASSES, WORD_DIM, WordVectors
+from lamp.utils.errors import UserError
 
 FRAMES_PER_MOVEMENT = 4
 # The last four features, the foot contacts, are not shown to the evaluators.
@@ -259,7 +259,7 @@ def load_evaluator(
         raise UserError(
             f"no evaluator {space}; train one with `python train_evaluator.py --dataset_name {space.parent.name} "
             f"--name {name}`, fetch the published one (`bash prepare/download_evaluator.sh`) and import it "
-            "(`python -m prepare.import_checkpoint`), or name another with --evaluator"
+            "(`python -m lamp.prepare.import_checkpoint`), or name another with --evaluator"
         )
     folder = model_folder(space, which)
     evaluator = Evaluator.from_pretrained(folder, device=device)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from utils.errors import UserError
-from utils.files import atomic_path, read_json, write_json
+from lamp.utils.errors import UserError
+from lamp.utils.files import atomic_path, read_json, write_json
 
 Model = TypeVar("Model", bound="LaMPModel")
 

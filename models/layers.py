@@ -9,8 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.dropout import Dropout, attention
-from models.linear import Linear
+from lamp.models.fast.dropout import Dropout, attention
+from lamp.models.fast.linear import Linear
 
 
 def sinusoidal_table(length: int, width: int) -> Tensor:

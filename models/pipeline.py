@@ -9,21 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.checkpoints import model_folder, read_run_options
-from models.hub import is_model, optional_file
-from models.lamp.model import LaMP
-from models.linear import pack_weights
-from models.m2t.pipeline import CaptionPipeline
-from models.t2m.length import LengthEstimator
-from models.t2m.masked import MaskedTransformer
-from models.t2m.residual import ResidualTransformer
-from models.text_condition import ClipCondition, LaMPCondition, TextCondition
-from models.vq.model import RVQVAE
-from utils.errors import UserError
-from utils.features import FeatureLayout, features_to_joints
-from utils.files import read_json
-from utils.motion import Motion
-from utils.skeleton import HUMANML3D, SKELETONS
+from lamp.models.checkpoints import model_folder, read_run_options
+from lamp.models.fast.linear import pack_weights
+from lamp.models.hub import is_model, optional_file
+from lamp.models.lamp.model import LaMP
+from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.t2m.length import LengthEstimator
+from lamp.models.t2m.masked import MaskedTransformer
+from lamp.models.t2m.residual import ResidualTransformer
+from lamp.models.text_condition import ClipCondition, LaMPCondition, TextCondition
+from lamp.models.vq.model import RVQVAE
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json
+from lamp.utils.home import shipped_models
+from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
+from lamp.utils.kinematics.skeleton import HUMANML3D, SKELETONS
+from lamp.utils.motion import Motion
 
 GUIDANCE_FILE = "guidance.json"
 MIN_FRAMES = 24
@@ -52,7 +53,7 @@ class LaMPPipeline:
     """Text to motion with a tokenizer, a text encoder, a masked and a residual transformer and a length estimator.
 
     Example:
-        >>> pipe = LaMPPipeline.from_pretrained("checkpoints/mini")
+        >>> pipe = LaMPPipeline.from_pretrained()
         >>> motion = pipe("a person walks forward and waves with the right hand", seed=1)[0]
         >>> motion.save("walk.bvh")
     """
@@ -101,12 +102,17 @@ class LaMPPipeline:
             raise UserError(f"a tokenizer of {config.num_quantizers} levels needs a residual transformer (--res_name)")
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> "LaMPPipeline":
+    def from_pretrained(cls, source: str | Path | None = None, device: torch.device | str = "cpu") -> "LaMPPipeline":
         """Load a folder, or a hub repository, with the model folders tokenizer, lamp, masked, residual and length.
+
+        Args:
+            source: folder or hub id; None takes the models that ship with the code, see `shipped_models`.
+            device: where to compute.
 
         Raises:
             UserError: a model is missing or cannot be read.
         """
+        source = shipped_models() if source is None else source
         tokenizer = RVQVAE.from_pretrained(source, "tokenizer", device)
         residual = None
         if tokenizer.config.num_quantizers > 1:

@@ -6,8 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.lamp.model import LaMP
-from utils.errors import UserError
+from lamp.models.lamp.model import LaMP
+from lamp.utils.errors import UserError
 
 CLIP_SOURCE = "openai/clip-vit-base-patch32"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import UserError
+from lamp.utils.errors import UserError
 
 WORD_DIM = 300
 UNKNOWN = "unk"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from models.m2t.bertscore import BertEncoder
-from options.common import CommonOptions
+from lamp.models.m2t.bertscore import BertEncoder
+from lamp.options.common import CommonOptions
 
 
 @dataclass(kw_only=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from utils.cli import TRANSIENT, alias
-from utils.errors import UserError
+from lamp.utils.cli import TRANSIENT, alias
+from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)

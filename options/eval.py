@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from options.bert import BertOptions
-from options.common import CommonOptions
-from options.gen import SamplingOptions
-from utils.cli import alias
-from utils.errors import UserError
-from utils.published import TEXT_TO_MOTION
+from lamp.options.bert import BertOptions
+from lamp.options.common import CommonOptions
+from lamp.options.gen import SamplingOptions
+from lamp.utils.cli import alias
+from lamp.utils.errors import UserError
+from lamp.utils.scores.published import TEXT_TO_MOTION
 
 
 @dataclass(kw_only=True)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.evaluator import EvaluatorConfig
-from options.common import TrainOptions
-from utils.cli import nested
-from utils.errors import UserError
+from lamp.models.evaluator import EvaluatorConfig
+from lamp.options.common import TrainOptions
+from lamp.utils.cli import nested
+from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from options.common import CommonOptions
-from utils.cli import alias
-from utils.errors import UserError
+from lamp.options.common import CommonOptions
+from lamp.utils.cli import alias
+from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)

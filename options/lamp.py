@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.lamp.model import LaMPConfig
-from options.common import TrainOptions
-from utils.cli import nested
-from utils.errors import UserError
+from lamp.models.lamp.model import LaMPConfig
+from lamp.options.common import TrainOptions
+from lamp.utils.cli import nested
+from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)

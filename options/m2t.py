@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from models.m2t.language import GPT, CaptionerConfig
-from options.common import CommonOptions, TrainOptions
-from utils.cli import alias, nested
-from utils.errors import UserError
+from lamp.models.m2t.language import GPT, CaptionerConfig
+from lamp.options.common import CommonOptions, TrainOptions
+from lamp.utils.cli import alias, nested
+from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)

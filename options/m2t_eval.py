@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
-from options.bert import BertOptions
-from options.m2t import DecodingOptions, IdleOptions
-from utils.cli import alias
-from utils.errors import UserError
-from utils.published import MOTION_TO_TEXT
+from lamp.options.bert import BertOptions
+from lamp.options.m2t import DecodingOptions, IdleOptions
+from lamp.utils.cli import alias
+from lamp.utils.errors import UserError
+from lamp.utils.scores.published import MOTION_TO_TEXT
 
 
 @dataclass(kw_only=True)

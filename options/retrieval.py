@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from options.common import CommonOptions
-from utils.cli import alias
-from utils.errors import UserError
-from utils.published import RETRIEVAL
+from lamp.options.common import CommonOptions
+from lamp.utils.cli import alias
+from lamp.utils.errors import UserError
+from lamp.utils.scores.published import RETRIEVAL
 
 Protocol = Literal["small_batches", "all", "all_with_threshold"]
 

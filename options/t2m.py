@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.t2m.masked import MaskedConfig
-from models.t2m.residual import ResidualConfig
-from models.text_condition import CLIP_SOURCE
-from options.common import TrainOptions
-from utils.cli import alias
-from utils.errors import UserError
+from lamp.models.t2m.masked import MaskedConfig
+from lamp.models.t2m.residual import ResidualConfig
+from lamp.models.text_condition import CLIP_SOURCE
+from lamp.options.common import TrainOptions
+from lamp.utils.cli import alias
+from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.vq.model import RVQConfig
-from options.common import TrainOptions
-from utils.cli import alias, nested
-from utils.errors import UserError
+from lamp.models.vq.model import RVQConfig
+from lamp.options.common import TrainOptions
+from lamp.utils.cli import alias, nested
+from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)

@@ -2,11 +2,11 @@
 
 A folder of your own, BVH (or ASF/AMC) files and a table of captions:
 
-    python -m prepare.build_dataset --source my_bvh --captions captions.csv --out dataset/mine
+    python -m lamp.prepare.build_dataset --source my_bvh --captions captions.csv --out dataset/mine
 
 The `mini` data set, from the two public downloads (git clones or unpacked archives):
 
-    python -m prepare.build_dataset --preset mini --bandai_namco DIR --cmu DIR --out dataset/mini
+    python -m lamp.prepare.build_dataset --preset mini --bandai_namco DIR --cmu DIR --out dataset/mini
 """
 
 import argparse
@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from prepare.captions import caption_line, mirror_caption, tag_captions
-from prepare.clips import Clip, CutOptions, Job, JobResult, process_job
-from prepare.joint_map import load_joint_map
-from utils.errors import UserError, main_with_errors
-from utils.features import FeatureLayout, features_to_joints, normalization_std
-from utils.files import atomic_folder, check_replaceable, write_json
+from lamp.prepare.clips import Clip, CutOptions, Job, JobResult, process_job
+from lamp.prepare.mini.captions import caption_line, mirror_caption, tag_captions
+from lamp.utils.capture.joint_map import load_joint_map
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import atomic_folder, check_replaceable, write_json
+from lamp.utils.kinematics.features import FeatureLayout, features_to_joints, normalization_std
 
 LAYOUT = FeatureLayout(22)
 REPORT_FILE = "report.json"
@@ -273,7 +273,7 @@ def main() -> None:
     """Build and print the report."""
     args = parse_arguments(sys.argv[1:])
     if args.preset == "mini":
-        from prepare.mini import plan_mini
+        from lamp.prepare.mini.plan import plan_mini
 
         if args.bandai_namco is None or args.cmu is None:
             raise UserError("--preset mini needs --bandai_namco DIR and --cmu DIR")

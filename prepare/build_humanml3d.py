@@ -1,7 +1,7 @@
 """Build HumanML3D's data folder from AMASS, as its public notebooks do.
 
     git clone https://github.com/EricGuo5513/HumanML3D ../HumanML3D
-    python -m prepare.build_humanml3d --amass AMASS_DIR --body_models BODY_DIR --humanml3d ../HumanML3D \
+    python -m lamp.prepare.build_humanml3d --amass AMASS_DIR --body_models BODY_DIR --humanml3d ../HumanML3D \
         --out dataset/HumanML3D --workers 8
 
 AMASS_DIR holds the unpacked subsets (CMU/, KIT/, ...; "SMPL+H G"), BODY_DIR the "Extended SMPL+H model"
@@ -25,12 +25,22 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data.cache import open_cache
-from data.spec import SPECS, DatasetSpec
-from prepare.amass import BodyJoints, NotSmplhError, load_bodies, read_take
-from prepare.check_data import compare_published, load_stats_files, measure_stats, stats_distance
-from prepare.humanml3d_clips import REPORT_FILE, VECTORS, Dropped, Folder, Job, JobResult, Work, run_jobs, save_array
-from prepare.humanml3d_sources import (
+from lamp.data.cache import open_cache
+from lamp.data.spec import SPECS, DatasetSpec
+from lamp.prepare.check_data import compare_published, load_stats_files, measure_stats, stats_distance
+from lamp.prepare.humanml3d.amass import BodyJoints, NotSmplhError, load_bodies, read_take
+from lamp.prepare.humanml3d.clips import (
+    REPORT_FILE,
+    VECTORS,
+    Dropped,
+    Folder,
+    Job,
+    JobResult,
+    Work,
+    run_jobs,
+    save_array,
+)
+from lamp.prepare.humanml3d.sources import (
     HUMANACT12,
     Published,
     Recording,
@@ -44,8 +54,8 @@ from prepare.humanml3d_sources import (
     read_index,
     recording_keys,
 )
-from utils.errors import UserError, main_with_errors
-from utils.files import write_json
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import write_json
 
 FORMAT = 1
 PUBLISHED_FRAMES = 4_117_392  # of all clips with mirror images, as HumanML3D's notebook printed

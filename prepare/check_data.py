@@ -1,7 +1,7 @@
 """Check a data folder: is everything there, does it fit together, is it the published data?
 
-    python -m prepare.check_data --dataset_name t2m
-    python -m prepare.check_data --dataset_name kit --data_root /data/KIT-ML
+    python -m lamp.prepare.check_data --dataset_name t2m
+    python -m lamp.prepare.check_data --dataset_name kit --data_root /data/KIT-ML
 
 Exit code 0 if nothing was found, 1 with findings, 2 if the folder cannot be used at all. Notes are no findings.
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.cache import MotionCache, open_cache, shorten
-from data.loaders import Stats, load_stats
-from data.spec import SPECS, DatasetSpec, get_spec
-from utils.errors import UserError, main_with_errors
-from utils.features import features_to_joints, normalization_std
-from utils.files import read_json
+from lamp.data.cache import MotionCache, open_cache, shorten
+from lamp.data.loaders import Stats, load_stats
+from lamp.data.spec import SPECS, DatasetSpec, get_spec
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import read_json
+from lamp.utils.kinematics.features import features_to_joints, normalization_std
 
 # Motions published: all, then the splits; KIT-ML's as remembered. What the folder's own files say is used, not these.
 PUBLISHED = {
@@ -84,7 +84,7 @@ def check_data(spec: DatasetSpec, *, compare: Stats | None = None, joint_clips: 
 def _check_build(spec: DatasetSpec, report: Report) -> None:
     state = spec.root / BUILD_STATE
     if state.is_file() and not read_json(state).get("complete"):
-        report.findings.append("prepare.build_humanml3d did not finish here; run the same command again")
+        report.findings.append("lamp.prepare.build_humanml3d did not finish here; run the same command again")
 
 
 def _check_motions(spec: DatasetSpec, cache: MotionCache, report: Report) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prepare.joint_map import (
+from lamp.utils.capture.joint_map import (
     JOINT_MAPS,
     LEAD_IN_FRAMES,
     JointMap,
@@ -17,10 +17,10 @@ from prepare.joint_map import (
     map_joints,
     upright,
 )
-from prepare.mocap import read_take
-from utils.errors import UserError
-from utils.features import canonicalize, extract_features, mirror_joints
-from utils.skeleton import HUMANML3D
+from lamp.utils.capture.mocap import read_take
+from lamp.utils.errors import UserError
+from lamp.utils.kinematics.features import canonicalize, extract_features, mirror_joints
+from lamp.utils.kinematics.skeleton import HUMANML3D
 
 FPS = HUMANML3D.fps
 MAX_FRAMES = 196

@@ -1,9 +1,9 @@
 """Download what others have published: checkpoints, the evaluators of Guo et al., the word vectors.
 
-    python -m prepare.download models       # MoMask's and LaMP's checkpoints, to checkpoints/{t2m,kit}
-    python -m prepare.download evaluator    # text_mot_match, to checkpoints/{t2m,kit}
-    python -m prepare.download glove        # word vectors of the evaluator, to glove
-    python -m prepare.download list         # what there is, and from where
+    python -m lamp.prepare.download models       # MoMask's and LaMP's checkpoints, to checkpoints/{t2m,kit}
+    python -m lamp.prepare.download evaluator    # text_mot_match, to checkpoints/{t2m,kit}
+    python -m lamp.prepare.download glove        # word vectors of the evaluator, to glove
+    python -m lamp.prepare.download list         # what there is, and from where
 
 `bash prepare/download_models.sh`, `download_evaluator.sh` and `download_glove.sh` are the same. Interrupted downloads
 go on when the command is run again. What is already there is left alone; `--force` puts it aside and installs anew. A
@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prepare.download_files import check_file, find_root, is_archive, move_aside, unpack
-from prepare.download_open import HostError, Hosts, LinkError
-from prepare.download_sources import PACKAGES, Link, Package
-from prepare.download_transfer import Patience, fetch, file_sha256
-from utils.errors import UserError, main_with_errors
+from lamp.prepare.downloads.files import check_file, find_root, is_archive, move_aside, unpack
+from lamp.prepare.downloads.open import HostError, Hosts, LinkError
+from lamp.prepare.downloads.sources import PACKAGES, Link, Package
+from lamp.prepare.downloads.transfer import Patience, fetch, file_sha256
+from lamp.utils.errors import UserError, main_with_errors
 
-IMPORT = "python -m prepare.import_checkpoint"
+IMPORT = "python -m lamp.prepare.import_checkpoint"
 
 
 class PackageError(UserError):
@@ -254,7 +254,7 @@ def run(argv: Sequence[str], patience: Patience | None = None) -> None:
         and package.name in (args.only or package.name)
     ]
     if not wanted:
-        raise UserError(f"--only names nothing of '{args.action}'; see: python -m prepare.download list")
+        raise UserError(f"--only names nothing of '{args.action}'; see: python -m lamp.prepare.download list")
     downloader = Downloader(args.root, args.cache, hosts, patience or Patience(), args.force)
     done, failures = [], []
     for package in wanted:

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs python -m prepare.download with the first Python that has what it needs: $PYTHON, the active one, that of .venv.
+# Runs python -m lamp.prepare.download with the first Python that has what it needs: $PYTHON, the active one, that of .venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 needs='import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ("huggingface_hub", "numpy", "tqdm"))))'
 for python in ${PYTHON:+"$PYTHON"} python .venv/bin/python python3; do
     if "$python" -c "$needs" 2>/dev/null; then
-        exec "$python" -m prepare.download "$@"
+        exec "$python" -m lamp.prepare.download "$@"
     fi
 done
 echo "error: no Python here has this project's packages; run 'conda activate lamp' or 'pip install -e .' first" >&2

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Downloads the evaluators of Guo et al.; flags are those of python -m prepare.download.
+# Downloads the evaluators of Guo et al.; flags are those of python -m lamp.prepare.download.
 exec bash "$(dirname "${BASH_SOURCE[0]}")/download.sh" evaluator "$@"

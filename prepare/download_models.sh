@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Downloads MoMask's and LaMP's checkpoints; flags are those of python -m prepare.download.
+# Downloads MoMask's and LaMP's checkpoints; flags are those of python -m lamp.prepare.download.
 exec bash "$(dirname "${BASH_SOURCE[0]}")/download.sh" models "$@"

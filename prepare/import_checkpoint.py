@@ -1,6 +1,6 @@
 """Turn a checkpoint of a public system into a model folder of this code.
 
-    python -m prepare.import_checkpoint SRC DST
+    python -m lamp.prepare.import_checkpoint SRC DST
 
 SRC is a file of MoMask, of the LaMP release or of Guo et al.'s evaluators; what it is and its sizes are found out from
 its weights. DST is `checkpoints/<dataset>/<name>`, or the public run's own folder, into which the model is then put.
@@ -8,19 +8,19 @@ A MoMask set, its tokenizer first:
 
     T=checkpoints/t2m; VQ=rvq_nq6_dc512_nc512_noshare_qdp0.2; MASKED=t2m_nlayer8_nhead6_ld384_ff1024_cdp0.1_rvq6ns
     RES=tres_nlayer8_ld384_ff1024_rvq6ns_cdp0.2_sw
-    python -m prepare.import_checkpoint $T/$VQ/model/net_best_fid.tar $T/$VQ
-    python -m prepare.import_checkpoint $T/$MASKED/model/latest.tar $T/$MASKED
-    python -m prepare.import_checkpoint $T/$RES/model/net_best_fid.tar $T/$RES
-    python -m prepare.import_checkpoint $T/length_estimator/model/finest.tar $T/length_estimator
-    python -m prepare.import_checkpoint $T/text_mot_match/model/finest.tar $T/evaluator --glove glove
+    python -m lamp.prepare.import_checkpoint $T/$VQ/model/net_best_fid.tar $T/$VQ
+    python -m lamp.prepare.import_checkpoint $T/$MASKED/model/latest.tar $T/$MASKED
+    python -m lamp.prepare.import_checkpoint $T/$RES/model/net_best_fid.tar $T/$RES
+    python -m lamp.prepare.import_checkpoint $T/length_estimator/model/finest.tar $T/length_estimator
+    python -m lamp.prepare.import_checkpoint $T/text_mot_match/model/finest.tar $T/evaluator --glove glove
     python gen_t2m.py --dataset_name t2m --name $MASKED --res_name $RES --text_prompt "a person jumps"
 
 LaMP's, which comes without `opt.txt` and `meta/` (META: a folder with the mean.npy and std.npy of its tokenizer):
 
-    python -m prepare.import_checkpoint vq.tar $T/lamp_vq --meta META
-    python -m prepare.import_checkpoint h3d-qformer.tar $T/lamp --condition t2m.tar --meta META
-    python -m prepare.import_checkpoint t2m.tar $T/lamp_t2m --vq_name lamp_vq --lamp_name lamp
-    python -m prepare.import_checkpoint m2t.pth $T/lamp_m2t --vq_name lamp_vq --lamp_name lamp
+    python -m lamp.prepare.import_checkpoint vq.tar $T/lamp_vq --meta META
+    python -m lamp.prepare.import_checkpoint h3d-qformer.tar $T/lamp --condition t2m.tar --meta META
+    python -m lamp.prepare.import_checkpoint t2m.tar $T/lamp_t2m --vq_name lamp_vq --lamp_name lamp
+    python -m lamp.prepare.import_checkpoint m2t.pth $T/lamp_m2t --vq_name lamp_vq --lamp_name lamp
     python gen_t2m.py --dataset_name t2m --name lamp_t2m --text_prompt "a person jumps" --motion_length 80
 """
 
@@ -35,13 +35,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from models.hub import CONFIG_FILE
-from models.text_condition import CLIP_SOURCE
-from prepare.public_files import PublicFile, read_checkpoint, read_options
-from prepare.public_kinds import Kind, recognise
-from prepare.public_request import IMPORTED, Part, Request, plain_name, read_config
-from utils.errors import UserError, main_with_errors
-from utils.files import atomic_folder, write_json
+from lamp.models.hub import CONFIG_FILE
+from lamp.models.text_condition import CLIP_SOURCE
+from lamp.prepare.public.files import PublicFile, read_checkpoint, read_options
+from lamp.prepare.public.kinds import Kind, recognise
+from lamp.prepare.public.request import IMPORTED, Part, Request, plain_name, read_config
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import atomic_folder, write_json
 
 OPTIONS_FILE = "opt.json"
 # What runs have and imports do not: public ones, and ours.

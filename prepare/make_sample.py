@@ -1,6 +1,6 @@
 """Make a small data set of procedural motion in the HumanML3D layout, to try the code without the published data.
 
-    python -m prepare.make_sample --out dataset/sample --clips 48 --seed 0
+    python -m lamp.prepare.make_sample --out dataset/sample --clips 48 --seed 0
     python train_vq.py --dataset_name mini --data_root dataset/sample ...
 
 Clips with the prefix M are mirror images. `labels.json` names each clip's action.
@@ -15,13 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.text import Caption, format_caption
-from prepare import sample_motion as motion
-from prepare.sample_motion import Track
-from utils.errors import UserError, main_with_errors
-from utils.features import FeatureLayout, features_to_joints, joints_to_features, mirror_joints, normalization_std
-from utils.files import atomic_folder, check_replaceable, write_json
-from utils.skeleton import HUMANML3D, KIT, Skeleton
+from lamp.data.text import Caption, format_caption
+from lamp.prepare import sample_motion as motion
+from lamp.prepare.sample_motion import Track
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import atomic_folder, check_replaceable, write_json
+from lamp.utils.kinematics.features import (
+    FeatureLayout,
+    features_to_joints,
+    joints_to_features,
+    mirror_joints,
+    normalization_std,
+)
+from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, Skeleton
 
 SKELETONS = {"humanml3d": HUMANML3D, "kit": KIT}
 # Parts of the originals; the rest is the training split.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.skeleton import HUMANML3D, KIT, Skeleton
+from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, Skeleton
 
 # KIT-ML's lengths depend on the user's copy of the data; these are a plausible body, metres.
 _KIT_LENGTHS = (

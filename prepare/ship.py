@@ -1,9 +1,9 @@
 """Turn training runs into the model folders that ship with the code, and write their model cards.
 
-    python -m prepare.ship weights --dataset_name mini --vq rvq --lamp lamp_run --masked masked_run \
+    python -m lamp.prepare.ship weights --dataset_name mini --vq rvq --lamp lamp_run --masked masked_run \
         --residual residual_run --length length_run --evaluator evaluator_run --m2t m2t_run
     (evaluate the shipped models with the eval_*.py scripts)
-    python -m prepare.ship cards --dataset_name mini
+    python -m lamp.prepare.ship cards --dataset_name mini
 """
 
 import argparse
@@ -13,17 +13,17 @@ from typing import Any
 
 import torch
 
-from models.checkpoints import model_folder, read_run_options
-from models.evaluator import Evaluator
-from models.hub import LaMPModel
-from models.lamp.model import LaMP
-from models.m2t.captioner import Captioner
-from models.t2m.length import LengthEstimator
-from models.t2m.masked import MaskedTransformer
-from models.t2m.residual import ResidualTransformer
-from models.vq.model import RVQVAE
-from utils.errors import UserError, main_with_errors
-from utils.files import atomic_path, read_json, write_json
+from lamp.models.checkpoints import model_folder, read_run_options
+from lamp.models.evaluator import Evaluator
+from lamp.models.hub import LaMPModel
+from lamp.models.lamp.model import LaMP
+from lamp.models.m2t.captioner import Captioner
+from lamp.models.t2m.length import LengthEstimator
+from lamp.models.t2m.masked import MaskedTransformer
+from lamp.models.t2m.residual import ResidualTransformer
+from lamp.models.vq.model import RVQVAE
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import atomic_path, read_json, write_json
 
 PARTS: dict[str, tuple[str, type[LaMPModel], str, str]] = {
     "vq": ("tokenizer", RVQVAE, "motion tokenizer (RVQ-VAE)", "train_vq.py --config options/mini/vq.json"),
@@ -59,7 +59,7 @@ READING_FILE = "reading.json"
 DATA_NOTE = """\
 ## Data and licence
 
-Trained on the `mini` data set (`python -m prepare.build_dataset --preset mini`), about 4 hours of motion capture:
+Trained on the `mini` data set (`python -m lamp.prepare.build_dataset --preset mini`), about 4 hours of motion capture:
 
 - Bandai-Namco-Research-Motiondataset 1 and 2, (c) Bandai Namco Research Inc., CC BY-NC 4.0
 - the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu; created with funding from NSF EIA-0196217),

@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def sample_data(tmp_path_factory):
     """Folder with a small procedural data set in HumanML3D's layout."""
-    from prepare.make_sample import make_sample
+    from lamp.prepare.make_sample import make_sample
 
     folder = tmp_path_factory.mktemp("data") / "sample"
     make_sample(folder, clips=24, seed=0)

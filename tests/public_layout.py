@@ -11,13 +11,13 @@ import torch
 from golden import FOLDERS, load_golden
 from torch import Tensor
 
-from models.evaluator import EvaluatorConfig
-from models.t2m.length import LengthConfig, LengthEstimator
-from models.t2m.masked import MaskedConfig, MaskedTransformer
-from models.t2m.residual import ResidualConfig, ResidualTransformer
-from models.vq.model import RVQVAE, RVQConfig
-from prepare.import_checkpoint import main
-from prepare.public_weights_vq import public_name
+from lamp.models.evaluator import EvaluatorConfig
+from lamp.models.t2m.length import LengthConfig, LengthEstimator
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
+from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.prepare.import_checkpoint import main
+from lamp.prepare.public.weights.vq import public_name
 
 # Checkpoints come with this beside the weights.
 BESIDE = {"ep": np.float64(3.0), "total_it": 70, "scheduler": {"milestones": Counter([5]), "_last_lr": [np.float32(1)]}}

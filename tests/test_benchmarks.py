@@ -12,8 +12,8 @@ from benchmarks import bench_commands, bench_gpu, common
 from benchmarks.common import BASELINE_FILE, Bench, NotMeasured, Part, Settings, measure_all
 from benchmarks.report import report_lines
 from benchmarks.training import Job
+from lamp.utils.errors import UserError
 from tests.marks import needs_compiler
-from utils.errors import UserError
 
 REPORT = {"benchmark", "quick", "machine", "rows"}
 MACHINE = {"system", "processor", "cores", "memory_gb", "device", "threads", "load_before", "python", "torch", "numpy"}

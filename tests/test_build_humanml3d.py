@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.loaders import load_stats, text_loader, tokenizer_loader
-from data.spec import SPECS
-from prepare import build_humanml3d, check_data, humanml3d_clips
-from prepare.amass import (
+from lamp.data.loaders import load_stats, text_loader, tokenizer_loader
+from lamp.data.spec import SPECS
+from lamp.prepare import build_humanml3d, check_data
+from lamp.prepare.humanml3d import clips as humanml3d_clips
+from lamp.prepare.humanml3d.amass import (
     NotSmplhError,
     Take,
     body_joints,
@@ -24,12 +25,12 @@ from prepare.amass import (
     quat_from_rotation_vector,
     read_take,
 )
-from prepare.humanml3d_sources import Published, copy_texts, find_published, read_index
-from utils.errors import UserError
-from utils.features import features_to_joints, joints_to_features, mirror_joints
-from utils.files import read_json
-from utils.geometry import quat_to_matrix
-from utils.skeleton import HUMANML3D
+from lamp.prepare.humanml3d.sources import Published, copy_texts, find_published, read_index
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json
+from lamp.utils.kinematics.features import features_to_joints, joints_to_features, mirror_joints
+from lamp.utils.kinematics.geometry import quat_to_matrix
+from lamp.utils.kinematics.skeleton import HUMANML3D
 
 PARENTS = HUMANML3D.parents
 LENGTHS = torch.tensor(HUMANML3D.bone_lengths, dtype=torch.float64)
@@ -457,7 +458,7 @@ def test_an_unfinished_folder_is_a_finding(built: Path, tmp_path: Path) -> None:
     shutil.copytree(built, tmp_path / "out")
     (tmp_path / "out/build_state.json").write_text('{"options": {}, "complete": false}')
     report = check_data.check_data(replace(SPECS["t2m"], root=tmp_path / "out"))
-    assert report.findings == ["prepare.build_humanml3d did not finish here; run the same command again"]
+    assert report.findings == ["lamp.prepare.build_humanml3d did not finish here; run the same command again"]
 
 
 def test_published_counts_are_compared() -> None:

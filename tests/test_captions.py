@@ -5,11 +5,10 @@ import re
 
 import pytest
 
-from prepare import captions as captions_module
-from prepare.caption_grammar import conjugate
-from prepare.caption_tables import ANIMATED_DRAWINGS, CMU
-from prepare.caption_templates import ACTIONS, CONTENTS, STYLE_NAMES, STYLES, SUBJECTS
-from prepare.captions import (
+from lamp.prepare.mini import captions as captions_module
+from lamp.prepare.mini.caption_tables import ANIMATED_DRAWINGS, CMU
+from lamp.prepare.mini.caption_templates import ACTIONS, CONTENTS, STYLE_NAMES, STYLES, SUBJECTS
+from lamp.prepare.mini.captions import (
     Label,
     caption_line,
     captions_for,
@@ -19,7 +18,8 @@ from prepare.captions import (
     parse_bandai_name,
     tag_captions,
 )
-from utils.errors import UserError
+from lamp.prepare.mini.grammar import conjugate
+from lamp.utils.errors import UserError
 
 LABELS = sorted({Label(c, style, side) for c, side in CONTENTS.values() for style in STYLES}, key=lambda x: x.key)
 SMALL_WORDS = set(

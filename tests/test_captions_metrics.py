@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils import captions, tagging
-from utils.captions import bert_score_f1, caption_scores
-from utils.errors import UserError
-from utils.tagging import tag_sentences, token_words
+from lamp.utils import tagging
+from lamp.utils.errors import UserError
+from lamp.utils.scores import captions
+from lamp.utils.scores.captions import bert_score_f1, caption_scores
+from lamp.utils.tagging import tag_sentences, token_words
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "captions_motiongpt.json"
 BLEU = ("bleu1", "bleu2", "bleu3", "bleu4")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from options.common import CommonOptions, TrainOptions
-from utils.cli import alias, flatten, load_options, nested, parse, print_options, read_opt_txt, save_options
-from utils.device import _warn_once, accelerator_device, autocast, resolve_device
-from utils.errors import UserError, main_with_errors
-from utils.seed import RandomStream, seed_everything
+from lamp.options.common import CommonOptions, TrainOptions
+from lamp.utils.cli import alias, flatten, load_options, nested, parse, print_options, read_opt_txt, save_options
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.run.device import _warn_once, accelerator_device, autocast, resolve_device
+from lamp.utils.run.seed import RandomStream, seed_everything
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def test_help_is_the_string_under_a_field(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_every_common_option_has_a_help_text() -> None:
-    from utils.cli import _flags
+    from lamp.utils.cli import _flags
 
     assert all(flag.help for flag in _flags(TrainOptions))
 
@@ -249,6 +249,6 @@ def test_missing_packages_are_one_line(capsys: pytest.CaptureFixture[str]) -> No
     assert stop.value.code == 2
     assert re.fullmatch(r"error: .* has no package no_such_package; .*\n", capsys.readouterr().err)
     # One of ours that is missing is a bug, which needs its traceback.
-    name = "utils.no_such_module"
+    name = "lamp.utils.no_such_module"
     with pytest.raises(ModuleNotFoundError):
         main()

@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 import torch
 
-from data import cache as cache_module
-from data.cache import open_cache
-from data.frames import motions_device
-from data.loaders import load_split, load_stats, text_loader, tokenizer_loader
-from data.motion import MotionTextDataset, WindowDataset
-from data.sampling import EpochSampler, draw_stratified, uniform
-from data.spec import SPECS, DatasetSpec, get_spec
-from data.text import Caption, format_caption, parse_captions
-from prepare import check_data
-from prepare.make_sample import main as make_sample_main
-from prepare.make_sample import make_sample
-from utils.errors import UserError
-from utils.features import FeatureLayout, joints_to_features, mirror_joints
-from utils.files import read_json, write_json
-from utils.skeleton import HUMANML3D, KIT
+from lamp.data import cache as cache_module
+from lamp.data.cache import open_cache
+from lamp.data.frames import motions_device
+from lamp.data.loaders import load_split, load_stats, text_loader, tokenizer_loader
+from lamp.data.motion import MotionTextDataset, WindowDataset
+from lamp.data.sampling import EpochSampler, draw_stratified, uniform
+from lamp.data.spec import SPECS, DatasetSpec, get_spec
+from lamp.data.text import Caption, format_caption, parse_captions
+from lamp.prepare import check_data
+from lamp.prepare.make_sample import main as make_sample_main
+from lamp.prepare.make_sample import make_sample
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json, write_json
+from lamp.utils.kinematics.features import FeatureLayout, joints_to_features, mirror_joints
+from lamp.utils.kinematics.skeleton import HUMANML3D, KIT
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,12 @@ import numpy as np
 import pytest
 import torch
 
-from prepare.download import Downloader, PackageError, run
-from prepare.download_files import check_file, unpack
-from prepare.download_open import Hosts, LinkError
-from prepare.download_sources import PACKAGES, Link, Package
-from prepare.download_transfer import Patience, fetch
-from utils.errors import UserError
+from lamp.prepare.download import Downloader, PackageError, run
+from lamp.prepare.downloads.files import check_file, unpack
+from lamp.prepare.downloads.open import Hosts, LinkError
+from lamp.prepare.downloads.sources import PACKAGES, Link, Package
+from lamp.prepare.downloads.transfer import Patience, fetch
+from lamp.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 HURRY = Patience(first_wait=0.0, longest_wait=0.0, timeout=5.0)
@@ -488,7 +488,7 @@ def test_run_goes_on_after_a_failure(server, tmp_path, capsys):
     space = tmp_path / "checkpoints" / "t2m"
     assert files_in(space) == sorted(name for name in files if "VQVAE" not in name)
     command = f"{space}/text_mot_match/model/finest.tar {space}/evaluator --meta {space}/Comp_v6_KLD005/meta --glove"
-    assert f"next: python -m prepare.import_checkpoint {command} {tmp_path}/glove\n" in capsys.readouterr().out
+    assert f"next: python -m lamp.prepare.import_checkpoint {command} {tmp_path}/glove\n" in capsys.readouterr().out
     run(["evaluator", *flags, "--dataset_name", "t2m"], HURRY)
     with pytest.raises(UserError, match="names nothing"):
         run(["evaluator", *flags, "--only", "glove"], HURRY)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.dropout import Dropout, attention, dropout
+from lamp.models.fast.dropout import Dropout, attention, dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5])

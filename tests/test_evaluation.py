@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from data.draws import TestDraws
-from data.spec import get_spec
-from utils import provenance
-from utils.errors import UserError
-from utils.evaluation import (
+from lamp.data.draws import TestDraws
+from lamp.data.spec import get_spec
+from lamp.utils.errors import UserError
+from lamp.utils.run import provenance
+from lamp.utils.run.logging import Report
+from lamp.utils.scores.evaluation import (
     Judge,
     Repetition,
     judge_repetition,
@@ -22,9 +23,8 @@ from utils.evaluation import (
     statistic,
     summarize,
 )
-from utils.logging import Report
-from utils.metrics import fid
-from utils.tables import format_table
+from lamp.utils.scores.metrics import fid
+from lamp.utils.scores.tables import format_table
 
 
 class Ruler:

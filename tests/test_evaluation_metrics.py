@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.golden import load_golden
-from utils.metrics import (
+from lamp.utils.scores.metrics import (
     diversity,
     embedding_distances,
     fid,
@@ -14,6 +13,7 @@ from utils.metrics import (
     multimodality,
     r_precision,
 )
+from tests.golden import load_golden
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.evaluator import (
+from lamp.models.evaluator import (
     Evaluator,
     EvaluatorConfig,
     MovementAutoencoder,
@@ -14,9 +14,9 @@ from models.evaluator import (
     load_evaluator,
     pair_loss,
 )
-from models.words import WORD_CLASSES, WORD_DIM, WordVectors, hashed_vector, read_glove, read_our_vab
+from lamp.models.words import WORD_CLASSES, WORD_DIM, WordVectors, hashed_vector, read_glove, read_our_vab
+from lamp.utils.errors import UserError
 from tests.golden import load_golden, procedural_weights
-from utils.errors import UserError
 
 TINY = EvaluatorConfig(
     input_width=67, movement_hidden=16, movement_latent=12, text_hidden=10, motion_hidden=14, embed_dim=8

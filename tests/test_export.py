@@ -11,19 +11,19 @@ import pytest
 import torch
 from golden import load_golden
 
-from utils.errors import UserError
-from utils.export.bvh import BVH_JOINTS, CHILDREN, PARENTS, fit_skeleton, rest_directions, solve_rotations, to_bvh
-from utils.export.npz import read_npz
-from utils.export.planes import YCBCR, aligned_boxes, is_empty
-from utils.export.rotations import continuous_euler_zyx
-from utils.export.scene import Scene, Style
-from utils.export.video import contact_sheet, render_frames, write_mp4
-from utils.features import joints_to_features
-from utils.foot_contact import FEET, clean_feet, detect_contacts, floor_height, remove_foot_skate
-from utils.geometry import quat_from_euler, quat_multiply, quat_rotate
-from utils.motion import Motion
-from utils.physics import floating, floor_penetration, foot_skating_ratio, foot_sliding, jitter
-from utils.skeleton import HUMANML3D
+from lamp.utils.errors import UserError
+from lamp.utils.export.bvh import BVH_JOINTS, CHILDREN, PARENTS, fit_skeleton, rest_directions, solve_rotations, to_bvh
+from lamp.utils.export.npz import read_npz
+from lamp.utils.export.planes import YCBCR, aligned_boxes, is_empty
+from lamp.utils.export.rotations import continuous_euler_zyx
+from lamp.utils.export.scene import Scene, Style
+from lamp.utils.export.video import contact_sheet, render_frames, write_mp4
+from lamp.utils.kinematics.features import joints_to_features
+from lamp.utils.kinematics.foot_contact import FEET, clean_feet, detect_contacts, floor_height, remove_foot_skate
+from lamp.utils.kinematics.geometry import quat_from_euler, quat_multiply, quat_rotate
+from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.motion import Motion
+from lamp.utils.scores.physics import floating, floor_penetration, foot_skating_ratio, foot_sliding, jitter
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SMALL = Style(size=(96, 96))

@@ -9,9 +9,9 @@ import torch
 from golden import load_golden
 from torch import Tensor
 
-from prepare import sample_motion
-from utils import geometry
-from utils.features import (
+from lamp.prepare import sample_motion
+from lamp.utils.kinematics import geometry
+from lamp.utils.kinematics.features import (
     FeatureLayout,
     canonicalize,
     extract_features,
@@ -24,8 +24,8 @@ from utils.features import (
     recover_root,
     uniform_skeleton,
 )
-from utils.inverse_kinematics import local_rotations
-from utils.skeleton import HUMANML3D, KIT, Skeleton
+from lamp.utils.kinematics.inverse_kinematics import local_rotations
+from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, Skeleton
 
 SKELETONS = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda skeleton: skeleton.name)
 UP = torch.tensor([0.0, 1.0, 0.0])

@@ -15,16 +15,16 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 
-from models.evaluator import Evaluator, MovementAutoencoder
-from models.lamp.model import LaMP
-from models.lamp.text import TextBatch
-from models.m2t.captioner import Captioner
-from models.m2t.pipeline import CaptionPipeline
-from models.pipeline import LaMPPipeline
-from models.t2m.length import LengthEstimator
-from models.t2m.masked import MaskedTransformer
-from models.t2m.residual import ResidualTransformer
-from models.vq.model import RVQVAE
+from lamp.models.evaluator import Evaluator, MovementAutoencoder
+from lamp.models.lamp.model import LaMP
+from lamp.models.lamp.text import TextBatch
+from lamp.models.m2t.captioner import Captioner
+from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.t2m.length import LengthEstimator
+from lamp.models.t2m.masked import MaskedTransformer
+from lamp.models.t2m.residual import ResidualTransformer
+from lamp.models.vq.model import RVQVAE
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from public_layout import (
     run,
 )
 
-from models.t2m.masked import MaskedTransformer
+from lamp.models.t2m.masked import MaskedTransformer
 
 
 class Command:

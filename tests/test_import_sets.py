@@ -27,11 +27,11 @@ from public_layout import (
 )
 from test_text_condition import clip_folder  # noqa: F401 - a fixture
 
-from models.evaluator import Evaluator
-from models.pipeline import LaMPPipeline
-from models.text_condition import ClipCondition
-from models.vq.model import RVQVAE, RVQConfig
-from utils.errors import UserError
+from lamp.models.evaluator import Evaluator
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.text_condition import ClipCondition
+from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")

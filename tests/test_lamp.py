@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
 
-from models.lamp import losses
-from models.lamp.init import config_for_bert, initialize_from_bert
-from models.lamp.model import LaMP, LaMPBatch, LaMPConfig
-from models.lamp.text import TextBatch, TextTokenizer
-from prepare.public_weights_lamp import convert_qformer
-from utils.errors import UserError
+from lamp.models.lamp import losses
+from lamp.models.lamp.init import config_for_bert, initialize_from_bert
+from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig
+from lamp.models.lamp.text import TextBatch, TextTokenizer
+from lamp.prepare.public.weights.lamp import convert_qformer
+from lamp.utils.errors import UserError
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a person walks runs jumps forward back left right slowly ##s jump . ,".split()
 TEXTS = ["a person walks forward", "a person jumps", "a person slowly runs back , left", "a person walks back"]
@@ -153,7 +153,7 @@ def test_the_captioning_loss_is_the_same_with_all_places_through_the_head(monkey
     model, batch = make_model(label_smoothing=0.1), make_batch(make_model())
     motion = model._query_pass(model.motion_context(batch.motion_features))
     selected = model._captioning(motion, batch.text)
-    monkeypatch.setattr("models.lamp.model._pays_to_select", lambda states: False)
+    monkeypatch.setattr("lamp.models.lamp.model._pays_to_select", lambda states: False)
     torch.testing.assert_close(model._captioning(motion, batch.text), selected)
 
 

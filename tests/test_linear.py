@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models import linear
-from models.linear import Linear, pack_weights
-from models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.models.fast import linear
+from lamp.models.fast.linear import Linear, pack_weights
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 
 
 @pytest.fixture

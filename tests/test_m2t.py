@@ -14,25 +14,25 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoints import model_folder
-from models.lamp.model import LaMP
-from models.lamp.text import TextBatch, TextTokenizer
-from models.lamp.types import LaMPConfig
-from models.m2t.captioner import Captioner
-from models.m2t.decoding import nucleus
-from models.m2t.language import CaptionerConfig, checkpoint_gradients
-from models.m2t.pipeline import CaptionPipeline
-from models.m2t.vocabulary import WordPieceVocabulary
-from models.pipeline import LaMPPipeline
-from models.t2m.masked import MaskedConfig, MaskedTransformer
-from models.t2m.residual import ResidualConfig, ResidualTransformer
-from models.vq.model import RVQVAE, RVQConfig
-from options.m2t import CaptionOptions, M2TOptions
-from prepare.public_weights_m2t import convert_captioner
+from lamp.models.checkpoints import model_folder
+from lamp.models.lamp.model import LaMP
+from lamp.models.lamp.text import TextBatch, TextTokenizer
+from lamp.models.lamp.types import LaMPConfig
+from lamp.models.m2t.captioner import Captioner
+from lamp.models.m2t.decoding import nucleus
+from lamp.models.m2t.language import CaptionerConfig, checkpoint_gradients
+from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.m2t.vocabulary import WordPieceVocabulary
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
+from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.options.m2t import CaptionOptions, M2TOptions
+from lamp.prepare.public.weights.m2t import convert_captioner
+from lamp.utils.cli import parse
+from lamp.utils.errors import UserError
+from lamp.utils.motion import Motion
 from tests.golden import load_golden
-from utils.cli import parse
-from utils.errors import UserError
-from utils.motion import Motion
 
 transformers = pytest.importorskip("transformers")
 

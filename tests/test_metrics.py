@@ -6,11 +6,11 @@ import pytest
 import torch
 from golden import load_golden
 
-from utils.features import FeatureLayout
-from utils.metrics import code_usage, mpjpe, path_drift, recall_at, retrieval_ranks
-from utils.neighbours import NeighbourSearch
-from utils.reconstruction import evaluate_reconstruction
-from utils.retrieval import label_accuracy, label_pools, retrieval_scores
+from lamp.utils.kinematics.features import FeatureLayout
+from lamp.utils.scores.metrics import code_usage, mpjpe, path_drift, recall_at, retrieval_ranks
+from lamp.utils.scores.neighbours import NeighbourSearch
+from lamp.utils.scores.reconstruction import evaluate_reconstruction
+from lamp.utils.scores.retrieval import label_accuracy, label_pools, retrieval_scores
 
 
 def test_mpjpe_equals_the_public_one():

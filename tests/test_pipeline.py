@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.lamp.model import LaMP, LaMPConfig
-from models.lamp.text import TextTokenizer
-from models.pipeline import Guidance, LaMPPipeline
-from models.t2m.length import LengthConfig, LengthEstimator
-from models.t2m.masked import MaskedConfig, MaskedTransformer
-from models.t2m.residual import ResidualConfig, ResidualTransformer
-from models.text_condition import CachedCondition, LaMPCondition
-from models.vq.model import RVQVAE, RVQConfig
-from utils.errors import UserError
-from utils.motion import Motion
+from lamp.models.lamp.model import LaMP, LaMPConfig
+from lamp.models.lamp.text import TextTokenizer
+from lamp.models.pipeline import Guidance, LaMPPipeline
+from lamp.models.t2m.length import LengthConfig, LengthEstimator
+from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
+from lamp.models.text_condition import CachedCondition, LaMPCondition
+from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.utils.errors import UserError
+from lamp.utils.motion import Motion
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "person", "walks", "waves", "runs"]
 GENERATOR = {"num_tokens": 16, "code_dim": 16, "latent_dim": 32, "ff_size": 32, "num_layers": 1, "num_heads": 2}

@@ -9,15 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from prepare import build_dataset, mini
-from prepare.captions import parse_bandai_name
-from prepare.clips import CutOptions, Job, broken, process_job
-from prepare.joint_map import JOINT_MAPS, check_handedness, choose_joint_map, load_joint_map, map_joints, upright
-from prepare.mocap import Take, read_take
-from utils.errors import UserError
-from utils.export.bvh import to_bvh
-from utils.features import canonicalize, features_to_joints, mirror_joints
-from utils.skeleton import HUMANML3D
+from lamp.prepare import build_dataset
+from lamp.prepare.clips import CutOptions, Job, broken, process_job
+from lamp.prepare.mini import plan as mini
+from lamp.prepare.mini.captions import parse_bandai_name
+from lamp.utils.capture.joint_map import (
+    JOINT_MAPS,
+    check_handedness,
+    choose_joint_map,
+    load_joint_map,
+    map_joints,
+    upright,
+)
+from lamp.utils.capture.mocap import Take, read_take
+from lamp.utils.errors import UserError
+from lamp.utils.export.bvh import to_bvh
+from lamp.utils.kinematics.features import canonicalize, features_to_joints, mirror_joints
+from lamp.utils.kinematics.skeleton import HUMANML3D
 
 LENGTHS = torch.tensor(HUMANML3D.bone_lengths)
 SMALL_BVH = """HIERARCHY

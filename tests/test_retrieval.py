@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from eval_retrieval import comparison
-from models.lamp.embedder import LaMPEmbedder
-from models.lamp.model import LaMP, LaMPConfig
-from models.lamp.text import TextTokenizer
-from models.vq.model import RVQVAE, RVQConfig
-from options.retrieval import EvalRetrievalOptions
-from utils.errors import UserError
-from utils.files import write_json
-from utils.metrics import retrieval_ranks
-from utils.retrieval import (
+from lamp.models.lamp.embedder import LaMPEmbedder
+from lamp.models.lamp.model import LaMP, LaMPConfig
+from lamp.models.lamp.text import TextTokenizer
+from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.options.retrieval import EvalRetrievalOptions
+from lamp.utils.errors import UserError
+from lamp.utils.files import write_json
+from lamp.utils.scores.metrics import retrieval_ranks
+from lamp.utils.scores.retrieval import (
     bag_similarity,
     hit_ranks,
     rerank,
@@ -296,7 +296,7 @@ def test_each_pair_and_each_context_is_computed_once(embedder, monkeypatch):
 def test_similarity_is_the_same_in_parts(embedder, monkeypatch):
     pairs = embedder.pairs(motion_batches(CAPTIONS, LENGTHS))
     whole = embedder.lamp.similarity(pairs.texts, pairs.motions)
-    monkeypatch.setattr("models.lamp.embedder.MOTIONS_AT_ONCE", 2)
+    monkeypatch.setattr("lamp.models.lamp.embedder.MOTIONS_AT_ONCE", 2)
     torch.testing.assert_close(embedder.similarity(pairs.texts, pairs.motions), whole)
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import gen_t2m
-from models.evaluator import load_evaluator
-from models.pipeline import LaMPPipeline
-from prepare.joint_map import JOINT_MAPS, map_joints
-from prepare.mocap import read_take
-from utils import physics
-from utils.metrics import r_precision
-from utils.skeleton import HUMANML3D
+from lamp.models.evaluator import load_evaluator
+from lamp.models.pipeline import LaMPPipeline
+from lamp.utils.capture.joint_map import JOINT_MAPS, map_joints
+from lamp.utils.capture.mocap import read_take
+from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.scores import physics
+from lamp.utils.scores.metrics import r_precision
 
 MINI = Path(__file__).resolve().parent.parent / "checkpoints" / "mini"
 PARTS = ("tokenizer", "lamp", "masked", "residual", "length", "evaluator", "m2t")

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from models.text_condition import CachedCondition, ClipCondition
-from utils.errors import UserError
+from lamp.models.text_condition import CachedCondition, ClipCondition
+from lamp.utils.errors import UserError
 
 transformers = pytest.importorskip("transformers")
 

@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from models.hub import LaMPModel
-from options.common import TrainOptions
+from lamp.models.hub import LaMPModel
+from lamp.options.common import TrainOptions
+from lamp.utils.errors import UserError
+from lamp.utils.run.schedule import warmup_cosine, warmup_multistep
+from lamp.utils.run.seed import seed_everything
+from lamp.utils.run.trainer import Trainer
 from tests.marks import needs_compiler
-from utils.errors import UserError
-from utils.schedule import warmup_cosine, warmup_multistep
-from utils.seed import seed_everything
-from utils.trainer import Trainer
 
 BATCHES = 4
 

@@ -5,14 +5,14 @@ import shlex
 
 import pytest
 
-from options.eval import EvalT2MOptions, EvalVQOptions
-from options.gen import GenOptions
-from options.lamp import LaMPOptions
-from options.m2t import M2TOptions
-from options.m2t_eval import M2TEvalOptions
-from options.t2m import T2MOptions
-from options.vq import VQOptions
-from utils.cli import parse
+from lamp.options.eval import EvalT2MOptions, EvalVQOptions
+from lamp.options.gen import GenOptions
+from lamp.options.lamp import LaMPOptions
+from lamp.options.m2t import M2TOptions
+from lamp.options.m2t_eval import M2TEvalOptions
+from lamp.options.t2m import T2MOptions
+from lamp.options.vq import VQOptions
+from lamp.utils.cli import parse
 
 OPTIONS = {
     "gen_t2m.py": GenOptions,

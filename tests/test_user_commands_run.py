@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from prepare.make_sample import make_sample
+from lamp.prepare.make_sample import make_sample
 
 TINY = {
     "train_evaluator": "--movement_hidden 8 --movement_latent 8 --text_hidden 8 --motion_hidden 8 --embed_dim 8 "

@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from golden import load_golden, procedural_weights
 from torch import Tensor, nn
 
-from models.linear import pack_weights
-from models.vq.encdec import Conv, UpsampleConv, upsample_and_convolve, zero_beyond
-from models.vq.losses import reconstruction_loss
-from models.vq.model import RVQVAE, RVQConfig
-from models.vq.quantizer import Codebook
-from models.vq.residual import ResidualQuantizer
-from prepare.public_weights_vq import LAMP_PREFIX, convert_tokenizer, public_name
-from utils.errors import UserError
+from lamp.models.fast.linear import pack_weights
+from lamp.models.vq.encdec import Conv, UpsampleConv, upsample_and_convolve, zero_beyond
+from lamp.models.vq.losses import reconstruction_loss
+from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.models.vq.quantizer import Codebook
+from lamp.models.vq.residual import ResidualQuantizer
+from lamp.prepare.public.weights.vq import LAMP_PREFIX, convert_tokenizer, public_name
+from lamp.utils.errors import UserError
 
 TINY = RVQConfig(input_width=12, num_quantizers=3, nb_code=16, code_dim=8, width=16, depth=2, dropout=0.0)
 make_codebook = partial(

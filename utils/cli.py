@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union
 
-from utils.errors import UserError
-from utils.files import read_json, write_json
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json, write_json
 
 Options = TypeVar("Options")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from utils.errors import UserError
+from lamp.utils.errors import UserError
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from utils.errors import UserError
-from utils.export.bvh import SkeletonFit, fit_skeleton, format_bvh
-from utils.export.checks import checked_joints, skeleton_of
-from utils.export.npz import MotionArchive, read_npz, write_npz
-from utils.features import features_to_joints
-from utils.files import atomic_path
-from utils.foot_contact import clean_feet
+from lamp.utils.errors import UserError
+from lamp.utils.export.bvh import SkeletonFit, fit_skeleton, format_bvh
+from lamp.utils.export.checks import checked_joints, skeleton_of
+from lamp.utils.export.npz import MotionArchive, read_npz, write_npz
+from lamp.utils.files import atomic_path
+from lamp.utils.kinematics.features import features_to_joints
+from lamp.utils.kinematics.foot_contact import clean_feet
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _save_bvh(motion: Motion, path: Path) -> None:
 
 def _save_mp4(motion: Motion, path: Path) -> None:
     # Drawing brings Pillow and ffmpeg along, which nothing else here needs.
-    from utils.export.video import write_mp4
+    from lamp.utils.export.video import write_mp4
 
     write_mp4(motion.joints, path, fps=motion.fps, title=motion.text)
 

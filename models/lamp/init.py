@@ -11,11 +11,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from models.lamp.model import LaMP, LaMPConfig
-from models.lamp.qformer import QFormerLayer
-from models.lamp.text import VOCABULARY_FILE, TextTokenizer
-from utils.errors import UserError
-from utils.files import read_json
+from lamp.models.lamp.model import LaMP, LaMPConfig
+from lamp.models.lamp.qformer import QFormerLayer
+from lamp.models.lamp.text import VOCABULARY_FILE, TextTokenizer
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json
 
 Selection = Literal["even", "first"]
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.hub import LaMPModel
-from models.lamp import losses
-from models.lamp.qformer import (
+from lamp.models.fast.linear import Linear
+from lamp.models.hub import LaMPModel
+from lamp.models.lamp import losses
+from lamp.models.lamp.qformer import (
     Context,
     LanguageHead,
     QFormer,
@@ -24,10 +25,9 @@ from models.lamp.qformer import (
     joint_mask,
     padding_mask,
 )
-from models.lamp.text import VOCABULARY_FILE, TextBatch, TextTokenizer
-from models.lamp.types import LaMPBatch, LaMPConfig, LaMPOutput, MotionFeatures, TextFeatures
-from models.linear import Linear
-from utils.errors import UserError
+from lamp.models.lamp.text import VOCABULARY_FILE, TextBatch, TextTokenizer
+from lamp.models.lamp.types import LaMPBatch, LaMPConfig, LaMPOutput, MotionFeatures, TextFeatures
+from lamp.utils.errors import UserError
 
 MAX_SCALE = 100.0  # CLIP's bound on exp(temperature): beyond it the softmax saturates and training can diverge.
 INITIAL_TEMPERATURE = math.log(1 / 0.07)

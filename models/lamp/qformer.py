@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.dropout import Dropout, attention
-from models.linear import Linear, linear
+from lamp.models.fast.dropout import Dropout, attention
+from lamp.models.fast.linear import Linear, linear
 
 LAYER_NORM_EPS = 1e-12
 

@@ -10,8 +10,8 @@ from tokenizers.models import WordPiece
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.errors import UserError
-from utils.files import atomic_path
+from lamp.utils.errors import UserError
+from lamp.utils.files import atomic_path
 
 VOCABULARY_FILE = "vocab.txt"
 DEC = "[DEC]"

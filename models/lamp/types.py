@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from models.lamp.text import TextBatch
-from utils.errors import UserError
+from lamp.models.lamp.text import TextBatch
+from lamp.utils.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from models.m2t.pipeline import CaptionPipeline
-from utils.captions import BertScore, bert_score_f1
-from utils.errors import UserError
-from utils.motion import Motion
+from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.utils.errors import UserError
+from lamp.utils.motion import Motion
+from lamp.utils.scores.captions import BertScore, bert_score_f1
 
 
 @dataclass(frozen=True)
 class BertEncoder:
-    """How BERTScore compares texts (see `utils.captions.bert_score_f1`); an empty model leaves it out."""
+    """How BERTScore compares texts (see `lamp.utils.scores.captions.bert_score_f1`); an empty model leaves it out."""
 
     model: str
     num_layers: int | None

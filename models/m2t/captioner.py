@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.hub import LaMPModel
-from models.lamp.text import TextBatch, TextTokenizer
-from models.m2t.decoding import Written, write_beams, write_greedy, write_nucleus
-from models.m2t.language import GPT, LORA_MARK, CaptionerConfig, build_language, check_positions, read_architecture
-from models.m2t.vocabulary import LIBRARY_FOLDER, LibraryVocabulary, Vocabulary, WordPieceVocabulary
-from utils.errors import UserError
+from lamp.models.hub import LaMPModel
+from lamp.models.lamp.text import TextBatch, TextTokenizer
+from lamp.models.m2t.decoding import Written, write_beams, write_greedy, write_nucleus
+from lamp.models.m2t.language import GPT, LORA_MARK, CaptionerConfig, build_language, check_positions, read_architecture
+from lamp.models.m2t.vocabulary import LIBRARY_FOLDER, LibraryVocabulary, Vocabulary, WordPieceVocabulary
+from lamp.utils.errors import UserError
 
 IGNORE = -100
 _LANGUAGE = "language."

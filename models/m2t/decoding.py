@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.m2t.gpt_steps import GptSteps, GptWriter
+from lamp.models.fast.gpt_steps import GptSteps, GptWriter
 
 
 @dataclass

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from models.m2t.vocabulary import INSTALL
-from utils.cli import alias
-from utils.errors import UserError
+from lamp.models.m2t.vocabulary import INSTALL
+from lamp.utils.cli import alias
+from lamp.utils.errors import UserError
 
 GPT = "gpt"
 LORA_MARK = "lora_"

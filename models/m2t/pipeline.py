@@ -10,17 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.checkpoints import model_folder, read_run_options
-from models.hub import is_model
-from models.lamp.model import LaMP
-from models.linear import pack_weights
-from models.m2t.captioner import Captioner
-from models.m2t.queries import MotionQueries
-from models.vq.model import RVQVAE
-from utils.errors import UserError
-from utils.features import FeatureLayout, joints_to_features
-from utils.motion import Motion
-from utils.skeleton import SKELETONS
+from lamp.models.checkpoints import model_folder, read_run_options
+from lamp.models.fast.linear import pack_weights
+from lamp.models.hub import is_model
+from lamp.models.lamp.model import LaMP
+from lamp.models.m2t.captioner import Captioner
+from lamp.models.m2t.queries import MotionQueries
+from lamp.models.vq.model import RVQVAE
+from lamp.utils.errors import UserError
+from lamp.utils.home import shipped_models
+from lamp.utils.kinematics.features import FeatureLayout, joints_to_features
+from lamp.utils.kinematics.skeleton import SKELETONS
+from lamp.utils.motion import Motion
 
 LAMP_FOLDER = "lamp"
 """Folder of a captioner's checkpoint with the LaMP that was trained along with it, if one was."""
@@ -30,7 +31,7 @@ class CaptionPipeline:
     """Motion to text.
 
     Example:
-        >>> pipe = CaptionPipeline.from_pretrained("checkpoints/mini")
+        >>> pipe = CaptionPipeline.from_pretrained()
         >>> pipe(Motion.load("walk.npy"))
         [['a person walks forward']]
     """
@@ -55,12 +56,17 @@ class CaptionPipeline:
         self.max_frames = lamp.num_query_tokens * self.unit
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> "CaptionPipeline":
+    def from_pretrained(cls, source: str | Path | None = None, device: torch.device | str = "cpu") -> "CaptionPipeline":
         """Load a folder, or a hub repository, with the model folders tokenizer, lamp and m2t.
+
+        Args:
+            source: folder or hub id; None takes the models that ship with the code, see `shipped_models`.
+            device: where to compute.
 
         Raises:
             UserError: a model is missing or cannot be read.
         """
+        source = shipped_models() if source is None else source
         captioner = Captioner.from_pretrained(source, "m2t", device)
         own = f"m2t/{LAMP_FOLDER}"
         lamp = LaMP.from_pretrained(source, own if is_model(source, own) else "lamp", device)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from models.lamp.embedder import require_fit
-from models.lamp.model import LaMP
-from models.vq.model import RVQVAE
+from lamp.models.lamp.embedder import require_fit
+from lamp.models.lamp.model import LaMP
+from lamp.models.vq.model import RVQVAE
 
 
 class MotionQueries:

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from models.lamp.text import SPECIAL_TOKENS, TextBatch, TextTokenizer
-from utils.errors import UserError
+from lamp.models.lamp.text import SPECIAL_TOKENS, TextBatch, TextTokenizer
+from lamp.utils.errors import UserError
 
 INSTALL = 'pip install -e ".[captions]"'
 LIBRARY_FOLDER = "language"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.hub import LaMPModel
-from models.t2m import masking
+from lamp.models.hub import LaMPModel
+from lamp.models.t2m import masking
 
 NOISE_STREAM = 2
 

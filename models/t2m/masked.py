@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.hub import LaMPModel
-from models.layers import ConditionedEncoder, PredictionHead, init_weights
-from models.t2m import masking
-from models.t2m.prefix import CausalStates
+from lamp.models.fast.causal_states import CausalStates
+from lamp.models.hub import LaMPModel
+from lamp.models.layers import ConditionedEncoder, PredictionHead, init_weights
+from lamp.models.t2m import masking
 
 NOISE_STREAM = 0
 FIXED = float("inf")

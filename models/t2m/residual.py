@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.hub import LaMPModel
-from models.layers import ConditionedEncoder, PredictionHead, init_weights
-from models.t2m import masking
+from lamp.models.hub import LaMPModel
+from lamp.models.layers import ConditionedEncoder, PredictionHead, init_weights
+from lamp.models.t2m import masking
 
 NOISE_STREAM = 1
 

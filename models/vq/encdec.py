@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.dropout import Dropout
-from models.linear import FrozenLinear, is_packed, linear, packed
+from lamp.models.fast.dropout import Dropout
+from lamp.models.fast.linear import FrozenLinear, is_packed, linear, packed
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 

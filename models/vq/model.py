@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from models.hub import LaMPModel
-from models.vq.encdec import Decoder, Encoder
-from models.vq.quantizer import Codebook
-from models.vq.residual import ResidualQuantizer
-from utils.cli import alias
-from utils.errors import UserError
+from lamp.models.hub import LaMPModel
+from lamp.models.vq.encdec import Decoder, Encoder
+from lamp.models.vq.quantizer import Codebook
+from lamp.models.vq.residual import ResidualQuantizer
+from lamp.utils.cli import alias
+from lamp.utils.errors import UserError
 
 
 @dataclass(frozen=True)

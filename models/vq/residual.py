@@ -8,7 +8,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.vq.quantizer import Codebook, world_size
+from lamp.models.vq.quantizer import Codebook, world_size
 
 
 @dataclass

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.errors import UserError
-from utils.export.checks import checked_joints
-from utils.export.rotations import align_directions, continuous_euler_zyx, kabsch, one_thread, quat_from_frames
-from utils.export.smooth import smooth_along_time
-from utils.geometry import quat_between, quat_inverse, quat_multiply, quat_rotate, quat_slerp
-from utils.skeleton import HUMANML3D
+from lamp.utils.errors import UserError
+from lamp.utils.export.checks import checked_joints
+from lamp.utils.export.rotations import align_directions, continuous_euler_zyx, kabsch, one_thread, quat_from_frames
+from lamp.utils.export.smooth import smooth_along_time
+from lamp.utils.kinematics.geometry import quat_between, quat_inverse, quat_multiply, quat_rotate, quat_slerp
+from lamp.utils.kinematics.skeleton import HUMANML3D
 
 # Names and depth-first order of the file, with each joint's index in the motion.
 BVH_JOINTS: tuple[tuple[str, int], ...] = (

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from utils.errors import UserError
-from utils.skeleton import SKELETONS, Skeleton
+from lamp.utils.errors import UserError
+from lamp.utils.kinematics.skeleton import SKELETONS, Skeleton
 
 
 def skeleton_of(joints: np.ndarray) -> Skeleton:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from utils.export.floor import SKY, Floor
-from utils.export.planes import ALIGN, Box, Color, Planes, aligned_boxes, is_empty
-from utils.skeleton import Skeleton
+from lamp.utils.export.floor import SKY, Floor
+from lamp.utils.export.planes import ALIGN, Box, Color, Planes, aligned_boxes, is_empty
+from lamp.utils.kinematics.skeleton import Skeleton
 
 LEFT: Color = (52, 106, 210)
 RIGHT: Color = (216, 62, 52)

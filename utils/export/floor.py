@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from utils.export.planes import Color, ColorSpace, Planes
-from utils.export.smooth import smooth_along_time
+from lamp.utils.export.planes import Color, ColorSpace, Planes
+from lamp.utils.export.smooth import smooth_along_time
 
 FLOOR_DARK: Color = (196, 204, 216)
 FLOOR_LIGHT: Color = (224, 229, 236)

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import UserError
-from utils.files import atomic_path
+from lamp.utils.errors import UserError
+from lamp.utils.files import atomic_path
 
 
 @dataclass(frozen=True)

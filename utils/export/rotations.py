@@ -1,4 +1,4 @@
-"""Rotations that exporting needs beyond `utils.geometry`; quaternions are (w, x, y, z), tensors float64."""
+"""Rotations that exporting needs beyond `kinematics.geometry`; quaternions are (w, x, y, z), tensors float64."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.geometry import matrix_to_quat, quat_rotate, quat_to_euler_zyx
+from lamp.utils.kinematics.geometry import matrix_to_quat, quat_rotate, quat_to_euler_zyx
 
 
 @contextmanager

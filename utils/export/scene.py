@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from utils.export.checks import checked_joints, skeleton_of
-from utils.export.figure import Figure
-from utils.export.floor import Floor, camera_path
-from utils.export.planes import RGB, Box, Color, ColorSpace, Planes, aligned_boxes, is_empty
-from utils.skeleton import KIT, Skeleton
+from lamp.utils.export.checks import checked_joints, skeleton_of
+from lamp.utils.export.figure import Figure
+from lamp.utils.export.floor import Floor, camera_path
+from lamp.utils.export.planes import RGB, Box, Color, ColorSpace, Planes, aligned_boxes, is_empty
+from lamp.utils.kinematics.skeleton import KIT, Skeleton
 
 SHADOW: Color = (128, 136, 152)
 PATH: Color = (146, 116, 196)

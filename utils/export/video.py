@@ -13,11 +13,11 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from utils.errors import UserError
-from utils.export.figure import INK
-from utils.export.planes import YCBCR, Box, Planes, aligned_boxes
-from utils.export.scene import Scene, Style
-from utils.files import atomic_path
+from lamp.utils.errors import UserError
+from lamp.utils.export.figure import INK
+from lamp.utils.export.planes import YCBCR, Box, Planes, aligned_boxes
+from lamp.utils.export.scene import Scene, Style
+from lamp.utils.files import atomic_path
 
 # Tried in this order; Pillow's own font, which has Latin letters only, comes last.
 FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf", "Helvetica.ttc")

@@ -1,0 +1,1 @@
+"""Fetching what others have published."""

@@ -1,0 +1,1 @@
+"""What HumanML3D's data folder is built from."""

@@ -1,0 +1,1 @@
+"""The `mini` data set: its clips, labels, captions and splits."""

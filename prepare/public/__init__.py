@@ -1,0 +1,1 @@
+"""Checkpoints of public systems as model folders of this code."""

@@ -1,0 +1,1 @@
+"""Names of the public weights under ours, one module a kind of network."""

@@ -1,0 +1,1 @@
+"""The human body as the format has it: skeletons, rotations, motion features, inverse kinematics, foot contact."""

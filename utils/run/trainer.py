@@ -1,0 +1,323 @@
+"""The training loop that all training scripts share: they bring a model, a step and an evaluation, it does the rest.
+
+A run lives in its space: `latest/` and `net_best_<metric>/` are model folders, `state/` is what resuming needs, `logs/`
+has the log and TensorBoard's events, `metrics.jsonl` every logged number.  A resumed run is the same, bit for bit on
+the CPU, as one that never stopped: an epoch's data come from a random stream of their own, which is replayed.
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, send_to_device
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from lamp.utils.cli import save_options
+from lamp.utils.errors import UserError
+from lamp.utils.files import atomic_folder
+from lamp.utils.run.averaging import AveragedWeights
+from lamp.utils.run.compiling import compile_in_place, uncompiled
+from lamp.utils.run.device import accelerator_device
+from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
+from lamp.utils.run.runs import Progress, clear_run, find_state, replace_state, stop_signals
+from lamp.utils.run.schedule import set_base_rates
+from lamp.utils.run.seed import RandomStream
+
+Step = Callable[[nn.Module, Any], dict[str, Tensor]]
+Evaluate = Callable[[nn.Module, int], dict[str, float]]
+Save = Callable[[nn.Module, Path, dict[str, Any]], None]
+
+
+class Trainer:
+    """Trains one model. Scripts may use `accelerator` (device, processes), `progress` and `log`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        scheduler: LRScheduler,
+        options: Any,
+        step: Step,
+        evaluate: Evaluate | None = None,
+        best: dict[str, Literal["min", "max"]] | None = None,
+        save: Save | None = None,
+        space: Path | None = None,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            model: what is trained.
+            optimizer: over its parameters.
+            scheduler: stepped once an iteration (an update of the weights), whatever the number of processes.
+            options: a `TrainOptions`.
+            step: `step(model, batch)` gives scalar tensors; "loss" is minimised, the mean of each is logged as
+                train/<key>. It calls `model(...)` and not its methods, so that several processes work.
+            evaluate: `evaluate(model, epochs done)`, on the unwrapped model (with `--ema_decay` the averaged one) in
+                eval mode without gradients; its numbers are logged as val/<key>. All processes run it.
+            best: evaluation numbers for which the best model is kept in `net_best_<key>/`, and which way is better.
+            save: `save(model, folder, meta)`; by default the model's `save_pretrained`.
+            space: folder of the run; by default `options.space`.
+
+        Raises:
+            UserError: there is nothing to resume, or a run that is not to be resumed.
+        """
+        self.options, self.space, self.progress = options, Path(space or options.space), Progress()
+        self.step, self.evaluate, self.best = step, evaluate, best or {}
+        self.save = save or (lambda model, folder, meta: model.save_pretrained(folder, meta=meta))
+        self._resume = find_state(self.space, options.is_continue, options.overwrite)
+        self._saves = int(self._resume.name) if self._resume else 0
+        self.average = AveragedWeights(model, options.ema_decay) if options.ema_decay else None
+        cpu = accelerator_device(options.gpu_id)
+        # Copies to other devices than CUDA's must be waited for.
+        self._runs_ahead = not cpu and torch.cuda.is_available()
+        if cpu and options.mixed_precision == "fp16":
+            raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
+        self.accelerator = Accelerator(
+            cpu=cpu,
+            mixed_precision=options.mixed_precision,
+            step_scheduler_with_optimizer=False,
+            dataloader_config=DataLoaderConfiguration(
+                use_seedable_sampler=True, data_seed=options.seed, non_blocking=self._runs_ahead
+            ),
+        )
+        if options.compile != "no":
+            compile_in_place(model, options.compile)
+        self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model, optimizer, scheduler)
+        self.accelerator.register_for_checkpointing(self.progress)
+        if self.average:
+            self.average.model.to(self.accelerator.device)
+            self.accelerator.register_for_checkpointing(self.average)
+        self.main = self.accelerator.is_main_process
+        if self.main and options.overwrite:
+            clear_run(self.space)
+        if self.main and not self._resume:
+            save_options(options, self.space / "opt.json")
+        self.accelerator.wait_for_everyone()
+        self.log = run_logger(self.space, self.main)
+
+    def fit(self, loader: Any, set_epoch: Callable[[int], None] | None = None) -> Progress:
+        """Train until `--max_epoch` or `--max_iter`, or until `--max_minutes`, Ctrl-C or SIGTERM interrupt.
+
+        Args:
+            loader: the batches of an epoch, anew each time it is iterated, with a length: a torch DataLoader, or any
+                iterable (which gives each of several processes its own). Resuming inside an epoch draws and drops the
+                batches done, or calls the loader's `start_at(batch)` if it has one, to begin its next iteration there.
+            set_epoch: called before each epoch; a loader's own `set_epoch` is called in any case.
+
+        Returns:
+            How far the run is; `finished` tells whether it was interrupted.
+        """
+        if not len(loader):
+            raise UserError(f"the training data give no batch of --batch_size {self.options.batch_size}; lower it")
+        loader = self.accelerator.prepare(loader) if isinstance(loader, DataLoader) else loader
+        self._begin(len(loader))
+        with stop_signals(lambda reason: setattr(self, "_asked", reason)), self._bar:
+            while not self._done() and not self._interrupt:
+                self._run_epoch(loader, set_epoch)
+            self.progress.finished = self._done()
+            if self.progress.finished:
+                self._run_evaluation()
+            self._save_all()
+        if self.main:
+            self._recorder.close()
+        ended = "finished" if self.progress.finished else f"{self._interrupt}: state saved, --is_continue resumes"
+        where = f"epoch {self.progress.epoch}, iteration {self.progress.iteration}"
+        self.log.info(f"{ended} ({where}, {self.progress.seconds / 60:.1f} minutes in all); models in {self.space}")
+        return self.progress
+
+    def _begin(self, batches: int) -> None:
+        """Load the state to resume from, and set up what lives as long as `fit`."""
+        progress, options = self.progress, self.options
+        if self._resume:
+            # Schedule and learning rate are those of the options, which may have changed.
+            rates = [group["initial_lr"] for group in self.optimizer.param_groups]
+            try:
+                self.accelerator.load_state(str(self._resume))
+            except (RuntimeError, ValueError) as error:
+                remedy = f"resume with the options of {self.space / 'opt.json'}"
+                raise UserError(f"{self._resume} does not fit this model; {remedy}: {error}") from error
+            set_base_rates(self.scheduler.scheduler, rates)
+            self.log.info(f"resuming {self.space} at epoch {progress.epoch}, iteration {progress.iteration}")
+            self._resume = None
+        self._total = math.ceil(batches / options.gradient_accumulation_steps) * options.max_epoch
+        self._total = min(self._total, options.max_iter) if options.max_iter else self._total
+        if self._done():
+            self.log.info("nothing left to train; raise --max_epoch or --max_iter to go on")
+        now = time.monotonic()
+        self._deadline = now + options.max_minutes * 60 if options.max_minutes else math.inf
+        self._clock, self._logged = now, progress.iteration
+        self._window, self._asked, self._interrupt, self._evaluated = LossWindow(), "", "", -1
+        self._recorder = MetricsRecorder(self.space, progress.iteration) if self.main else None
+        hidden = None if self.main else True  # None: where stderr is no terminal
+        self._bar = tqdm(total=self._total, initial=progress.iteration, disable=hidden, leave=False, dynamic_ncols=True)
+
+    def _done(self) -> bool:
+        return self.progress.epoch >= self.options.max_epoch or self.progress.iteration >= self._total
+
+    def _run_epoch(self, loader: Any, set_epoch: Callable[[int], None] | None) -> None:
+        """Train to the end of the epoch, or to where training stops inside it."""
+        progress, options = self.progress, self.options
+        for tell in (set_epoch, getattr(loader, "set_epoch", None)):
+            if tell is not None:
+                tell(progress.epoch)
+        self.model.train()
+        for batch in self._batches(loader):
+            progress.batch += 1
+            last = progress.batch == len(loader)
+            if not self._train_batch(batch, update=last or progress.batch % options.gradient_accumulation_steps == 0):
+                continue
+            if progress.iteration % options.log_every == 0:
+                self._log_window()
+            if options.eval_iter and progress.iteration % options.eval_iter == 0:
+                self._run_evaluation()
+            if options.save_latest and progress.iteration % options.save_latest == 0 and not last:
+                self._save_all()
+            self._check_interrupt()
+            if (self._interrupt or self._done()) and not (last and self._done()):
+                return
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        if options.save_every_e and progress.epoch % options.save_every_e == 0:
+            self._save_model(f"epoch_{progress.epoch:04d}")
+        if self._done() or (options.eval_every_e and progress.epoch % options.eval_every_e == 0):
+            self._run_evaluation()
+        if not self._done():
+            self._save_all()
+
+    def _batches(self, loader: Any) -> Iterator[Any]:
+        """Batches of the epoch from the one under way, drawn in the epoch's own random stream."""
+        stream, skip = RandomStream(self.options.seed * 1_000_003 + self.progress.epoch), self.progress.batch
+        with stream:
+            if skip and hasattr(loader, "start_at"):
+                loader.start_at(skip)
+                skip = 0
+            batches = iter(loader)
+            for _ in range(skip):
+                next(batches, None)
+        while True:
+            with stream:
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield send_to_device(batch, self.accelerator.device, non_blocking=self._runs_ahead)
+
+    def _train_batch(self, batch: Any, update: bool) -> bool:
+        """Add the gradient of a batch; with `update` also change the weights. Gives `update` back."""
+        accelerator, progress = self.accelerator, self.progress
+        replays = self.options.compile == "reduce-overhead"
+        if replays:
+            torch.compiler.cudagraph_mark_step_begin()
+        with nullcontext() if update else accelerator.no_sync(self.model):
+            values = self.step(self.model, batch)
+            accelerator.backward(values["loss"] / self.options.gradient_accumulation_steps)
+        # The next replay of a CUDA graph overwrites what this one gave.
+        values = {key: value.detach().clone() if replays else value.detach() for key, value in values.items()}
+        if update:
+            if self.options.grad_clip:
+                norm = accelerator.clip_grad_norm_(self.model.parameters(), self.options.grad_clip)
+                values["grad_norm"] = norm.detach()
+            # Accelerate's wrapper looks for optional packages on disk at every step; only fp16 needs it.
+            optimizer = self.optimizer if accelerator.scaler else self.optimizer.optimizer
+            optimizer.step()
+            if not self.optimizer.step_was_skipped:
+                self.scheduler.step()
+            optimizer.zero_grad(set_to_none=True)
+        self._window.add(progress.iteration + 1, values)
+        if update:
+            progress.iteration += 1
+            self._bar.update()
+            if self.average:
+                self.average.update(accelerator.unwrap_model(self.model), progress.iteration)
+        return update
+
+    def _log_window(self) -> None:
+        """Log the means since the last time; the only place where training waits for the device."""
+        if not self._window:
+            return
+        progress, now = self.progress, time.monotonic()
+        means = self._window.means(overflows=self.options.mixed_precision == "fp16")
+        if self.accelerator.num_processes > 1:
+            together = torch.tensor(list(means.values()), device=self.accelerator.device)
+            means = dict(zip(means, self.accelerator.reduce(together, "mean").tolist(), strict=True))
+        rate = (progress.iteration - self._logged) / max(now - self._clock, 1e-9)
+        progress.seconds += now - self._clock
+        self._clock, self._logged = now, progress.iteration
+        if self.main:
+            values = {f"train/{key}": mean for key, mean in means.items()}
+            values |= {"train/lr": self.scheduler.get_last_lr()[0], "train/it_per_s": rate}
+            self._recorder.add(progress.iteration, progress.epoch, values)
+            line = f"epoch {progress.epoch}  " + "  ".join(f"{key} {mean:.4g}" for key, mean in means.items())
+            self._bar.set_postfix_str(line)
+            left = tqdm.format_interval((self._total - progress.iteration) / max(rate, 1e-9))
+            # On a terminal the bar shows it; the file has it in any case.
+            tell = self.log.info if self._bar.disable else self.log.debug
+            tell(f"iteration {progress.iteration}/{self._total}  {line}  {rate:.3g} it/s  {left} left")
+
+    def _run_evaluation(self) -> None:
+        """Evaluate, log, and keep the model in `best_<key>/` for each number that is the best so far."""
+        progress = self.progress
+        if self.evaluate is None or self._evaluated == progress.iteration:
+            return
+        self._log_window()
+        self._evaluated = progress.iteration
+        model = self._weights().eval()
+        stream, plain = RandomStream(self.options.seed, devices=True), uncompiled(self.options.compile)
+        with stream, plain, torch.no_grad():
+            results = {key: float(value) for key, value in self.evaluate(model, progress.epoch).items()}
+        self.model.train()
+        if self.main:
+            self._recorder.add(progress.iteration, progress.epoch, {f"val/{key}": v for key, v in results.items()})
+        numbers = "  ".join(f"{key} {value:.4g}" for key, value in results.items())
+        self.log.info(f"evaluation after epoch {progress.epoch}, iteration {progress.iteration}: {numbers}")
+        for key, mode in self.best.items():
+            sign = 1 if mode == "min" else -1
+            if sign * results[key] < sign * progress.best.get(key, sign * math.inf):
+                progress.best[key] = results[key]
+                self._save_model(f"net_best_{key}", results)
+
+    def _weights(self) -> nn.Module:
+        """The model that is evaluated and saved."""
+        return self.average.model if self.average else self.accelerator.unwrap_model(self.model)
+
+    def _save_model(self, folder: str, metrics: dict[str, float] | None = None) -> None:
+        if self.main:
+            options, progress = self.options, self.progress
+            meta = {"dataset": options.dataset_name, "name": options.name, "seed": options.seed}
+            meta |= {"iteration": progress.iteration, "epoch": progress.epoch, "metrics": metrics or {}}
+            with atomic_folder(self.space / folder) as aside:
+                self.save(self._weights(), aside, meta)
+
+    def _save_all(self) -> None:
+        """Write `latest/` and the state; the state before goes when the new one is complete."""
+        self._log_window()
+        self._save_model("latest")
+        self._saves += 1
+        aside = self.space / "state" / ".unfinished"
+        if self.main:
+            shutil.rmtree(aside, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(aside), safe_serialization=False)
+        self.accelerator.wait_for_everyone()
+        if self.main:
+            replace_state(aside, self._saves)
+
+    def _check_interrupt(self) -> None:
+        """Find out whether to stop; several processes agree on it each time they log."""
+        if time.monotonic() > self._deadline and not self._asked:
+            self._asked = f"--max_minutes {self.options.max_minutes:g} are over"
+        if self.accelerator.num_processes == 1:
+            self._interrupt = self._asked
+        elif self.progress.iteration % self.options.log_every == 0:
+            votes = torch.tensor(float(bool(self._asked)), device=self.accelerator.device)
+            if self.accelerator.reduce(votes, "sum").item() > 0:
+                self._interrupt = self._asked or "another process was asked to stop"
