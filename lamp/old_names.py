@@ -27,8 +27,8 @@ MOVED |= {
 
 def redirect(folder: str) -> None:
     """Let `folder` and what is below it mean the same modules as `lamp.<folder>`, and say so once on stderr."""
-    print(f"deprecated: import lamp.{folder} instead of {folder} (see CHANGELOG.md)", file=sys.stderr)
     if not any(isinstance(finder, _Redirect) for finder in sys.meta_path):
+        print(f"deprecated: `{folder}` is now `lamp.{folder}` (see CHANGELOG.md)", file=sys.stderr)
         sys.meta_path.insert(0, _Redirect())
     sys.modules[folder] = importlib.import_module(f"lamp.{folder}")
 
@@ -43,7 +43,8 @@ class _Redirect(MetaPathFinder, Loader):
         parent = sys.modules.get(folder)
         if not dot or parent is None or parent.__name__ != f"lamp.{folder}":
             return None
-        return ModuleSpec(fullname, self)
+        found = importlib.util.find_spec(_new_name(fullname))
+        return None if found is None else ModuleSpec(fullname, self, origin=found.origin)
 
     def exec_module(self, module: ModuleType) -> None:
         sys.modules[module.__name__] = importlib.import_module(_new_name(module.__name__))
