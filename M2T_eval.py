@@ -235,8 +235,6 @@ def main() -> None:
     """Options, data, models; tables for each split."""
     options = parse(M2TEvalOptions)
     print_options(options)
-    if options.without_effect:
-        print(f"note: without effect in an evaluation: {', '.join(options.without_effect)}")
     load_spacy()  # before the long work: without it captions cannot be judged
     seed_everything(options.seed)
     spec = get_spec(options.dataset_name, options.data_root)

@@ -22,7 +22,8 @@ HUMANML3D_JOINTS = 22
 
 def get_prompts(options: GenOptions) -> Prompts:
     """Prompts of the command line or the file, lengths brought into what the models know, with a warning."""
-    from lamp.models.pipeline import MAX_FRAMES, MIN_FRAMES
+    from lamp.models.pipeline import MIN_FRAMES
+    from lamp.utils.kinematics.skeleton import MAX_FRAMES
 
     if options.text_path is not None:
         prompts = read_prompts(options.text_path)

@@ -69,7 +69,7 @@ def find_tokenizer(options: M2TOptions) -> str:
     """
     root = options.checkpoints_dir / options.dataset_name
     trained = read_run_options(root / options.lamp_name)["vq_name"]
-    idle = options.without_effect
+    idle: list[str] = []
     if options.vq_name not in ("", trained):
         if (root / options.vq_name).is_dir():
             raise UserError(

@@ -3,9 +3,16 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import FeatureLayout
-from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, Skeleton
+from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, MAX_FRAMES, SKELETONS, Skeleton
+
+DATASETS = Path("dataset")
+"""Folder of the data sets' folders."""
+MOTIONS = "new_joint_vecs"
+"""Folder of the motion features in a data folder."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class DatasetSpec:
     skeleton: Skeleton
     min_frames: int
     frame_limit: int = 200
-    max_frames: int = 196
+    max_frames: int = MAX_FRAMES
     unit_length: int = 4
     shorten_lengths: bool = True
     texts: str = "texts"
@@ -54,7 +61,7 @@ class DatasetSpec:
     @property
     def motion_folder(self) -> Path:
         """Folder of the feature files `ID.npy` (T, D)."""
-        return self.root / "new_joint_vecs"
+        return self.root / MOTIONS
 
     @property
     def joint_folder(self) -> Path:
@@ -70,9 +77,9 @@ class DatasetSpec:
 SPECS: dict[str, DatasetSpec] = {
     spec.name: spec
     for spec in (
-        DatasetSpec("t2m", Path("dataset/HumanML3D"), HUMANML3D, min_frames=40),
-        DatasetSpec("kit", Path("dataset/KIT-ML"), KIT, min_frames=24, shorten_lengths=False),
-        DatasetSpec("mini", Path("dataset/mini"), HUMANML3D, min_frames=24, test_splits=("test_seen", "test_unseen")),
+        DatasetSpec("t2m", DATASETS / "HumanML3D", HUMANML3D, min_frames=40),
+        DatasetSpec("kit", DATASETS / "KIT-ML", KIT, min_frames=24, shorten_lengths=False),
+        DatasetSpec("mini", DATASETS / "mini", HUMANML3D, min_frames=24, test_splits=("test_seen", "test_unseen")),
     )
 }
 
@@ -87,19 +94,38 @@ def get_spec(name: str, data_root: str | Path | None = None) -> DatasetSpec:
     """Specification of a data set whose folder exists.
 
     Args:
-        name: one of `SPECS`.
-        data_root: folder to use instead of the usual one.
+        name: one of `SPECS`, or any other name for a folder of the same layout, whose skeleton is known by the width of
+            its features; its checkpoints lie below that name.
+        data_root: the folder; by default the usual one, `dataset/<name>` for a name of the user's own.
 
     Raises:
-        UserError: unknown name or missing folder.
+        UserError: the folder is missing, or it has no motions of a known skeleton.
     """
-    if name not in SPECS:
-        raise UserError(f"unknown data set '{name}'; --dataset_name takes one of: {', '.join(SPECS)}")
-    spec = SPECS[name]
-    if data_root is not None:
-        spec = replace(spec, root=Path(data_root))
-    if not spec.motion_folder.is_dir():
-        state = "has no folder new_joint_vecs" if spec.root.is_dir() else "does not exist"
-        remedy = "give" if data_root is not None else f"{_REMEDIES[name]}, or give"
-        raise UserError(f"data folder {spec.root} {state}; {remedy} the right one with --data_root")
-    return spec
+    known = SPECS.get(name)
+    root = Path(data_root) if data_root is not None else known.root if known else DATASETS / name
+    if known is None and data_root is None and not root.is_dir():
+        raise UserError(
+            f"--dataset_name {name}: it is none of {', '.join(SPECS)}, and there is no folder {root}; "
+            "name the data folder with --data_root"
+        )
+    motions = root / MOTIONS
+    if not motions.is_dir():
+        state = f"has no folder {MOTIONS}" if root.is_dir() else "does not exist"
+        remedy = "give" if data_root is not None or known is None else f"{_REMEDIES[name]}, or give"
+        raise UserError(f"data folder {root} {state}; {remedy} the right one with --data_root")
+    return replace(known, root=root) if known else _own_spec(name, root)
+
+
+def _own_spec(name: str, root: Path) -> DatasetSpec:
+    """Specification of a folder that is no published data set."""
+    first = next(iter(sorted((root / MOTIONS).glob("*.npy"))), None)
+    if first is None:
+        raise UserError(f"data folder {root} has no motions {MOTIONS}/*.npy; build it again")
+    try:
+        width = np.load(first, mmap_mode="r", allow_pickle=False).shape[-1]
+        skeleton = SKELETONS[FeatureLayout.of_dim(width).num_joints]
+    except (ValueError, OSError, EOFError, IndexError, KeyError) as error:
+        raise UserError(f"{first} is no motion of 263 (HumanML3D) or 251 (KIT-ML) features: {error}") from error
+    tests = tuple(path.stem for path in sorted(root.glob("test*.txt")))
+    splits = ("test",) if "test" in tests or not tests else tests
+    return DatasetSpec(name, root, skeleton, min_frames=SPECS["mini"].min_frames, test_splits=splits)

@@ -1,5 +1,8 @@
 """Finding the model folder of a training run or of a shipped model."""
 
+import functools
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,30 +10,42 @@ from lamp.models.hub import CONFIG_FILE
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 
+BEST = ("fid", "R@1", "cider", "mpjpe", "loss")
+"""By which number the best checkpoint of a run is chosen: the first of these that it was measured by."""
+
 
 def model_folder(space: str | Path, which: str = "best") -> Path:
     """Folder with `config.json` in the space of a run.
 
     Args:
         space: `checkpoints/<dataset>/<name>`; a shipped model has its files directly in it.
-        which: "best" (the first `net_best_*` folder, so that of FID where it was measured, else `latest`), "latest", or
-            the name of a folder in the space.
+        which: "best" (see `BEST`; which folder that is, is said once on stderr), "latest", or the name of a folder in
+            the space.
 
     Raises:
         UserError: there is none.
     """
     space = Path(space)
     if which == "best":
-        candidates = [space, *sorted(space.glob("net_best_*")), space / "latest"]
+        others = sorted(space.glob("net_best_*"))
+        candidates = [space, *(space / f"net_best_{number}" for number in BEST), *others, space / "latest"]
     else:
         candidates = [space / which]
     for folder in candidates:
         if (folder / CONFIG_FILE).is_file():
+            if which == "best" and folder != space:
+                _say_once(f"best checkpoint of {space}: {folder.name}")
             return folder
     there = sorted(f.parent.name for f in space.glob(f"*/{CONFIG_FILE}"))
     if not space.is_dir():
         raise UserError(f"no model {space}; train it first, or check its name and --dataset_name")
     raise UserError(f"{space} has no checkpoint '{which}'; there: {', '.join(there) or 'none yet'}")
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(line, file=sys.stderr)
 
 
 def checkpoint_names(space: str | Path, which: str) -> list[str]:

@@ -14,6 +14,7 @@ from lamp.models.checkpoints import model_folder
 from lamp.models.hub import LaMPModel
 from lamp.models.words import HASHED, UNKNOWN, WORD_CLASSES, WORD_DIM, WordVectors
 from lamp.utils.errors import UserError
+from lamp.utils.kinematics.skeleton import MAX_FRAMES
 
 FRAMES_PER_MOVEMENT = 4
 # The last four features, the foot contacts, are not shown to the evaluators.
@@ -44,7 +45,7 @@ class EvaluatorConfig:
     motion_hidden: int = 1024
     embed_dim: int = 512
     max_text_len: int = 20
-    max_frames: int = 196
+    max_frames: int = MAX_FRAMES
     word_vectors: str = HASHED
     num_words: int = 0
 

@@ -1,6 +1,7 @@
 """Saving and loading of model folders: `config.json` + `model.safetensors`, from disk or the Hugging Face hub."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -29,6 +30,10 @@ class LaMPModel(nn.Module):
 
     config_class: ClassVar[type]
     extra_files: ClassVar[tuple[str, ...]] = ()
+    meta: dict[str, Any]
+    """Facts about the weights that were saved with them; of a loaded model only."""
+    folder: Path | None = None
+    """Where the model was loaded from."""
 
     @property
     def device(self) -> torch.device:
@@ -42,7 +47,11 @@ class LaMPModel(nn.Module):
         """Read `extra_files` from `folder`."""
 
     def save_pretrained(
-        self, folder: str | Path, dtype: torch.dtype | None = None, meta: dict[str, Any] | None = None
+        self,
+        folder: str | Path,
+        dtype: torch.dtype | None = None,
+        meta: dict[str, Any] | None = None,
+        digest: str | None = None,
     ) -> None:
         """Write the model folder; each file is written aside and renamed.
 
@@ -50,6 +59,8 @@ class LaMPModel(nn.Module):
             folder: where to write.
             dtype: stored type of floating-point weights (for instance `torch.float16` to ship); None keeps theirs.
             meta: facts about the weights (data, training step, tokenizer they depend on), stored under "meta".
+            digest: of the weights these are a rounded copy of; None: theirs. Models that were built on a model know it
+                by this, see `lamp.models.lineage`.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,11 +68,13 @@ class LaMPModel(nn.Module):
             key: (value.to(dtype) if dtype is not None and value.is_floating_point() else value).detach().contiguous()
             for key, value in self.state_dict().items()
         }
+        weights = save(state)
         with atomic_path(folder / WEIGHTS_FILE) as aside:
             # Not save_file: it makes files that only their owner can read.
-            aside.write_bytes(save(state))
+            aside.write_bytes(weights)
         self.save_extra(folder)
-        config = {"model": type(self).__name__, **dataclasses.asdict(self.config), "meta": meta or {}}
+        meta = {**(meta or {}), "digest": digest or weights_digest(weights)}
+        config = {"model": type(self).__name__, **dataclasses.asdict(self.config), "meta": meta}
         write_json(folder / CONFIG_FILE, config)
 
     @classmethod
@@ -100,8 +113,26 @@ class LaMPModel(nn.Module):
         except (RuntimeError, SafetensorError) as error:
             raise UserError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {error}") from error
         model.load_extra(folder)
-        model.meta = meta
+        model.meta, model.folder = meta, folder
         return model.to(device).eval()
+
+    @property
+    def identity(self) -> str:
+        """Name of the run, or else of the folder, and digest of the weights: `name@digest`, of a loaded model.
+
+        Raises:
+            ValueError: the model was not loaded from a folder.
+        """
+        if self.folder is None:
+            raise ValueError(f"this {type(self).__name__} was not loaded from a folder, so it has no identity")
+        if "digest" not in self.meta:  # saved by a version before digests
+            self.meta["digest"] = weights_digest((self.folder / WEIGHTS_FILE).read_bytes())
+        return f"{self.meta.get('name', self.folder.name)}@{self.meta['digest']}"
+
+
+def weights_digest(content: bytes) -> str:
+    """Digest of a file of weights."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 class _WithoutDraws(TorchFunctionMode):

@@ -13,6 +13,7 @@ from lamp.models.checkpoints import model_folder, read_run_options
 from lamp.models.fast.linear import pack_weights
 from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.model import LaMP
+from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
@@ -23,12 +24,11 @@ from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
-from lamp.utils.kinematics.skeleton import HUMANML3D, SKELETONS
+from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES, SKELETONS
 from lamp.utils.motion import Motion
 
 GUIDANCE_FILE = "guidance.json"
 MIN_FRAMES = 24
-MAX_FRAMES = 196
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,12 @@ class LaMPPipeline:
             )
         if self.residual is None and config.num_quantizers > 1:
             raise UserError(f"a tokenizer of {config.num_quantizers} levels needs a residual transformer (--res_name)")
+        for part in (self.masked, self.residual):
+            if part is not None:
+                check_built_on(part, "tokenizer", self.tokenizer)
+        for part in parts.values():
+            if part is not None:
+                check_built_on(part, "text_encoder", self.text)
 
     @classmethod
     def from_pretrained(cls, source: str | Path | None = None, device: torch.device | str = "cpu") -> "LaMPPipeline":

@@ -17,6 +17,11 @@ class TextCondition(Protocol):
 
     dim: int
 
+    @property
+    def identity(self) -> str:
+        """Its name and what tells its weights from others, `name@digest`."""
+        ...
+
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Condition vectors (B, dim) of sentences, without gradients."""
         ...
@@ -28,6 +33,11 @@ class LaMPCondition:
     def __init__(self, lamp: LaMP) -> None:
         self.lamp = lamp.eval().requires_grad_(False)
         self.dim = lamp.config.hidden_size
+
+    @property
+    def identity(self) -> str:
+        """That of LaMP."""
+        return self.lamp.identity
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
@@ -56,6 +66,7 @@ class ClipCondition:
         except (OSError, ValueError) as error:
             raise UserError(f"--text_encoder clip: {source} cannot be loaded ({str(error).splitlines()[0]})") from error
         self.dim = self.model.config.projection_dim
+        self.identity = f"CLIP@{source}"
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
@@ -69,6 +80,11 @@ class CachedCondition:
     def __init__(self, encoder: TextCondition) -> None:
         self.encoder, self.dim = encoder, encoder.dim
         self._known: dict[str, Tensor] = {}
+
+    @property
+    def identity(self) -> str:
+        """That of the encoder."""
+        return self.encoder.identity
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Condition vectors (B, dim); only sentences not seen before are encoded."""

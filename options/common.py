@@ -16,9 +16,7 @@ class CommonOptions:
     name: str
     """name of the run; its space is <checkpoints_dir>/<dataset_name>/<name>"""
     dataset_name: str = "t2m"
-    """t2m (HumanML3D), kit (KIT-ML), mini (the shipped one), or a name of your own together with --data_root"""
-    data_root: Path | None = None
-    """folder of the data set, of HumanML3D's layout; by default the one of --dataset_name"""
+    """t2m (HumanML3D), kit (KIT-ML), mini (the shipped one), or a name of your own for dataset/<name> or --data_root"""
     checkpoints_dir: Path = Path("./checkpoints")
     """where the spaces of all runs are"""
     gpu_id: int | None = None
@@ -34,6 +32,11 @@ class CommonOptions:
         """
         if Path(self.name).name != self.name or (self.name_needed and not self.name):
             raise UserError(f"--name {self.name!r} must be a plain name, it becomes a folder of {self.checkpoints_dir}")
+        if not self.dataset_name or Path(self.dataset_name).name != self.dataset_name:
+            raise UserError(
+                f"--dataset_name {self.dataset_name!r} must be a plain name, it becomes a folder of "
+                f"{self.checkpoints_dir}; name a data folder with --data_root"
+            )
         if self.gpu_id is not None and self.gpu_id < -1:
             raise UserError(f"--gpu_id {self.gpu_id}: give a GPU's number, or -1 for the CPU")
         if self.seed < 0:
@@ -46,7 +49,15 @@ class CommonOptions:
 
 
 @dataclass(kw_only=True)
-class TrainOptions(CommonOptions):
+class DataOptions(CommonOptions):
+    """Data"""
+
+    data_root: Path | None = None
+    """folder of the data set, of HumanML3D's layout; by default the one of --dataset_name"""
+
+
+@dataclass(kw_only=True)
+class TrainOptions(DataOptions):
     """Training"""
 
     batch_size: int = 64

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lamp.options.bert import BertOptions
-from lamp.options.common import CommonOptions
+from lamp.options.common import DataOptions
 from lamp.options.gen import SamplingOptions
 from lamp.utils.cli import alias
 from lamp.utils.errors import UserError
@@ -11,7 +11,7 @@ from lamp.utils.scores.published import TEXT_TO_MOTION
 
 
 @dataclass(kw_only=True)
-class ProtocolOptions(CommonOptions):
+class ProtocolOptions(DataOptions):
     """Protocol"""
 
     which_epoch: str = field(default="best", metadata=alias("--checkpoint"))

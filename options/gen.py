@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from lamp.options.common import CommonOptions
-from lamp.utils.cli import alias
+from lamp.utils.cli import IDLE, alias
 from lamp.utils.errors import UserError
 
 
@@ -77,6 +77,7 @@ class GenOptions(SamplingOptions):
     """file with one <text>#<frames> a line; #NA lets the model choose, and one NA makes all NA"""
     motion_length: int = 0
     """frames, with --text_prompt; 0 lets the model choose"""
+    data_root: Path | None = field(default=None, metadata=IDLE)
     repeat_times: int = 1
     """motions for each prompt"""
     video: bool = True

@@ -1,40 +1,27 @@
 """Options of motion to text: training the captioner, and captioning motion files."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from lamp.models.m2t.language import GPT, CaptionerConfig
 from lamp.options.common import CommonOptions, TrainOptions
-from lamp.utils.cli import alias, nested
+from lamp.utils.cli import IDLE, alias, nested
 from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)
 class IdleOptions:
-    """Flags of older commands, without effect."""
+    """Flags of the public code that mean nothing here, each with the reason."""
 
-    resume_pth: str | None = None
-    """LaMP knows its tokenizer"""
-    out_dir: str | None = None
-    """the run's space is named by --checkpoints_dir, --dataset_name and --name"""
-    nb_code: int | None = None
-    """a property of LaMP's tokenizer"""
-    down_t: int | None = None
-    """a property of LaMP's tokenizer"""
-    depth: int | None = None
-    """a property of LaMP's tokenizer"""
-    quantizer: str | None = None
-    """a property of LaMP's tokenizer"""
-    dilation_growth_rate: int | None = None
-    """a property of LaMP's tokenizer"""
-    vq_act: str | None = None
-    """a property of LaMP's tokenizer"""
-
-    @property
-    def without_effect(self) -> list[str]:
-        """Flags given that LaMP makes meaningless."""
-        return [f"--{flag.name}" for flag in fields(IdleOptions) if getattr(self, flag.name) is not None]
+    resume_pth: str | None = field(default=None, metadata=IDLE)  # LaMP knows its tokenizer
+    out_dir: str | None = field(default=None, metadata=IDLE)  # --checkpoints_dir, --dataset_name and --name say where
+    nb_code: int | None = field(default=None, metadata=IDLE)  # a property of LaMP's tokenizer
+    down_t: int | None = field(default=None, metadata=IDLE)  # a property of LaMP's tokenizer
+    depth: int | None = field(default=None, metadata=IDLE)  # a property of LaMP's tokenizer
+    quantizer: str | None = field(default=None, metadata=IDLE)  # a property of LaMP's tokenizer
+    dilation_growth_rate: int | None = field(default=None, metadata=IDLE)  # a property of LaMP's tokenizer
+    vq_act: str | None = field(default=None, metadata=IDLE)  # a property of LaMP's tokenizer
 
 
 @dataclass(kw_only=True)
@@ -44,7 +31,7 @@ class M2TOptions(TrainOptions, IdleOptions):
     name: str = field(default="m2t_name", metadata=alias("--exp_name"))
     """name of the run; its space is <checkpoints_dir>/<dataset_name>/<name>"""
     dataset_name: str = field(default="t2m", metadata=alias("--dataname"))
-    """t2m (HumanML3D), kit (KIT-ML), mini (the shipped one), or a name of your own together with --data_root"""
+    """t2m (HumanML3D), kit (KIT-ML), mini (the shipped one), or a name of your own for dataset/<name> or --data_root"""
     lamp_name: str = "lamp_name"
     """LaMP model whose motion queries are described"""
     vq_name: str = ""
@@ -124,6 +111,7 @@ class CaptionOptions(DecodingOptions):
     """folder or hub id with tokenizer, lamp and m2t; by default the shipped checkpoints/mini"""
     motion: Path = field(metadata=alias("--motion_path"))
     """motion file, or folder of them: .npy (features or joints), .npz, .bvh, .amc (with its .asf)"""
+    data_root: Path | None = field(default=None, metadata=IDLE)
     joint_map: Path | None = None
     """for a skeleton with other joint names: JSON from our 22 joint names to those of the file"""
     windows: bool = False

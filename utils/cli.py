@@ -27,6 +27,10 @@ TRANSIENT = {"transient": True}
 """Field metadata of what concerns one call of a script only (resume, overwrite) and is not saved with the options."""
 
 
+IDLE = {**TRANSIENT, "idle": True}
+"""Field metadata of a flag of older commands that does nothing: not in the help, accepted with one line."""
+
+
 def alias(*spellings: str) -> dict[str, Any]:
     """Field metadata that gives a flag further spellings: `field(default=0.2, metadata=alias("--drop_prob"))`."""
     return {"alias": spellings}
@@ -62,9 +66,12 @@ def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
             raise UserError(f"unknown argument {rest[0]}" + (f"; did you mean {spelled[close[0]]}?" if close else ""))
         given = vars(known)
         config = given.pop("config", None)
-        return _build(options, flags, {**(_read_values(flags, config) if config else {}), **given})
+        result = _build(options, flags, {**(_read_values(flags, config) if config else {}), **given})
     except (UserError, ValueError) as error:
         parser.error(str(error))
+    if idle := [f"--{name}" for name in given if flags[name].idle]:
+        print(f"note: without effect here: {', '.join(idle)}", file=sys.stderr)
+    return result
 
 
 def flatten(options: Any) -> dict[str, Any]:
@@ -134,6 +141,7 @@ class _Flag:
     group: str
     aliases: tuple[str, ...]
     hidden: bool = False
+    idle: bool = False
 
     def __post_init__(self) -> None:
         self.optional = typing.get_origin(self.kind) in (Union, types.UnionType)
@@ -148,7 +156,8 @@ class _Flag:
     def add_to(self, group: Any) -> argparse.Action:
         """Add the flag to an argparse group."""
         note = "required" if self.default is dataclasses.MISSING else f"default: {self.default}"
-        common = {"dest": self.name, "help": f"{self.help} ({note})".strip().replace("%", "%%")}
+        text = f"{self.help} ({note})".strip().replace("%", "%%")
+        common = {"dest": self.name, "help": argparse.SUPPRESS if self.idle else text}
         if self.item is bool:
             common["action"] = argparse.BooleanOptionalAction
         else:
@@ -206,7 +215,8 @@ def _all_flags(options: type, instance: Any, skip: Sequence[str]) -> Iterator[_F
         owner = next(base for base in reversed(options.__mro__) if field.name in inspect.get_annotations(base))
         text = field.metadata.get("help", helps.get(field.name, ""))
         aliases, hidden = field.metadata.get("alias", ()), field.name in skip
-        yield _Flag(field.name, hints[field.name], default, text, _first_line(owner), aliases, hidden)
+        idle = field.metadata.get("idle", False)
+        yield _Flag(field.name, hints[field.name], default, text, _first_line(owner), aliases, hidden, idle)
 
 
 def _help_texts(options: type) -> dict[str, str]:

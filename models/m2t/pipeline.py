@@ -14,6 +14,7 @@ from lamp.models.checkpoints import model_folder, read_run_options
 from lamp.models.fast.linear import pack_weights
 from lamp.models.hub import is_model
 from lamp.models.lamp.model import LaMP
+from lamp.models.lineage import check_built_on
 from lamp.models.m2t.captioner import Captioner
 from lamp.models.m2t.queries import MotionQueries
 from lamp.models.vq.model import RVQVAE
@@ -48,6 +49,8 @@ class CaptionPipeline:
                 f"the captioner reads {config.num_queries} queries of width {config.query_dim}, LaMP has "
                 f"{lamp.num_query_tokens} of {lamp.hidden_size}; use the LaMP that it was trained on"
             )
+        check_built_on(queries.lamp, "tokenizer", queries.tokenizer)
+        check_built_on(captioner, "lamp", queries.lamp)
         pack_weights(queries.tokenizer)
         self.queries, self.captioner = queries, captioner
         tokenizer = queries.tokenizer.config

@@ -7,6 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+MAX_FRAMES = 196
+"""Longest motion of the format, in frames (9.8 s): HumanML3D and KIT-ML cut there, and models know no longer ones."""
 _AXES = {"0": (0, 0, 0), "+x": (1, 0, 0), "-x": (-1, 0, 0), "+y": (0, 1, 0), "-y": (0, -1, 0), "+z": (0, 0, 1)}
 
 

@@ -53,6 +53,7 @@ class Trainer:
         best: dict[str, Literal["min", "max"]] | None = None,
         save: Save | None = None,
         space: Path | None = None,
+        meta: dict[str, Any] | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -68,12 +69,14 @@ class Trainer:
             best: evaluation numbers for which the best model is kept in `net_best_<key>/`, and which way is better.
             save: `save(model, folder, meta)`; by default the model's `save_pretrained`.
             space: folder of the run; by default `options.space`.
+            meta: facts that are saved with the model, such as what it is trained on.
 
         Raises:
             UserError: there is nothing to resume, or a run that is not to be resumed.
         """
         self.options, self.space, self.progress = options, Path(space or options.space), Progress()
         self.step, self.evaluate, self.best = step, evaluate, best or {}
+        self._meta = meta or {}
         self.save = save or (lambda model, folder, meta: model.save_pretrained(folder, meta=meta))
         self._resume = find_state(self.space, options.is_continue, options.overwrite)
         self._saves = int(self._resume.name) if self._resume else 0
@@ -293,7 +296,7 @@ class Trainer:
         if self.main:
             options, progress = self.options, self.progress
             meta = {"dataset": options.dataset_name, "name": options.name, "seed": options.seed}
-            meta |= {"iteration": progress.iteration, "epoch": progress.epoch, "metrics": metrics or {}}
+            meta |= self._meta | {"iteration": progress.iteration, "epoch": progress.epoch, "metrics": metrics or {}}
             with atomic_folder(self.space / folder) as aside:
                 self.save(self._weights(), aside, meta)
 
