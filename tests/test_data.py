@@ -91,7 +91,9 @@ def test_any_folder_of_the_layout_has_a_specification(sample: DatasetSpec, kit: 
     assert len(open_cache(mine).names) == len(open_cache(sample).names)
 
 
-def test_a_folder_by_its_name_below_dataset(mini: DatasetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_by_its_name_below_dataset(
+    sample: DatasetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "mine").symlink_to(sample.root)
