@@ -1,7 +1,6 @@
 """Saving and loading of model folders: `config.json` + `model.safetensors`, from disk or the Hugging Face hub."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -13,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, read_json, write_json
+from lamp.utils.run import provenance
 
 Model = TypeVar("Model", bound="LaMPModel")
 
@@ -73,7 +73,7 @@ class LaMPModel(nn.Module):
             # Not save_file: it makes files that only their owner can read.
             aside.write_bytes(weights)
         self.save_extra(folder)
-        meta = {**(meta or {}), "digest": digest or weights_digest(weights)}
+        meta = {**(meta or {}), "digest": digest or provenance.digest([weights])}
         config = {"model": type(self).__name__, **dataclasses.asdict(self.config), "meta": meta}
         write_json(folder / CONFIG_FILE, config)
 
@@ -126,13 +126,8 @@ class LaMPModel(nn.Module):
         if self.folder is None:
             raise ValueError(f"this {type(self).__name__} was not loaded from a folder, so it has no identity")
         if "digest" not in self.meta:  # saved by a version before digests
-            self.meta["digest"] = weights_digest((self.folder / WEIGHTS_FILE).read_bytes())
+            self.meta["digest"] = provenance.digest([(self.folder / WEIGHTS_FILE).read_bytes()])
         return f"{self.meta.get('name', self.folder.name)}@{self.meta['digest']}"
-
-
-def weights_digest(content: bytes) -> str:
-    """Digest of a file of weights."""
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 class _WithoutDraws(TorchFunctionMode):

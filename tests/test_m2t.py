@@ -86,34 +86,6 @@ def writer(captioner) -> Captioner:
     return captioner
 
 
-@pytest.fixture(scope="module")
-def opt_folder(tmp_path_factory) -> Path:
-    """A tiny OPT with a tokenizer, as a folder of the library."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    words = ["<s>", "<pad>", "</s>", "<unk>", "a", "person", "walks", "runs", "slowly"]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 2)])
-    folder = tmp_path_factory.mktemp("opt")
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="</s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    )
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = transformers.OPTConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        word_embed_proj_dim=16,
-        num_hidden_layers=2,
-        ffn_dim=32,
-        num_attention_heads=2,
-        max_position_embeddings=32,
-    )
-    transformers.OPTForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
 def batch(captioner: Captioner, texts: list[str]) -> TextBatch:
     return captioner.vocabulary(texts, captioner.config.block_size)
 
