@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import transformers
 
 from lamp.prepare.make_sample import make_sample
 from lamp.utils.motion import Motion
@@ -89,10 +90,13 @@ def test_commands_of_the_readme(
 ) -> None:
     from lamp.prepare import build_dataset
 
+    language = shutil.copytree(opt_folder, workplace / "language")
+    config = transformers.OPTConfig.from_pretrained(language, max_position_embeddings=128)
+    transformers.OPTForCausalLM(config).save_pretrained(language)
     monkeypatch.setattr(build_dataset, "tag_captions", lambda texts: ["a/DET person/NOUN" for _ in texts])
     ran = []
     for command in commands((ROOT / "README.md").read_text(encoding="utf-8")):
-        command = command.replace(".venv/bin/", "").replace(LARGE_LANGUAGE_MODEL, str(opt_folder))
+        command = command.replace(".venv/bin/", "").replace(LARGE_LANGUAGE_MODEL, "language")
         if "pip install" in command:
             assert set(re.findall(r"\[(\w+)\]", command)) <= extras(), command
         elif command.startswith("cp "):
