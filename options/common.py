@@ -1,11 +1,15 @@
 """Options that scripts share: what a run is called, where it lives, on which device, and how long it trains."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from lamp.utils.cli import TRANSIENT, alias
 from lamp.utils.errors import UserError
+from lamp.utils.files import is_plain_name, shown
+
+PLAIN_NAMES = ("name", "ext", "evaluator")
+"""Flags, beside all that end in `_name`, that name a file or folder in a place that is given."""
 
 
 @dataclass(kw_only=True)
@@ -30,13 +34,12 @@ class CommonOptions:
         Raises:
             UserError: a value that cannot be.
         """
-        if Path(self.name).name != self.name or (self.name_needed and not self.name):
-            raise UserError(f"--name {self.name!r} must be a plain name, it becomes a folder of {self.checkpoints_dir}")
-        if not self.dataset_name or Path(self.dataset_name).name != self.dataset_name:
-            raise UserError(
-                f"--dataset_name {self.dataset_name!r} must be a plain name, it becomes a folder of "
-                f"{self.checkpoints_dir}; name a data folder with --data_root"
-            )
+        needed = {"dataset_name", "ext", *(["name"] if self.name_needed else [])}
+        for field_name in (f.name for f in fields(self) if f.name in PLAIN_NAMES or f.name.endswith("_name")):
+            name = getattr(self, field_name)
+            if (name or field_name in needed) and not is_plain_name(name):
+                hint = "; --data_root names a folder" if field_name == "dataset_name" else ""
+                raise UserError(f"--{field_name} {shown(name)} must be a plain name: it becomes a file or folder{hint}")
         if self.gpu_id is not None and self.gpu_id < -1:
             raise UserError(f"--gpu_id {self.gpu_id}: give a GPU's number, or -1 for the CPU")
         if self.seed < 0:

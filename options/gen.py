@@ -93,8 +93,6 @@ class GenOptions(SamplingOptions):
         super().__post_init__()
         if self.res_name and not self.name:
             raise UserError("--res_name needs --name too, the run of the masked transformer")
-        if not self.ext or Path(self.ext).name != self.ext:
-            raise UserError(f"--ext {self.ext!r} must be a plain name, it becomes a folder of {self.output_dir}")
         if (self.text_path is None) == (not self.text_prompt.strip()):
             raise UserError("give either --text_prompt with a sentence or --text_path with a file of them")
         if self.motion_length and self.text_path is not None:

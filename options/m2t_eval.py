@@ -64,6 +64,7 @@ class M2TEvalOptions(DataOptions, DecodingOptions, BertOptions, IdleEvalOptions)
     """name of the log, <space>/eval/<ext>.log; by default --name with --resume_trans, otherwise "captions" """
 
     def __post_init__(self) -> None:
+        self.ext = self.ext or (self.name if self.resume_trans else "captions")
         super().__post_init__()
         if self.repeat_times < 1:
             raise UserError("--repeat_times must be at least 1")
@@ -73,7 +74,6 @@ class M2TEvalOptions(DataOptions, DecodingOptions, BertOptions, IdleEvalOptions)
             raise UserError(f"--compare: no published numbers for {self.dataset_name}, only for t2m")
         if self.num_captions != 1:
             raise UserError("--num_captions: an evaluation scores one caption a motion")
-        self.ext = self.ext or (self.name if self.resume_trans else "captions")
 
     @property
     def captioner(self) -> str:

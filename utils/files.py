@@ -11,6 +11,9 @@ from typing import Any
 
 from lamp.utils.errors import UserError
 
+LONGEST_NAME = 200
+"""Characters of a name of a file or folder; file systems take 255 bytes, and suffixes are added."""
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -67,3 +70,17 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a UTF-8 JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name given by a user can become a file or folder, and only one right where it is put."""
+    return (
+        0 < len(name) <= LONGEST_NAME
+        and name not in (".", "..")
+        and not any(character in "/\\:" or ord(character) < 32 for character in name)
+    )
+
+
+def shown(name: str, longest: int = 60) -> str:
+    """A user's word for a message: quoted, and cut where it is long."""
+    return repr(name if len(name) <= longest else f"{name[:longest]}...")

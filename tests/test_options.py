@@ -1,0 +1,57 @@
+"""Options as a whole: each flag is read somewhere, has a help, or says that it does nothing."""
+
+import dataclasses
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from lamp.utils.cli import parse
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("models", "data", "utils", "options", "prepare", "lamp")
+MODULES = sorted(path.stem for path in (ROOT / "options").glob("*.py") if path.stem != "__init__")
+OPTIONS = [
+    value
+    for module in MODULES
+    for value in vars(importlib.import_module(f"lamp.options.{module}")).values()
+    if dataclasses.is_dataclass(value) and value.__module__ == f"lamp.options.{module}"
+]
+
+
+def code() -> str:
+    """All code but that of tests and benchmarks."""
+    files = [*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+
+def test_every_flag_is_read() -> None:
+    text, unread = code(), set()
+    for options in OPTIONS:
+        for field in dataclasses.fields(options):
+            if not field.metadata.get("idle") and not re.search(rf'\.{field.name}\b|"{field.name}"', text):
+                unread.add(f"{options.__name__}.{field.name}")
+    assert not unread
+
+
+def test_flags_that_do_nothing_are_hidden_and_accepted_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from lamp.options.gen import GenOptions
+
+    with pytest.raises(SystemExit):
+        parse(GenOptions, ["--help"])
+    assert "--data_root" not in capsys.readouterr().out.replace("or --data_root", "").replace("--data_root (", "")
+    parse(GenOptions, ["--text_prompt", "x", "--data_root", "here"])
+    assert capsys.readouterr().err == "note: without effect here: --data_root\n"
+
+
+@pytest.mark.parametrize("name", ["", "..", ".", "a/b", "/abs", "a\\b", "x" * 300, "line\nbreak"])
+@pytest.mark.parametrize("flag", ["--name", "--dataset_name", "--ext"])
+def test_names_that_become_folders_are_plain(flag: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (o for o in OPTIONS if flag[2:] in {f.name for f in dataclasses.fields(o)} and "Eval" in o.__name__):
+        if (options.__name__, flag, name) == ("M2TEvalOptions", "--ext", ""):
+            continue  # its default
+        with pytest.raises(SystemExit) as stop:
+            parse(options, [flag, name])
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and "plain name" in error and len(error) < 500, options
