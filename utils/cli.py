@@ -16,12 +16,17 @@ import types
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar, Union
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, Union
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json, write_json
 
-Options = TypeVar("Options")
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+Options = TypeVar("Options", bound=_Dataclass)
 
 TRANSIENT = {"transient": True}
 """Field metadata of what concerns one call of a script only (resume, overwrite) and is not saved with the options."""
@@ -74,7 +79,7 @@ def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
     return result
 
 
-def flatten(options: Any) -> dict[str, Any]:
+def flatten(options: _Dataclass) -> dict[str, Any]:
     """Values of `options` by flag name, those of nested dataclasses included."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(options):
@@ -86,7 +91,7 @@ def flatten(options: Any) -> dict[str, Any]:
     return values
 
 
-def print_options(options: Any) -> None:
+def print_options(options: _Dataclass) -> None:
     """Print the options a script runs with, one a line (first process only)."""
     if int(os.environ.get("RANK", 0)) == 0:
         values = flatten(options)
@@ -94,7 +99,7 @@ def print_options(options: Any) -> None:
         print("\n".join(f"{name:<{width}}  {value}" for name, value in values.items()), flush=True)
 
 
-def save_options(options: Any, path: str | Path) -> None:
+def save_options(options: _Dataclass, path: str | Path) -> None:
     """Write `options` as flat JSON, which `--config` and `load_options` read; `TRANSIENT` fields are left out."""
     transient = {field.name for field in dataclasses.fields(options) if field.metadata.get("transient")}
     values = {name: value for name, value in flatten(options).items() if name not in transient}
@@ -153,11 +158,11 @@ class _Flag:
         self.choices = typing.get_args(self.kind) if typing.get_origin(self.kind) is Literal else ()
         self.item = type(self.choices[0]) if self.choices else self.kind
 
-    def add_to(self, group: Any) -> argparse.Action:
+    def add_to(self, group: argparse._ActionsContainer) -> argparse.Action:
         """Add the flag to an argparse group."""
         note = "required" if self.default is dataclasses.MISSING else f"default: {self.default}"
         text = f"{self.help} ({note})".strip().replace("%", "%%")
-        common = {"dest": self.name, "help": argparse.SUPPRESS if self.idle else text}
+        common: dict[str, Any] = {"dest": self.name, "help": argparse.SUPPRESS if self.idle else text}
         if self.item is bool:
             common["action"] = argparse.BooleanOptionalAction
         else:
@@ -201,7 +206,7 @@ def _flags(options: type) -> Iterator[_Flag]:
             yield flag
 
 
-def _all_flags(options: type, instance: Any, skip: Sequence[str]) -> Iterator[_Flag]:
+def _all_flags(options: type, instance: _Dataclass | None, skip: Sequence[str]) -> Iterator[_Flag]:
     hints, helps = typing.get_type_hints(options), _help_texts(options)
     for field in dataclasses.fields(options):
         if not field.init:
@@ -223,10 +228,12 @@ def _help_texts(options: type) -> dict[str, str]:
     """The string literal under each field, over the class and its bases."""
     texts: dict[str, str] = {}
     for base in reversed(options.__mro__[:-1]):
-        body = ast.parse(inspect.cleandoc(inspect.getsource(base))).body[0].body
-        for field, below in itertools.pairwise(body):
+        (definition,) = ast.parse(inspect.cleandoc(inspect.getsource(base))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in itertools.pairwise(definition.body):
             if (
                 isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
                 and isinstance(below, ast.Expr)
                 and isinstance(below.value, ast.Constant)
             ):
@@ -270,7 +277,7 @@ def _build(options: type[Options], flags: dict[str, _Flag], values: dict[str, An
     arguments: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         default = None if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if dataclasses.is_dataclass(default):
+        if dataclasses.is_dataclass(default) and not isinstance(default, type):
             inner = [f.name for f in dataclasses.fields(default) if f.init]
             own = {name: values.get(name, flags[name].default) for name in inner}
             arguments[field.name] = dataclasses.replace(default, **own)

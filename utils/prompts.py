@@ -27,7 +27,9 @@ def read_prompts(path: str | Path) -> Prompts:
         raise UserError(f"cannot read --text_path {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"--text_path {path} is not a UTF-8 text file") from error
-    texts, lengths = [], []
+    texts: list[str] = []
+    lengths: list[int] = []
+    chosen = False  # whether the model is to choose
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -40,7 +42,10 @@ def read_prompts(path: str | Path) -> Prompts:
         if length.upper() != "NA" and not (length.isascii() and length.isdigit()):
             raise UserError(f"{path} line {number}: '{length}' after the # is neither a number of frames nor NA")
         texts.append(text.strip())
-        lengths.append(None if length.upper() == "NA" else int(length))
+        if length.upper() == "NA":
+            chosen = True
+        else:
+            lengths.append(int(length))
     if not texts:
         raise UserError(f"--text_path {path} holds no prompts; write one <text>#<frames> a line")
-    return Prompts(texts, None if None in lengths else lengths)
+    return Prompts(texts, None if chosen else lengths)
