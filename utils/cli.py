@@ -84,7 +84,7 @@ def flatten(options: _Dataclass) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if dataclasses.is_dataclass(value):
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
             values = {**flatten(value), **values}
         else:
             values[field.name] = value
@@ -214,7 +214,7 @@ def _all_flags(options: type, instance: _Dataclass | None, skip: Sequence[str]) 
         default = field.default if instance is None else getattr(instance, field.name)
         if instance is None and field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        if dataclasses.is_dataclass(default):
+        if dataclasses.is_dataclass(default) and not isinstance(default, type):
             yield from _all_flags(type(default), instance=default, skip=field.metadata.get("skip", ()))
             continue
         owner = next(base for base in reversed(options.__mro__) if field.name in inspect.get_annotations(base))
