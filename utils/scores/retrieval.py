@@ -116,9 +116,11 @@ def retrieval_scores(
     text_ranks, motion_ranks = [], []
     for pool in pools:
         index = torch.tensor(pool, device=similarity.device)
-        parts = [value if value is None else value[index][:, index] for value in (similarity, hits, match)]
-        text_ranks.append(ranks(*parts))
-        motion_ranks.append(ranks(*(part if part is None else part.T for part in parts)))
+        competing = similarity[index][:, index]
+        matches, wanted = (value if value is None else value[index][:, index] for value in (hits, match))
+        text_ranks.append(ranks(competing, matches, wanted))
+        turned, wanted = (value if value is None else value.T for value in (matches, wanted))
+        motion_ranks.append(ranks(competing.T, turned, wanted))
     return {"t2m": recall_at(torch.cat(text_ranks)), "m2t": recall_at(torch.cat(motion_ranks))}
 
 
