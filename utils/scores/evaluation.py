@@ -29,7 +29,10 @@ MEASURES = ("foot skating", "penetration mm", "floating mm", "jitter m/s^3", "bo
 class Evaluator(Protocol):
     """What embeds motions and captions, on a device."""
 
-    device: torch.device
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     def embed_motions(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Embeddings (B, E) of motions (B, T, D), features as in the data."""
@@ -43,13 +46,25 @@ class Evaluator(Protocol):
 class Draw(Protocol):
     """The samples of one repetition (see `lamp.data.draws.Draw`)."""
 
-    pools: Tensor
-    number: int
+    @property
+    def pools(self) -> Tensor:
+        """Rows (P, n) of the samples that compete with each other."""
+        ...
 
     def __len__(self) -> int: ...
 
     def batches(self, size: int, *, again: bool = False) -> Iterator[tuple[Tensor, Any]]:
         """Rows and batches with `motion`, `lengths`, `tokens` and `captions`."""
+        ...
+
+
+class Draws(Protocol):
+    """What is drawn of a split (see `lamp.data.draws.TestDraws`)."""
+
+    labelled: bool
+
+    def draw(self, repeat: int) -> Draw:
+        """Samples of a repetition."""
         ...
 
 
@@ -270,11 +285,11 @@ def _diversity(motions: Tensor, seed: int) -> float:
     return diversity(motions, min(DIVERSITY_PAIRS, len(motions)), np.random.RandomState(seed % 2**32))
 
 
-def quick_scores(draws: Any, judge: Judge, produce: Produce, *, seed: int) -> dict[str, float]:
+def quick_scores(draws: Draws, judge: Judge, produce: Produce, *, seed: int) -> dict[str, float]:
     """FID ("fid") and R-precision of few repetitions, for validation while a model trains.
 
     Args:
-        draws: a `lamp.data.draws.TestDraws`.
+        draws: the validation split.
         judge: embeds.
         produce: makes the motions.
         seed: of everything random, so that every validation draws the same.
