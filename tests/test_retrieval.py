@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from eval_retrieval import comparison
 from lamp.models.lamp.embedder import LaMPEmbedder
 from lamp.models.lamp.model import LaMP, LaMPConfig
 from lamp.models.lamp.text import TextTokenizer
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.options.retrieval import EvalRetrievalOptions
+from lamp.stages.retrieval_evaluation import comparison
 from lamp.utils.errors import UserError
 from lamp.utils.files import write_json
 from lamp.utils.scores.metrics import retrieval_ranks

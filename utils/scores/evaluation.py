@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import SKELETONS, Skeleton
@@ -61,6 +62,7 @@ class Draw(Protocol):
 class Draws(Protocol):
     """What is drawn of a split (see `lamp.data.draws.TestDraws`)."""
 
+    split: str
     labelled: bool
 
     def draw(self, repeat: int) -> Draw:
@@ -180,6 +182,26 @@ def judge_repetition(
         pools=draw.pools,
         measures={kind: {key: value / len(draw) for key, value in values.items()} for kind, values in sums.items()},
     )
+
+
+def judge_all(
+    draws: Draws,
+    judge: Judge,
+    produce: Produce,
+    *,
+    repeats: int,
+    seed: int,
+    batch_size: int = 64,
+    reconstruction: bool = False,
+) -> Scores:
+    """Scores of all repetitions on a split; arguments as of `judge_repetition`, whose seed is the same for each."""
+    repetitions = [
+        judge_repetition(
+            draws.draw(repeat), judge, produce, seed=seed, batch_size=batch_size, reconstruction=reconstruction
+        )
+        for repeat in tqdm(range(repeats), desc=f"{draws.split}: repetitions", disable=None)
+    ]
+    return summarize(repetitions, seed=seed, pooled=draws.labelled)
 
 
 def measure_batch(features: Tensor, lengths: Tensor, target: Tensor | None = None) -> dict[str, float]:
