@@ -18,7 +18,7 @@ from lamp.options.evaluator import EvaluatorOptions
 from lamp.stages.loading import loading
 from lamp.utils.run.optim import adamw
 from lamp.utils.run.schedule import warmup_multistep
-from lamp.utils.run.trainer import Trainer
+from lamp.utils.run.trainer import Step, Trainer
 
 GLOVE_FOLDER = Path("glove")
 MOVEMENT = "movement"
@@ -39,12 +39,24 @@ def load_words(options: EvaluatorOptions, spec: DatasetSpec) -> WordVectors:
     return read_glove(source, used | {"sos", "eos"})
 
 
+def movement_step(options: EvaluatorOptions) -> Step[MotionBatch]:
+    """L1 distance of windows and their reconstruction, and how large and how fast-changing the movement vectors are."""
+
+    def step(model: nn.Module, batch: MotionBatch) -> dict[str, Tensor]:
+        movements, recon = model(batch.motion)
+        valid = torch.arange(batch.motion.shape[1], device=recon.device) < batch.lengths[:, None]
+        loss = F.l1_loss(recon[valid], batch.motion[valid][:, : recon.shape[-1]])
+        sparsity, smooth = movements.abs().mean(), F.l1_loss(movements[:, 1:], movements[:, :-1])
+        total = loss + options.lambda_sparsity * sparsity + options.lambda_smooth * smooth
+        return {"loss": total, "recon": loss, "sparsity": sparsity, "smooth": smooth}
+
+    return step
+
+
 def train_movement(
     options: EvaluatorOptions, spec: DatasetSpec, stats: Stats, config: EvaluatorConfig, device: torch.device
 ) -> MovementEncoder | None:
     """Train the movement auto-encoder in `<space>/movement`, or resume it there.
-
-    Its loss is the L1 distance of windows and their reconstruction, and small, slowly changing movement vectors.
 
     Args:
         options: of the run; those called `movement_...` are this part's.
@@ -77,13 +89,7 @@ def train_movement(
         for split in ("train", "val")
     )
 
-    def step(model: nn.Module, batch: MotionBatch) -> dict[str, Tensor]:
-        movements, recon = model(batch.motion)
-        valid = torch.arange(batch.motion.shape[1], device=recon.device) < batch.lengths[:, None]
-        loss = F.l1_loss(recon[valid], batch.motion[valid][:, : recon.shape[-1]])
-        sparsity, smooth = movements.abs().mean(), F.l1_loss(movements[:, 1:], movements[:, :-1])
-        total = loss + options.lambda_sparsity * sparsity + options.lambda_smooth * smooth
-        return {"loss": total, "recon": loss, "sparsity": sparsity, "smooth": smooth}
+    step = movement_step(options)
 
     def evaluate(model: MovementAutoencoder, epoch: int) -> dict[str, float]:
         losses = [step(model, batch.to(model.device))["recon"] for batch in validation]
@@ -91,11 +97,10 @@ def train_movement(
 
     model = MovementAutoencoder(config)
     optimizer = adamw(model.parameters(), options.lr, betas=(0.9, 0.999))
-    schedule = warmup_multistep(optimizer, options.warm_up_iter, [], options.gamma)
     trainer = Trainer(
         model,
         optimizer,
-        scheduler=schedule,
+        scheduler=warmup_multistep(optimizer, options.warm_up_iter, [], options.gamma),
         options=part,
         step=step,
         evaluate=evaluate,

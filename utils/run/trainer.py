@@ -61,6 +61,27 @@ def _save_pretrained(model: nn.Module, folder: Path, meta: dict[str, Any]) -> No
     cast(_Saves, model).save_pretrained(folder, meta=meta)
 
 
+def _make_accelerator(options: RunOptions) -> Accelerator:
+    """Device, processes and number format of a run.
+
+    Raises:
+        UserError: fp16 on the CPU.
+    """
+    cpu = accelerator_device(options.gpu_id)
+    if cpu and options.mixed_precision == "fp16":
+        raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
+    # Copies to other devices than CUDA's must be waited for.
+    runs_ahead = not cpu and torch.cuda.is_available()
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=options.mixed_precision,
+        step_scheduler_with_optimizer=False,
+        dataloader_config=DataLoaderConfiguration(
+            use_seedable_sampler=True, data_seed=options.seed, non_blocking=runs_ahead
+        ),
+    )
+
+
 class Trainer(Generic[Model, Batch]):
     """Trains one model. Scripts may use `accelerator` (device, processes), `progress` and `log`."""
 
@@ -101,19 +122,8 @@ class Trainer(Generic[Model, Batch]):
         self._resume = find_state(self.space, options.is_continue, options.overwrite)
         self._saves = int(self._resume.name) if self._resume else 0
         self.average = AveragedWeights(model, options.ema_decay) if options.ema_decay else None
-        cpu = accelerator_device(options.gpu_id)
-        # Copies to other devices than CUDA's must be waited for.
-        self._runs_ahead = not cpu and torch.cuda.is_available()
-        if cpu and options.mixed_precision == "fp16":
-            raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
-        self.accelerator = Accelerator(
-            cpu=cpu,
-            mixed_precision=options.mixed_precision,
-            step_scheduler_with_optimizer=False,
-            dataloader_config=DataLoaderConfiguration(
-                use_seedable_sampler=True, data_seed=options.seed, non_blocking=self._runs_ahead
-            ),
-        )
+        self.accelerator = _make_accelerator(options)
+        self._runs_ahead = self.accelerator.dataloader_config.non_blocking
         if options.compile != "no":
             compile_in_place(model, options.compile)
         self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model, optimizer, scheduler)
