@@ -144,7 +144,7 @@ class Captioner(LaMPModel):
 
     def read(self, captions: Sequence[str]) -> TextBatch:
         """Captions as `forward` takes them, cut at `block_size` tokens."""
-        return self._require_vocabulary()(captions, self.config.block_size).to(self.device)
+        return self.vocabulary(captions, self.config.block_size).to(self.device)
 
     def forward(self, queries: Tensor, text: TextBatch) -> CaptionOutput:
         """Loss of captions.
