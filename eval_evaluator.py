@@ -7,7 +7,7 @@ With the published evaluators and HumanML3D in place the numbers should be those
 check of data, evaluator and code at once, before anything is trained.
 """
 
-import torch
+from collections.abc import Mapping
 
 from lamp.data.draws import TestDraws
 from lamp.data.spec import get_spec
@@ -20,7 +20,7 @@ from lamp.utils.run.device import resolve_device
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
-from lamp.utils.scores.evaluation import Judge, judge_repetition, summarize
+from lamp.utils.scores.evaluation import Judge, judge_all
 from lamp.utils.scores.published import PAPER, TEXT_TO_MOTION
 from lamp.utils.scores.tables import format_table
 
@@ -34,22 +34,22 @@ def main() -> None:
     print_options(options)
     seed_everything(options.seed)
     spec = get_spec(options.dataset_name, options.data_root)
-    root = options.checkpoints_dir / options.dataset_name
-    device: torch.device = resolve_device(options.gpu_id)
+    root, device = options.checkpoints_dir / options.dataset_name, resolve_device(options.gpu_id)
     evaluator, folder = load_evaluator(root, options.name, spec.feature_dim, device, options.which_epoch)
     judge, results = Judge(evaluator), {}
     log = Report(options.space / "eval" / f"{options.ext}.log")
     for split in options.split or spec.test_splits:
         draws = TestDraws(spec, split, seed=options.seed, max_samples=options.max_samples)
         log.stamp = stamp(evaluator=model_identity(folder), data=draws.identity)
-        repetitions = [
-            judge_repetition(
-                draws.draw(i), judge, lambda batch, seeds: batch.motion, seed=0, batch_size=options.batch_size
-            )
-            for i in range(options.repeat_times)
-        ]
-        scores = summarize(repetitions, seed=options.seed, pooled=draws.labelled)
-        rows = {"real motions": scores.rows["real"]}
+        scores = judge_all(
+            draws,
+            judge,
+            lambda batch, seeds: batch.motion,
+            repeats=options.repeat_times,
+            seed=options.seed,
+            batch_size=options.batch_size,
+        )
+        rows: dict[str, Mapping[str, object]] = {"real motions": scores.rows["real"]}
         if options.compare:
             rows[f"the same ({PAPER})"] = TEXT_TO_MOTION[options.dataset_name]["real motions"]
         words = evaluator.config.word_vectors

@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lamp.data.draws import TestDraws
-from lamp.data.loaders import Stats, evaluation_loader, load_split
+from lamp.data.loaders import Stats, evaluation_loader
 from lamp.data.motion import TextMotionBatch
-from lamp.data.nearest import nearest_training
+from lamp.data.nearest import nearest_motions
 from lamp.data.spec import DatasetSpec, get_spec
 from lamp.models.checkpoints import checkpoint_names, model_folder
 from lamp.models.evaluator import load_evaluator
@@ -31,21 +30,12 @@ from lamp.utils.run.device import resolve_device
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
-from lamp.utils.scores.evaluation import MEASURES, Judge, Scores, judge_repetition, summarize
-from lamp.utils.scores.published import PAPER, TEXT_TO_MOTION
+from lamp.utils.scores.evaluation import Judge, Scores, judge_all
+from lamp.utils.scores.published import TEXT_TO_MOTION
 from lamp.utils.scores.reconstruction import Reconstruction, evaluate_reconstruction
-from lamp.utils.scores.tables import format_table
+from lamp.utils.scores.tables import protocol_tables
 
 SCORES = ("MPJPE mm", "FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
-
-
-def nearest_motions(spec: DatasetSpec, split: str) -> dict[str, float]:
-    """Error and label accuracy of answering each motion of a split with its nearest training motion."""
-    found = [answer for answer in nearest_training(spec, load_split(spec, split)) if answer is not None]
-    return {
-        "nearest_mpjpe": sum(answer.error for answer in found) / len(found),
-        "nearest_label": 100.0 * sum(answer.same_label for answer in found) / len(found),
-    }
 
 
 def reconstruct_split(
@@ -70,18 +60,15 @@ def judge_split(draws: TestDraws, judge: Judge, model: RVQVAE, options: EvalVQOp
     def produce(batch: TextMotionBatch, seeds: list[int]) -> Tensor:
         return model.reconstruct(batch.motion, batch.lengths)
 
-    repetitions = [
-        judge_repetition(
-            draws.draw(repeat),
-            judge,
-            produce,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            reconstruction=True,
-        )
-        for repeat in tqdm(range(options.repeat_times), desc=f"{draws.split}: repetitions", disable=None)
-    ]
-    return summarize(repetitions, seed=options.seed, pooled=draws.labelled)
+    return judge_all(
+        draws,
+        judge,
+        produce,
+        repeats=options.repeat_times,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        reconstruction=True,
+    )
 
 
 def report_whole(log: Report, split: str, result: Reconstruction, options: EvalVQOptions) -> None:
@@ -100,13 +87,8 @@ def report_whole(log: Report, split: str, result: Reconstruction, options: EvalV
 def report_scores(log: Report, draws: TestDraws, scores: Scores, options: EvalVQOptions) -> None:
     """The tables of `judge_split`."""
     log(f"  {draws.summary}; {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence")
-    rows: dict[str, Any] = {"real motions": scores.rows["real"], "reconstructed": scores.rows["produced"]}
-    for line in format_table(rows, MEASURES):
-        log(f"  {line}")
-    if options.compare:
-        real = TEXT_TO_MOTION[options.dataset_name]["real motions"]
-        rows[f"real motions ({PAPER})"] = real
-    for line in format_table(rows, SCORES):
+    real = {"real motions": TEXT_TO_MOTION[options.dataset_name]["real motions"]} if options.compare else {}
+    for line in protocol_tables(scores, "reconstructed", SCORES, real):
         log(f"  {line}")
 
 
@@ -116,8 +98,7 @@ def main() -> None:
     options = parse(EvalVQOptions)
     print_options(options)
     seed_everything(options.seed)
-    spec = get_spec(options.dataset_name, options.data_root)
-    device = resolve_device(options.gpu_id)
+    spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
     root = options.checkpoints_dir / options.dataset_name
     names = checkpoint_names(options.space, options.which_epoch)
     models = {name: model_folder(options.space, name) for name in names}

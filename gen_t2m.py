@@ -11,11 +11,17 @@ with an `_ik` copy whose feet were cleaned up.
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamp.options.gen import GenOptions
 from lamp.utils.cli import parse, print_options, save_options
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.prompts import Prompts, read_prompts
+
+# Torch and the models take a second to import: mistakes on the command line are answered before that.
+if TYPE_CHECKING:
+    from lamp.models.pipeline import LaMPPipeline
+    from lamp.utils.motion import Motion
 
 HUMANML3D_JOINTS = 22
 
@@ -54,9 +60,8 @@ def check_output(folder: Path) -> None:
         raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --output_dir") from error
 
 
-def load_pipeline(options: GenOptions) -> "LaMPPipeline":  # noqa: F821 - imported late, see below
+def load_pipeline(options: GenOptions) -> "LaMPPipeline":
     """The models that the options name."""
-    # Torch and the models take a second to import: mistakes on the command line are answered before that.
     from lamp.models.pipeline import LaMPPipeline
     from lamp.utils.run.device import resolve_device
 
@@ -73,7 +78,7 @@ def load_pipeline(options: GenOptions) -> "LaMPPipeline":  # noqa: F821 - import
     return LaMPPipeline.from_pretrained(options.models or None, device)
 
 
-def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions) -> None:  # noqa: F821
+def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions) -> None:
     """Write the files of one motion."""
     stem = f"sample{index}_repeat{repeat}_len{len(motion)}"
     rigid = motion.joints.shape[1] == HUMANML3D_JOINTS

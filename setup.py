@@ -21,6 +21,7 @@ class BuildWithScripts(build_py):
         return modules
 
 
-packages = [f"lamp.{folder}" for folder in FOLDERS]
+packages = [f"lamp.{part}" for part in find_packages(str(ROOT / "lamp"))]
+packages += [f"lamp.{folder}" for folder in FOLDERS]
 packages += [f"lamp.{folder}.{part}" for folder in FOLDERS for part in find_packages(str(ROOT / folder))]
 setup(packages=["lamp", *packages], cmdclass={"build_py": BuildWithScripts})

@@ -13,34 +13,35 @@ Several GPUs: `accelerate launch train_vq.py ...`. Resume: add `--is_continue`.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lamp.data.draws import TestDraws
-from lamp.data.frames import motions_device
-from lamp.data.loaders import evaluation_loader, load_stats, tokenizer_loader
+from lamp.data.loaders import TextLoader, evaluation_loader, load_stats, tokenizer_loader
+from lamp.data.motion import MotionBatch, TextMotionBatch
 from lamp.data.spec import get_spec
 from lamp.models.evaluator import optional_evaluator
 from lamp.models.vq.losses import reconstruction_loss
 from lamp.models.vq.model import RVQVAE
 from lamp.options.vq import VQOptions
+from lamp.stages.loading import loading
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
+from lamp.utils.kinematics.features import FeatureLayout
 from lamp.utils.run.device import resolve_device
 from lamp.utils.run.optim import adamw
 from lamp.utils.run.schedule import warmup_multistep
 from lamp.utils.run.seed import seed_everything
-from lamp.utils.run.trainer import Trainer
-from lamp.utils.scores.evaluation import Judge, Produce, quick_scores
+from lamp.utils.run.trainer import Evaluate, Step, Trainer
+from lamp.utils.scores.evaluation import Judge, quick_scores
 from lamp.utils.scores.reconstruction import evaluate_reconstruction
 
 
-def make_step(options: VQOptions, layout: Any) -> Any:
+def make_step(options: VQOptions, layout: FeatureLayout) -> Step[MotionBatch]:
     """Loss of one batch of windows."""
 
-    def step(model: RVQVAE, batch: Any) -> dict[str, Tensor]:
+    def step(model: nn.Module, batch: MotionBatch) -> dict[str, Tensor]:
         output = model(batch.motion, batch.lengths)
         frames = torch.arange(batch.motion.shape[1], device=batch.motion.device)
         loss = reconstruction_loss(
@@ -62,7 +63,9 @@ def make_step(options: VQOptions, layout: Any) -> Any:
     return step
 
 
-def make_evaluation(loader: Any, millimetres: float, judged: tuple[TestDraws, Judge] | None, seed: int) -> Any:
+def make_evaluation(
+    loader: TextLoader, millimetres: float, judged: tuple[TestDraws, Judge] | None, seed: int
+) -> Evaluate[RVQVAE]:
     """Reconstruction of whole validation motions, and where they are judged its FID and R-precision."""
 
     def evaluate(model: RVQVAE, epoch: int) -> dict[str, float]:
@@ -70,20 +73,18 @@ def make_evaluation(loader: Any, millimetres: float, judged: tuple[TestDraws, Ju
             output = model(motion, lengths)
             return output.recon, output.codes
 
+        def reconstruct(batch: TextMotionBatch, seeds: list[int]) -> Tensor:
+            return model.reconstruct(batch.motion, batch.lengths)
+
         result = evaluate_reconstruction(
             loader, roundtrip, model.denormalize, model.config.nb_code, millimetres, model.device
         )
         levels = {f"usage_{q}": value for q, value in enumerate(result.usage)}
         levels |= {f"perplexity_{q}": value for q, value in enumerate(result.perplexity)}
-        scores = {} if judged is None else quick_scores(*judged, produce_with(model), seed=seed)
+        scores = {} if judged is None else quick_scores(*judged, reconstruct, seed=seed)
         return {"mpjpe": result.mpjpe, "drift": result.drift, **scores, **levels}
 
     return evaluate
-
-
-def produce_with(model: RVQVAE) -> Produce:
-    """What the evaluators judge: reconstructions."""
-    return lambda batch, seeds: model.reconstruct(batch.motion, batch.lengths)
 
 
 @main_with_errors
@@ -97,19 +98,15 @@ def main() -> None:
     loader = tokenizer_loader(
         spec,
         "train",
-        batch_size=options.batch_size,
         stats=stats,
         window=options.window_size,
         epoch_size=options.epoch_size or None,
-        seed=options.seed,
-        workers=options.num_workers,
-        device=motions_device(spec, device, choice=options.data_on_gpu, workers=options.num_workers),
+        **loading(options, spec, device),
     )
     validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
     config = replace(options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob)
     model = RVQVAE(config)
-    model.mean.copy_(stats.mean)
-    model.std.copy_(stats.std)
+    stats.put_into(model)
     root = options.checkpoints_dir / options.dataset_name
     evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, device)
     judged = None if evaluator is None else (TestDraws(spec, "val", seed=options.seed), Judge(evaluator))
@@ -121,9 +118,9 @@ def main() -> None:
         options=options,
         step=make_step(options, spec.layout),
         evaluate=make_evaluation(validation, spec.skeleton.millimetres, judged, options.seed),
-        best={"mpjpe": "min"} | ({"fid": "min"} if judged else {}),
+        best={"mpjpe": "min", "fid": "min"} if judged else {"mpjpe": "min"},
     )
-    trainer.fit(loader, loader.sampler.set_epoch)
+    trainer.fit(loader)
 
 
 if __name__ == "__main__":

@@ -89,23 +89,23 @@ def _part(root: Path, kind: str, facts: object, build: Callable[[Path], dict[str
     for home in homes:
         if (home / key).is_dir():
             return home / key
-    home = next((home for home in homes if _writable(home)), None)
-    if home is None:
+    chosen = next((home for home in homes if _writable(home)), None)
+    if chosen is None:
         raise UserError(f"none of {', '.join(map(str, homes))} can be written; make one of them writable for the cache")
     try:
-        with atomic_folder(home / key) as aside:
+        with atomic_folder(chosen / key) as aside:
             problems = build(aside)
     except OSError as error:
         # Another process may have put the same part there first.
-        if not (home / key).is_dir():
-            raise UserError(f"cannot build the cache in {home} ({error}); free space or make it writable") from error
-        return home / key
-    for old in home.glob(f"{kind}-*"):
+        if not (chosen / key).is_dir():
+            raise UserError(f"cannot build the cache in {chosen} ({error}); free space or make it writable") from error
+        return chosen / key
+    for old in chosen.glob(f"{kind}-*"):
         if old.name != key:
             shutil.rmtree(old, ignore_errors=True)
     for text, entries in problems.items():
         logger.warning("%s: %d %s (%s)", root, len(entries), text, shorten(entries))
-    return home / key
+    return chosen / key
 
 
 def shorten(entries: list[str], limit: int = 5) -> str:

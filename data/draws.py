@@ -146,8 +146,8 @@ class TestDraws:
         indices = indices[: self._limit or None]
         size = min(POOL, len(indices))
         if self.labelled:
-            pools = [rng.sample(range(len(indices)), size) for _ in range(POOLS_OF_A_DRAW)]
+            pools = np.array([rng.sample(range(len(indices)), size) for _ in range(POOLS_OF_A_DRAW)])
         else:
             indices = indices[: len(indices) // size * size]
             pools = np.arange(len(indices)).reshape(-1, size)
-        return Draw(self.dataset, np.array(indices), torch.as_tensor(np.array(pools)), repeat)
+        return Draw(self.dataset, np.array(indices), torch.as_tensor(pools), repeat)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lamp.data.cache import open_cache, shorten
-from lamp.data.motion import CaptionChoice, MotionTextDataset, WindowDataset
+from lamp.data.motion import CaptionChoice, MotionBatch, MotionTextDataset, TextMotionBatch, WindowDataset
 from lamp.data.sampling import EpochSampler
 from lamp.data.spec import DatasetSpec
 from lamp.data.text import parse_captions
@@ -35,7 +35,12 @@ class Stats:
     @classmethod
     def of(cls, tokenizer: nn.Module) -> "Stats":
         """Statistics that a trained tokenizer keeps in its buffers `mean` and `std`."""
-        return cls(tokenizer.mean.cpu(), tokenizer.std.cpu())
+        return cls(tokenizer.get_buffer("mean").cpu(), tokenizer.get_buffer("std").cpu())
+
+    def put_into(self, model: nn.Module) -> None:
+        """Copy the statistics to the buffers `mean` and `std` of a model."""
+        model.get_buffer("mean").copy_(self.mean)
+        model.get_buffer("std").copy_(self.std)
 
     def with_feature_bias(self, layout: FeatureLayout, bias: float) -> "Stats":
         """Statistics whose root and contact features weigh `bias` times more (Guo et al. 2022; 5 when published)."""
@@ -43,6 +48,20 @@ class Stats:
         for group in _BIASED_GROUPS:
             std[layout.groups[group]] /= bias
         return replace(self, std=std)
+
+
+class WindowLoader(DataLoader[MotionBatch]):
+    """Batches of windows, drawn anew in each epoch."""
+
+    dataset: WindowDataset
+    sampler: EpochSampler
+
+
+class TextLoader(DataLoader[TextMotionBatch]):
+    """Batches of motions with a caption each."""
+
+    dataset: MotionTextDataset
+    sampler: EpochSampler
 
 
 def load_stats(spec: DatasetSpec) -> Stats:
@@ -109,7 +128,7 @@ def tokenizer_loader(
     seed: int = 0,
     workers: int = 0,
     device: torch.device | None = None,
-) -> DataLoader:
+) -> WindowLoader:
     """Loader of `MotionBatch`es of windows.
 
     Args:
@@ -139,7 +158,8 @@ def tokenizer_loader(
         seed=seed,
         device=device,
     )
-    return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers, device=device)
+    common = _common(len(dataset), batch_size, shuffle, drop_last, seed, workers, device)
+    return WindowLoader(dataset, **common)
 
 
 def text_loader(
@@ -156,7 +176,7 @@ def text_loader(
     seed: int = 0,
     workers: int = 0,
     device: torch.device | None = None,
-) -> DataLoader:
+) -> TextLoader:
     """Loader of `TextMotionBatch`es.
 
     Args:
@@ -191,10 +211,11 @@ def text_loader(
     if dataset.dropped:
         counts = ", ".join(f"{count} {reason}" for reason, count in dataset.dropped.items())
         logger.info("%s, split %s: left out %s", spec.root, split, counts)
-    return _loader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, seed=seed, workers=workers, device=device)
+    common = _common(len(dataset), batch_size, shuffle, drop_last, seed, workers, device)
+    return TextLoader(dataset, **common)
 
 
-def evaluation_loader(spec: DatasetSpec, split: str, *, batch_size: int, stats: Stats | None = None) -> DataLoader:
+def evaluation_loader(spec: DatasetSpec, split: str, *, batch_size: int, stats: Stats | None = None) -> TextLoader:
     """`text_loader` of every motion of a split once, whole, in order, with its first caption."""
     return text_loader(
         spec,
@@ -229,29 +250,22 @@ def read_first_captions(spec: DatasetSpec, names: list[str]) -> list[str]:
     return captions
 
 
-def _loader(
-    dataset: WindowDataset | MotionTextDataset,
-    batch_size: int,
-    *,
-    shuffle: bool,
-    drop_last: bool,
-    seed: int,
-    workers: int,
-    device: torch.device | None,
-) -> DataLoader:
-    if drop_last and batch_size > len(dataset):
-        logger.warning("batch size lowered from %d to the %d samples there are", batch_size, len(dataset))
-        batch_size = len(dataset)
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
-        drop_last=drop_last,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=device is None and torch.cuda.is_available(),
-        persistent_workers=workers > 0,
-    )
+def _common(
+    size: int, batch_size: int, shuffle: bool, drop_last: bool, seed: int, workers: int, device: torch.device | None
+) -> dict[str, Any]:
+    """What the loader of a data set of `size` samples is made with, see `text_loader`."""
+    if drop_last and batch_size > size:
+        logger.warning("batch size lowered from %d to the %d samples there are", batch_size, size)
+        batch_size = size
+    return {
+        "batch_size": batch_size,
+        "sampler": EpochSampler(size, shuffle=shuffle, seed=seed),
+        "drop_last": drop_last,
+        "num_workers": workers,
+        "collate_fn": _as_it_is,
+        "pin_memory": device is None and torch.cuda.is_available(),
+        "persistent_workers": workers > 0,
+    }
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -7,8 +7,8 @@ of that epoch; `lamp.data.sampling.EpochSampler` makes them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -49,8 +49,10 @@ class MotionBatch:
         return self._map(Tensor.pin_memory)
 
     def _map(self: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
-        values = {key: function(value) if isinstance(value, Tensor) else value for key, value in vars(self).items()}
-        return type(self)(**values)
+        values: dict[str, Any] = {
+            key: function(value) for key, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **values)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -75,32 +77,31 @@ class TextMotionBatch(MotionBatch):
     def select(self, rows: list[int]) -> "TextMotionBatch":
         """The batch of some of its samples, which may repeat."""
         index = torch.tensor(rows)
-        return TextMotionBatch(
-            **{
-                key: value[index.to(value.device)] if isinstance(value, Tensor) else [value[row] for row in rows]
-                for key, value in vars(self).items()
-            }
-        )
+        chosen: dict[str, Any] = {
+            key: value[index.to(value.device)] if isinstance(value, Tensor) else [value[row] for row in rows]
+            for key, value in vars(self).items()
+        }
+        return TextMotionBatch(**chosen)
 
 
-class _BatchedDataset(Dataset):
+class _BatchedDataset(Dataset[Batch]):
     """A data set that makes whole batches: `dataset[i]` is a batch of one."""
 
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def __getitems__(self, indices: list[int]) -> MotionBatch:
+    def __getitems__(self, indices: list[int]) -> Batch:
         raise NotImplementedError
 
-    def __getitem__(self, index: int) -> MotionBatch:
+    def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 
-    def __iter__(self) -> Iterator[MotionBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         # Without it Python would iterate for ever: indices beyond the length are later epochs, not errors.
         return (self[index] for index in range(len(self)))
 
 
-class WindowDataset(_BatchedDataset):
+class WindowDataset(_BatchedDataset[MotionBatch]):
     """Windows of a fixed number of frames, for the tokenizer.
 
     All windows of all clips are equally likely; a clip's weight multiplies the chance of its windows. A clip shorter
@@ -163,7 +164,7 @@ class WindowDataset(_BatchedDataset):
         )
 
 
-class MotionTextDataset(_BatchedDataset):
+class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
     """Motions with captions.
 
     The whole clip with the captions that speak of it is one sample; every caption with times of its own makes a sample
@@ -266,8 +267,8 @@ class MotionTextDataset(_BatchedDataset):
             ids = np.asarray(indices, dtype=np.int64) % len(self)
         else:
             ids, _ = draw_stratified(self._cumulative, len(self), indices, self._seed)
-        starts, lengths = self._crop(ids, indices)
-        motion, lengths = self._frames.cut(starts, lengths, int(lengths.max()))
+        starts, sizes = self._crop(ids, indices)
+        motion, lengths = self._frames.cut(starts, sizes, int(sizes.max()))
         picks = np.zeros(len(ids), dtype=np.int64)
         if self._random_caption:
             picks = (uniform(self._seed, indices, stream=1) * self._counts[ids]).astype(np.int64)

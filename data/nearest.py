@@ -1,6 +1,6 @@
 """The nearest training motion of each motion of a split: what a system without any learning would answer with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,3 +34,20 @@ def nearest_training(spec: DatasetSpec, names: Sequence[str]) -> list[Nearest | 
         same = labels.get(train[found.index]) == labels.get(name, name)
         answers.append(Nearest(spec.skeleton.millimetres * found.error, same))
     return answers
+
+
+def nearest_motions(spec: DatasetSpec, split: str) -> dict[str, float]:
+    """Error and label accuracy of answering each motion of a split with its nearest training motion."""
+    found = [answer for answer in nearest_training(spec, load_split(spec, split)) if answer is not None]
+    return {
+        "nearest_mpjpe": sum(answer.error for answer in found) / len(found),
+        "nearest_label": 100.0 * sum(answer.same_label for answer in found) / len(found),
+    }
+
+
+def nearest_labels(spec: DatasetSpec, names: Sequence[str], known: Mapping[str, str]) -> dict[str, float]:
+    """Share of motions, in percent, whose nearest training motion has their label, and of those where one could."""
+    trained = {known.get(name) for name in load_split(spec, "train")}
+    possible = [known.get(name, name) in trained for name in names]
+    hits = [answer is not None and answer.same_label for answer in nearest_training(spec, names)]
+    return {"nearest_label_accuracy": 100 * sum(hits) / len(hits), "trained_labels": 100 * sum(possible) / len(hits)}

@@ -10,9 +10,11 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from lamp.models.lamp import losses
+from lamp.models.lamp.create import create_lamp
 from lamp.models.lamp.init import config_for_bert, initialize_from_bert
 from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig
 from lamp.models.lamp.text import TextBatch, TextTokenizer
+from lamp.models.vq.model import RVQConfig
 from lamp.prepare.public.weights.lamp import convert_qformer
 from lamp.utils.errors import UserError
 
@@ -449,6 +451,20 @@ def test_a_shallower_lamp_takes_a_selection_of_layers(bert_folder):
         initialize_from_bert(LaMP(config_for_bert(bert_folder, hidden_size=64)), bert_folder)
     with pytest.raises(UserError, match=r"config\.json"):
         config_for_bert(bert_folder.parent)
+
+
+def test_a_new_lamp_takes_its_sizes_from_tokenizer_and_bert(bert_folder, tmp_path, capsys):
+    tokenizer, wanted = RVQConfig(code_dim=24, nb_code=7), dataclasses.replace(TINY, num_layers=2, hidden_size=64)
+    lamp = create_lamp(wanted, tokenizer, str(bert_folder))
+    assert (lamp.config.motion_width, lamp.config.nb_code, lamp.config.num_layers) == (24, 7, 2)
+    assert lamp.config.hidden_size == config_for_bert(bert_folder).hidden_size and lamp.config.embed_dim == 16
+    assert "layers (0, 1)" in capsys.readouterr().out
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("\n".join(WORDS), encoding="utf-8")
+    scratch = create_lamp(wanted, tokenizer, "none", vocab=vocab)
+    assert scratch.config.hidden_size == 64 and scratch.config.vocab_size == len(scratch.tokenizer)
+    with pytest.raises(UserError, match="--vocab"):
+        create_lamp(wanted, tokenizer, "none")
 
 
 # The public systems' numbers

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from eval_retrieval import comparison
 from lamp.models.lamp.embedder import LaMPEmbedder
 from lamp.models.lamp.model import LaMP, LaMPConfig
 from lamp.models.lamp.text import TextTokenizer
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.options.retrieval import EvalRetrievalOptions
+from lamp.stages.retrieval_evaluation import comparison
 from lamp.utils.errors import UserError
 from lamp.utils.files import write_json
 from lamp.utils.scores.metrics import retrieval_ranks
@@ -31,6 +31,7 @@ from lamp.utils.scores.retrieval import (
     shortlist,
     shortlisted_pairs,
     text_hits,
+    validation_recall,
 )
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -53,6 +54,16 @@ def test_pools_keep_their_samples_apart():
     scores = retrieval_scores(similarity, [[1, 0], [2, 3]])
     assert scores["t2m"]["R@1"] == 75.0 and scores["m2t"]["R@1"] == 75.0
     assert retrieval_scores(similarity, [[0, 1, 2, 3]])["t2m"]["R@1"] == 0.0
+
+
+def test_validation_draws_the_same_pools_of_different_labels_every_time():
+    similarity = torch.eye(6) + torch.rand(6, 6, generator=torch.Generator().manual_seed(0))
+    labels = ["walk", "walk", "run", "run", "jump", "jump"]
+    scores = validation_recall(similarity, labels)
+    assert scores == validation_recall(similarity, labels)
+    assert scores["R@1"] == (scores["t2m_R@1"] + scores["m2t_R@1"]) / 2
+    # With clips of one label competing there would be more to take for the own one.
+    assert scores["t2m_R@3"] == 100.0
 
 
 def test_the_best_ranked_hit_counts():

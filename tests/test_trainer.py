@@ -12,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lamp.models.hub import LaMPModel
 from lamp.options.common import TrainOptions
 from lamp.utils.errors import UserError
+from lamp.utils.run.optim import parameter_groups
 from lamp.utils.run.schedule import warmup_cosine, warmup_multistep
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.run.trainer import Trainer
@@ -73,6 +74,22 @@ def step(model: nn.Module, batch: Any) -> dict[str, Tensor]:
     x = batch["x"] if isinstance(batch, dict) else batch
     loss = (model(x).squeeze(-1) - x.sum(-1)).pow(2).mean()
     return {"loss": loss, "half": loss / 2}
+
+
+class Counting(Sampler[int]):
+    """A sampler that notes the epochs it was told."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epochs.append(epoch)
+
+    def __len__(self) -> int:
+        return len(Noisy())
+
+    def __iter__(self) -> Any:
+        return iter(range(len(self)))
 
 
 def options(folder: Path, **values: Any) -> TrainOptions:
@@ -323,3 +340,19 @@ def test_a_state_of_another_model_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(ToyConfig.__init__, "__defaults__", (5,))
     with pytest.raises(UserError, match=r"does not fit this model.*opt\.json"):
         trainer(options(tmp_path, is_continue=True)).fit(Batches())
+
+
+def test_the_sampler_is_told_the_epoch(tmp_path, monkeypatch):
+    sampler, run = Counting(), trainer(options(tmp_path))
+    # Not every version of accelerate tells the samplers of several processes.
+    monkeypatch.setattr(run.accelerator, "prepare", lambda loader: loader)
+    run.fit(DataLoader(Noisy(), batch_size=4, sampler=sampler))
+    assert sampler.epochs == [0, 1]
+
+
+def test_biases_and_norms_do_not_decay():
+    model = Toy(ToyConfig())
+    model.head.weight.requires_grad_(False)
+    decayed, plain = parameter_groups(model, 0.1)
+    assert decayed["weight_decay"] == 0.1 and plain["weight_decay"] == 0.0
+    assert [p.ndim for p in decayed["params"]] == [2] and {p.ndim for p in plain["params"]} == {1}

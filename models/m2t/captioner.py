@@ -142,12 +142,16 @@ class Captioner(LaMPModel):
 
     # Training
 
+    def read(self, captions: Sequence[str]) -> TextBatch:
+        """Captions as `forward` takes them, cut at `block_size` tokens."""
+        return self.vocabulary(captions, self.config.block_size).to(self.device)
+
     def forward(self, queries: Tensor, text: TextBatch) -> CaptionOutput:
         """Loss of captions.
 
         Args:
             queries: (B, nq, query_dim) of the motions.
-            text: captions as the vocabulary gives them.
+            text: captions as `read` gives them.
         """
         logits = self.logits(queries, text, keep=text.input_ids.shape[1] + 1)[:, :-1].float()
         targets = text.input_ids.masked_fill(~text.attention_mask, IGNORE)

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from lamp.models.lamp.embedder import require_fit
 from lamp.models.lamp.model import LaMP
+from lamp.models.lamp.text import TextBatch
+from lamp.models.m2t.captioner import Captioner, CaptionOutput
 from lamp.models.vq.model import RVQVAE
 
 
@@ -50,10 +52,10 @@ class LaMPCaptioner(nn.Module):
         lamp: its queries' encoder.
     """
 
-    def __init__(self, captioner: nn.Module, lamp: LaMP) -> None:
+    def __init__(self, captioner: Captioner, lamp: LaMP) -> None:
         super().__init__()
         self.captioner, self.lamp = captioner, lamp
 
-    def forward(self, features: Tensor, tokens: Tensor, text: object) -> object:
+    def forward(self, features: Tensor, tokens: Tensor, text: TextBatch) -> CaptionOutput:
         """The captioner's output for motions, as features (B, n, C) of the tokenizer with `tokens` (B,) valid ones."""
         return self.captioner(self.lamp.encode_motion(features, tokens).queries, text)

@@ -1,16 +1,18 @@
 """Exponential moving average of a model's weights."""
 
 import copy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
+Model = TypeVar("Model", bound=nn.Module)
 
-class AveragedWeights:
+
+class AveragedWeights(Generic[Model]):
     """A copy of a model whose parameters follow the trained ones slowly; buffers (codebooks, statistics) are copied."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Model, decay: float) -> None:
         """Start from a copy of `model`, in eval mode and without gradients."""
         self.model, self.decay = copy.deepcopy(model).eval().requires_grad_(False), decay
 

@@ -7,6 +7,13 @@ import torch
 from torch import nn
 
 
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups for `adamw`: matrices and tables with weight decay; biases, norms and single vectors without."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
 def adamw(
     parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
     lr: float,

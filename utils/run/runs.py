@@ -8,9 +8,39 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from lamp.utils.errors import UserError
+
+
+class RunOptions(Protocol):
+    """What the training loop wants to know of a run; `lamp.options.common.TrainOptions` says what each is."""
+
+    name: str
+    dataset_name: str
+    gpu_id: int | None
+    seed: int
+    batch_size: int
+    max_epoch: int
+    max_iter: int
+    max_minutes: float
+    grad_clip: float
+    gradient_accumulation_steps: int
+    ema_decay: float
+    mixed_precision: Literal["no", "bf16", "fp16"]
+    compile: Literal["no", "default", "reduce-overhead"]
+    log_every: int
+    save_latest: int
+    save_every_e: int
+    eval_every_e: int
+    eval_iter: int
+    is_continue: bool
+    overwrite: bool
+
+    @property
+    def space(self) -> Path:
+        """Folder of the run."""
+        ...
 
 
 @dataclasses.dataclass

@@ -8,10 +8,10 @@ the CPU, as one that never stopped: an epoch's data come from a random stream of
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -29,29 +29,73 @@ from lamp.utils.run.averaging import AveragedWeights
 from lamp.utils.run.compiling import compile_in_place, uncompiled
 from lamp.utils.run.device import accelerator_device
 from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
-from lamp.utils.run.runs import Progress, clear_run, find_state, replace_state, stop_signals
+from lamp.utils.run.runs import Progress, RunOptions, clear_run, find_state, replace_state, stop_signals
 from lamp.utils.run.schedule import set_base_rates
 from lamp.utils.run.seed import RandomStream
 
-Step = Callable[[nn.Module, Any], dict[str, Tensor]]
-Evaluate = Callable[[nn.Module, int], dict[str, float]]
-Save = Callable[[nn.Module, Path, dict[str, Any]], None]
+Model = TypeVar("Model", bound=nn.Module)
+Batch = TypeVar("Batch")
+Gives = TypeVar("Gives", covariant=True)
+
+# What scripts bring, see `Trainer`. A step gets the model as several processes wrap it, the others the model itself.
+Step = Callable[[nn.Module, Batch], dict[str, Tensor]]
+Evaluate = Callable[[Model, int], dict[str, float]]
+Save = Callable[[Model, Path, dict[str, Any]], None]
 
 
-class Trainer:
+class Batches(Protocol[Gives]):
+    """The batches of an epoch, anew each time it is iterated, with a length."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Gives]: ...
+
+
+class _Saves(Protocol):
+    """What a model without a `save` of its own has."""
+
+    def save_pretrained(self, folder: Path, *, meta: dict[str, Any]) -> None: ...
+
+
+def _save_pretrained(model: nn.Module, folder: Path, meta: dict[str, Any]) -> None:
+    cast(_Saves, model).save_pretrained(folder, meta=meta)
+
+
+def _make_accelerator(options: RunOptions) -> Accelerator:
+    """Device, processes and number format of a run.
+
+    Raises:
+        UserError: fp16 on the CPU.
+    """
+    cpu = accelerator_device(options.gpu_id)
+    if cpu and options.mixed_precision == "fp16":
+        raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
+    # Copies to other devices than CUDA's must be waited for.
+    runs_ahead = not cpu and torch.cuda.is_available()
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=options.mixed_precision,
+        step_scheduler_with_optimizer=False,
+        dataloader_config=DataLoaderConfiguration(
+            use_seedable_sampler=True, data_seed=options.seed, non_blocking=runs_ahead
+        ),
+    )
+
+
+class Trainer(Generic[Model, Batch]):
     """Trains one model. Scripts may use `accelerator` (device, processes), `progress` and `log`."""
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         optimizer: Optimizer,
         *,
         scheduler: LRScheduler,
-        options: Any,
-        step: Step,
-        evaluate: Evaluate | None = None,
-        best: dict[str, Literal["min", "max"]] | None = None,
-        save: Save | None = None,
+        options: RunOptions,
+        step: Step[Batch],
+        evaluate: Evaluate[Model] | None = None,
+        best: Mapping[str, Literal["min", "max"]] | None = None,
+        save: Save[Model] | None = None,
         space: Path | None = None,
         meta: dict[str, Any] | None = None,
     ) -> None:
@@ -61,7 +105,7 @@ class Trainer:
             model: what is trained.
             optimizer: over its parameters.
             scheduler: stepped once an iteration (an update of the weights), whatever the number of processes.
-            options: a `TrainOptions`.
+            options: what the run is called, where it lives and how long it trains.
             step: `step(model, batch)` gives scalar tensors; "loss" is minimised, the mean of each is logged as
                 train/<key>. It calls `model(...)` and not its methods, so that several processes work.
             evaluate: `evaluate(model, epochs done)`, on the unwrapped model (with `--ema_decay` the averaged one) in
@@ -77,23 +121,12 @@ class Trainer:
         self.options, self.space, self.progress = options, Path(space or options.space), Progress()
         self.step, self.evaluate, self.best = step, evaluate, best or {}
         self._meta = meta or {}
-        self.save = save or (lambda model, folder, meta: model.save_pretrained(folder, meta=meta))
+        self.save = save or _save_pretrained
         self._resume = find_state(self.space, options.is_continue, options.overwrite)
         self._saves = int(self._resume.name) if self._resume else 0
         self.average = AveragedWeights(model, options.ema_decay) if options.ema_decay else None
-        cpu = accelerator_device(options.gpu_id)
-        # Copies to other devices than CUDA's must be waited for.
-        self._runs_ahead = not cpu and torch.cuda.is_available()
-        if cpu and options.mixed_precision == "fp16":
-            raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
-        self.accelerator = Accelerator(
-            cpu=cpu,
-            mixed_precision=options.mixed_precision,
-            step_scheduler_with_optimizer=False,
-            dataloader_config=DataLoaderConfiguration(
-                use_seedable_sampler=True, data_seed=options.seed, non_blocking=self._runs_ahead
-            ),
-        )
+        self.accelerator = _make_accelerator(options)
+        self._runs_ahead = self.accelerator.dataloader_config.non_blocking
         if options.compile != "no":
             compile_in_place(model, options.compile)
         self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model, optimizer, scheduler)
@@ -109,21 +142,24 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         self.log = run_logger(self.space, self.main)
 
-    def fit(self, loader: Any, set_epoch: Callable[[int], None] | None = None) -> Progress:
+    def fit(self, loader: Batches[Batch], set_epoch: Callable[[int], None] | None = None) -> Progress:
         """Train until `--max_epoch` or `--max_iter`, or until `--max_minutes`, Ctrl-C or SIGTERM interrupt.
 
         Args:
             loader: the batches of an epoch, anew each time it is iterated, with a length: a torch DataLoader, or any
                 iterable (which gives each of several processes its own). Resuming inside an epoch draws and drops the
                 batches done, or calls the loader's `start_at(batch)` if it has one, to begin its next iteration there.
-            set_epoch: called before each epoch; a loader's own `set_epoch` is called in any case.
+            set_epoch: called before each epoch; by default that of a DataLoader's sampler, if it has one. A loader's
+                own `set_epoch` is called in any case.
 
         Returns:
             How far the run is; `finished` tells whether it was interrupted.
         """
         if not len(loader):
             raise UserError(f"the training data give no batch of --batch_size {self.options.batch_size}; lower it")
-        loader = self.accelerator.prepare(loader) if isinstance(loader, DataLoader) else loader
+        if isinstance(loader, DataLoader):
+            set_epoch = set_epoch or getattr(loader.sampler, "set_epoch", None)
+            loader = self.accelerator.prepare(loader)
         self._begin(len(loader))
         with stop_signals(lambda reason: setattr(self, "_asked", reason)), self._bar:
             while not self._done() and not self._interrupt:
@@ -132,7 +168,7 @@ class Trainer:
             if self.progress.finished:
                 self._run_evaluation()
             self._save_all()
-        if self.main:
+        if self._recorder:
             self._recorder.close()
         ended = "finished" if self.progress.finished else f"{self._interrupt}: state saved, --is_continue resumes"
         where = f"epoch {self.progress.epoch}, iteration {self.progress.iteration}"
@@ -168,7 +204,7 @@ class Trainer:
     def _done(self) -> bool:
         return self.progress.epoch >= self.options.max_epoch or self.progress.iteration >= self._total
 
-    def _run_epoch(self, loader: Any, set_epoch: Callable[[int], None] | None) -> None:
+    def _run_epoch(self, loader: Batches[Batch], set_epoch: Callable[[int], None] | None) -> None:
         """Train to the end of the epoch, or to where training stops inside it."""
         progress, options = self.progress, self.options
         for tell in (set_epoch, getattr(loader, "set_epoch", None)):
@@ -197,7 +233,7 @@ class Trainer:
         if not self._done():
             self._save_all()
 
-    def _batches(self, loader: Any) -> Iterator[Any]:
+    def _batches(self, loader: Batches[Batch]) -> Iterator[Batch]:
         """Batches of the epoch from the one under way, drawn in the epoch's own random stream."""
         stream, skip = RandomStream(self.options.seed * 1_000_003 + self.progress.epoch), self.progress.batch
         with stream:
@@ -214,7 +250,7 @@ class Trainer:
                 return
             yield send_to_device(batch, self.accelerator.device, non_blocking=self._runs_ahead)
 
-    def _train_batch(self, batch: Any, update: bool) -> bool:
+    def _train_batch(self, batch: Batch, update: bool) -> bool:
         """Add the gradient of a batch; with `update` also change the weights. Gives `update` back."""
         accelerator, progress = self.accelerator, self.progress
         replays = self.options.compile == "reduce-overhead"
@@ -255,7 +291,7 @@ class Trainer:
         rate = (progress.iteration - self._logged) / max(now - self._clock, 1e-9)
         progress.seconds += now - self._clock
         self._clock, self._logged = now, progress.iteration
-        if self.main:
+        if self._recorder:
             values = {f"train/{key}": mean for key, mean in means.items()}
             values |= {"train/lr": self.scheduler.get_last_lr()[0], "train/it_per_s": rate}
             self._recorder.add(progress.iteration, progress.epoch, values)
@@ -278,7 +314,7 @@ class Trainer:
         with stream, plain, torch.no_grad():
             results = {key: float(value) for key, value in self.evaluate(model, progress.epoch).items()}
         self.model.train()
-        if self.main:
+        if self._recorder:
             self._recorder.add(progress.iteration, progress.epoch, {f"val/{key}": v for key, v in results.items()})
         numbers = "  ".join(f"{key} {value:.4g}" for key, value in results.items())
         self.log.info(f"evaluation after epoch {progress.epoch}, iteration {progress.iteration}: {numbers}")
@@ -288,7 +324,7 @@ class Trainer:
                 progress.best[key] = results[key]
                 self._save_model(f"net_best_{key}", results)
 
-    def _weights(self) -> nn.Module:
+    def _weights(self) -> Model:
         """The model that is evaluated and saved."""
         return self.average.model if self.average else self.accelerator.unwrap_model(self.model)
 

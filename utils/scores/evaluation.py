@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import SKELETONS, Skeleton
@@ -29,7 +30,10 @@ MEASURES = ("foot skating", "penetration mm", "floating mm", "jitter m/s^3", "bo
 class Evaluator(Protocol):
     """What embeds motions and captions, on a device."""
 
-    device: torch.device
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     def embed_motions(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Embeddings (B, E) of motions (B, T, D), features as in the data."""
@@ -43,13 +47,26 @@ class Evaluator(Protocol):
 class Draw(Protocol):
     """The samples of one repetition (see `lamp.data.draws.Draw`)."""
 
-    pools: Tensor
-    number: int
+    @property
+    def pools(self) -> Tensor:
+        """Rows (P, n) of the samples that compete with each other."""
+        ...
 
     def __len__(self) -> int: ...
 
     def batches(self, size: int, *, again: bool = False) -> Iterator[tuple[Tensor, Any]]:
         """Rows and batches with `motion`, `lengths`, `tokens` and `captions`."""
+        ...
+
+
+class Draws(Protocol):
+    """What is drawn of a split (see `lamp.data.draws.TestDraws`)."""
+
+    split: str
+    labelled: bool
+
+    def draw(self, repeat: int) -> Draw:
+        """Samples of a repetition."""
         ...
 
 
@@ -167,6 +184,26 @@ def judge_repetition(
     )
 
 
+def judge_all(
+    draws: Draws,
+    judge: Judge,
+    produce: Produce,
+    *,
+    repeats: int,
+    seed: int,
+    batch_size: int = 64,
+    reconstruction: bool = False,
+) -> Scores:
+    """Scores of all repetitions on a split; arguments as of `judge_repetition`, whose seed is the same for each."""
+    repetitions = [
+        judge_repetition(
+            draws.draw(repeat), judge, produce, seed=seed, batch_size=batch_size, reconstruction=reconstruction
+        )
+        for repeat in tqdm(range(repeats), desc=f"{draws.split}: repetitions", disable=None)
+    ]
+    return summarize(repetitions, seed=seed, pooled=draws.labelled)
+
+
 def measure_batch(features: Tensor, lengths: Tensor, target: Tensor | None = None) -> dict[str, float]:
     """Sums over the motions of a batch of how plausible they are, and how near the target if there is one.
 
@@ -270,11 +307,11 @@ def _diversity(motions: Tensor, seed: int) -> float:
     return diversity(motions, min(DIVERSITY_PAIRS, len(motions)), np.random.RandomState(seed % 2**32))
 
 
-def quick_scores(draws: Any, judge: Judge, produce: Produce, *, seed: int) -> dict[str, float]:
+def quick_scores(draws: Draws, judge: Judge, produce: Produce, *, seed: int) -> dict[str, float]:
     """FID ("fid") and R-precision of few repetitions, for validation while a model trains.
 
     Args:
-        draws: a `lamp.data.draws.TestDraws`.
+        draws: the validation split.
         judge: embeds.
         produce: makes the motions.
         seed: of everything random, so that every validation draws the same.

@@ -51,7 +51,8 @@ def evaluate_reconstruction(
         millimetres: millimetres in the data's unit.
         device: where to compute.
     """
-    errors, drifts, all_codes, by_clip = [], [], [], {}
+    errors, drifts, all_codes = [], [], []
+    by_clip: dict[str, float] = {}
     for batch in batches:
         motion, lengths = batch.motion.to(device), batch.lengths.to(device)
         recon, codes = roundtrip(motion, lengths)

@@ -18,6 +18,7 @@ from lamp.utils.errors import UserError
 from lamp.utils.scores.metrics import recall_at, retrieval_ranks
 
 POOL = 32
+VALIDATION_DRAWS = 20
 ARTICLES = frozenset({"a", "an", "the"})
 # Far more than similarities and match scores span: nothing outside the shortlist may overtake what is in it.
 _BELOW_SHORTLIST = 1e3
@@ -116,10 +117,27 @@ def retrieval_scores(
     text_ranks, motion_ranks = [], []
     for pool in pools:
         index = torch.tensor(pool, device=similarity.device)
-        parts = [value if value is None else value[index][:, index] for value in (similarity, hits, match)]
-        text_ranks.append(ranks(*parts))
-        motion_ranks.append(ranks(*(part if part is None else part.T for part in parts)))
+        competing = similarity[index][:, index]
+        matches, wanted = (value if value is None else value[index][:, index] for value in (hits, match))
+        text_ranks.append(ranks(competing, matches, wanted))
+        turned, wanted = (value if value is None else value.T for value in (matches, wanted))
+        motion_ranks.append(ranks(competing.T, turned, wanted))
     return {"t2m": recall_at(torch.cat(text_ranks)), "m2t": recall_at(torch.cat(motion_ranks))}
+
+
+def validation_recall(similarity: Tensor, labels: Sequence[Hashable]) -> dict[str, float]:
+    """Recall in pools of different labels, for validation while a model trains: the same pools every time.
+
+    Args:
+        similarity: (N, N), text i against motion j.
+        labels: of the samples.
+
+    Returns:
+        "R@1", the mean of both ways, and each way's scores as "t2m_R@1", "m2t_R@1", ..., in percent.
+    """
+    scores = retrieval_scores(similarity, list(label_pools(labels, VALIDATION_DRAWS, seed=0)))
+    flat = {f"{way}_{key}": value for way, values in scores.items() for key, value in values.items()}
+    return {"R@1": (scores["t2m"]["R@1"] + scores["m2t"]["R@1"]) / 2, **flat}
 
 
 def shortlist(similarity: Tensor, count: int) -> Tensor:

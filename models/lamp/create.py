@@ -1,0 +1,43 @@
+"""A new LaMP: its sizes, its vocabulary and where its language side starts from."""
+
+import dataclasses
+from pathlib import Path
+
+from lamp.models.lamp.init import Selection, config_for_bert, initialize_from_bert
+from lamp.models.lamp.model import LaMP, LaMPConfig
+from lamp.models.lamp.text import TextTokenizer
+from lamp.models.vq.model import RVQConfig
+from lamp.utils.errors import UserError
+
+SCRATCH = "none"
+_FROM_BERT = ("vocab_size", "hidden_size", "num_heads", "intermediate_size", "max_positions")
+
+
+def create_lamp(
+    config: LaMPConfig, tokenizer: RVQConfig, bert: str, *, vocab: Path | None = None, layers: Selection = "first"
+) -> LaMP:
+    """LaMP for a motion tokenizer, its language side from a BERT checkpoint.
+
+    Args:
+        config: sizes; those of the checkpoint are taken from there, those of the motion side from the tokenizer.
+        tokenizer: of the motion tokenizer.
+        bert: folder or hub id of the checkpoint; "none" starts from scratch.
+        vocab: with "none" the WordPiece vocabulary, a word a line.
+        layers: which layers a shallower LaMP takes, see `initialize_from_bert`.
+
+    Raises:
+        UserError: the checkpoint cannot be had, or there is no vocabulary.
+    """
+    config = dataclasses.replace(config, motion_width=tokenizer.code_dim, nb_code=tokenizer.nb_code)
+    if bert != SCRATCH:
+        kept = {field.name for field in dataclasses.fields(config)}.difference(_FROM_BERT)
+        model = LaMP(config_for_bert(bert, **{name: getattr(config, name) for name in kept}))
+        report = initialize_from_bert(model, bert, selection=layers)
+        print(f"language side from {report.source}, layers {report.layers}, {report.words} words")
+        return model
+    if vocab is None:
+        raise UserError("--bert none needs --vocab FILE, a WordPiece vocabulary")
+    words = TextTokenizer(vocab.read_text(encoding="utf-8").split("\n"))
+    model = LaMP(dataclasses.replace(config, vocab_size=len(words)))
+    model.tokenizer = words
+    return model
