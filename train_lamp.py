@@ -22,6 +22,7 @@ from lamp.data.loaders import Stats, evaluation_loader, text_loader
 from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import get_spec
 from lamp.models.checkpoints import model_folder
+from lamp.models.fast import speed_up
 from lamp.models.lamp.embedder import LaMPEmbedder
 from lamp.models.lamp.init import config_for_bert, initialize_from_bert
 from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig, LaMPOutput
@@ -46,7 +47,7 @@ def build_model(options: LaMPOptions, tokenizer: RVQVAE) -> LaMP:
     motion = {"motion_width": tokenizer.config.code_dim, "nb_code": tokenizer.config.nb_code}
     if options.bert == "none":
         words = TextTokenizer(options.vocab.read_text(encoding="utf-8").split("\n"))
-        model = LaMP(dataclasses.replace(options.model, vocab_size=len(words), **motion))
+        model = speed_up(LaMP(dataclasses.replace(options.model, vocab_size=len(words), **motion)))
         model.tokenizer = words
         return model
     chosen = {
@@ -54,7 +55,7 @@ def build_model(options: LaMPOptions, tokenizer: RVQVAE) -> LaMP:
         for field in dataclasses.fields(LaMPConfig)
         if field.name not in _FROM_BERT
     }
-    model = LaMP(config_for_bert(options.bert, **(chosen | motion)))
+    model = speed_up(LaMP(config_for_bert(options.bert, **(chosen | motion))))
     report = initialize_from_bert(model, options.bert, selection=options.bert_layers)
     print(f"language side from {report.source}, layers {report.layers}, {report.words} words")
     return model

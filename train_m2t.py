@@ -31,6 +31,7 @@ from lamp.data.loaders import Stats, evaluation_loader, load_split, text_loader
 from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import DatasetSpec, get_spec
 from lamp.models.checkpoints import model_folder, read_run_options
+from lamp.models.fast import speed_up
 from lamp.models.hub import CONFIG_FILE
 from lamp.models.lamp.model import LaMP
 from lamp.models.m2t.captioner import Captioner
@@ -105,7 +106,7 @@ def build_model(options: M2TOptions, lamp: LaMP, captions: list[str]) -> Caption
     words = lamp.tokenizer
     if config.llm == GPT and options.words == "used":
         words = WordPieceVocabulary(words).used_in(captions).tokenizer
-    model = Captioner.create(config, words)
+    model = speed_up(Captioner.create(config, words))
     if options.init_words == "lamp":
         model.start_words(lamp.tokenizer, lamp.former.word_embedding.weight)
     if options.gradient_checkpointing:

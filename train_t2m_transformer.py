@@ -23,6 +23,7 @@ from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import get_spec
 from lamp.models.checkpoints import model_folder
 from lamp.models.evaluator import optional_evaluator
+from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
@@ -81,10 +82,10 @@ def build_model(options: T2MOptions, tokenizer: RVQVAE, cond_dim: int) -> Masked
         "cond_drop_prob": options.cond_drop_prob,
     }
     if options.transformer == "masked":
-        return MaskedTransformer(MaskedConfig(**common, attention=options.attention))
-    return ResidualTransformer(
-        ResidualConfig(**common, num_quantizers=tokenizer.config.num_quantizers, share_weight=options.share_weight)
-    )
+        return speed_up(MaskedTransformer(MaskedConfig(**common, attention=options.attention)))
+    levels = tokenizer.config.num_quantizers
+    config = ResidualConfig(**common, num_quantizers=levels, share_weight=options.share_weight)
+    return speed_up(ResidualTransformer(config))
 
 
 def make_step(tokenizer: RVQVAE, text: CachedCondition, base_only: bool, compiler: str = "no") -> Any:

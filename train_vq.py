@@ -23,6 +23,7 @@ from lamp.data.frames import motions_device
 from lamp.data.loaders import evaluation_loader, load_stats, tokenizer_loader
 from lamp.data.spec import get_spec
 from lamp.models.evaluator import optional_evaluator
+from lamp.models.fast import speed_up
 from lamp.models.vq.losses import reconstruction_loss
 from lamp.models.vq.model import RVQVAE
 from lamp.options.vq import VQOptions
@@ -107,7 +108,7 @@ def main() -> None:
     )
     validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
     config = replace(options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob)
-    model = RVQVAE(config)
+    model = speed_up(RVQVAE(config))
     model.mean.copy_(stats.mean)
     model.std.copy_(stats.std)
     root = options.checkpoints_dir / options.dataset_name

@@ -7,8 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, read_json, write_json
@@ -29,6 +28,11 @@ class LaMPModel(nn.Module):
 
     config_class: ClassVar[type]
     extra_files: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def kind(cls) -> str:
+        """Name of the network in `config.json`: the class that sets `config_class`, also for subclasses of it."""
+        return next(base.__name__ for base in cls.__mro__ if "config_class" in vars(base))
 
     @property
     def device(self) -> torch.device:
@@ -61,7 +65,7 @@ class LaMPModel(nn.Module):
             # Not save_file: it makes files that only their owner can read.
             aside.write_bytes(save(state))
         self.save_extra(folder)
-        config = {"model": type(self).__name__, **dataclasses.asdict(self.config), "meta": meta or {}}
+        config = {"model": self.kind(), **dataclasses.asdict(self.config), "meta": meta or {}}
         write_json(folder / CONFIG_FILE, config)
 
     @classmethod
@@ -78,20 +82,22 @@ class LaMPModel(nn.Module):
         Raises:
             UserError: the folder or a file is missing, is of another model, or does not fit the configuration.
         """
+        from lamp.models import fast  # which knows all networks, and so can be imported by none of their files
+
         folder = _local_folder(source, subfolder, (CONFIG_FILE, WEIGHTS_FILE, *cls.extra_files))
         try:
             values = read_json(folder / CONFIG_FILE)
         except ValueError as error:
             raise UserError(f"{folder / CONFIG_FILE} is not valid JSON ({error}); fetch it again") from error
         kind, meta = values.pop("model", None), values.pop("meta", {})
-        if kind != cls.__name__:
-            raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.__name__}")
+        if kind != cls.kind():
+            raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.kind()}")
         known = {field.name for field in dataclasses.fields(cls.config_class)}
         if unknown := sorted(set(values) - known):
             raise UserError(f"{folder / CONFIG_FILE} has unknown entries {unknown}; it was written by another version")
         # JSON has no tuples; frozen configs use them for sequences.
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        with _WithoutDraws():
+        with fast.without_draws():
             model = cls(cls.config_class(**values))
         try:
             state = load_file(folder / WEIGHTS_FILE)
@@ -101,19 +107,7 @@ class LaMPModel(nn.Module):
             raise UserError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {error}") from error
         model.load_extra(folder)
         model.meta = meta
-        return model.to(device).eval()
-
-
-class _WithoutDraws(TorchFunctionMode):
-    """Leaves tensors alone that would be filled with random numbers: drawing takes longer than reading the file."""
-
-    _FILLS = frozenset((Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_))
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in self._FILLS:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
+        return fast.speed_up(model.to(device).eval())
 
 
 def is_model(source: str | Path, subfolder: str = "") -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lamp.models.checkpoints import model_folder, read_run_options
-from lamp.models.fast.linear import pack_weights
+from lamp.models.fast import speed_up
 from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.model import LaMP
 from lamp.models.m2t.pipeline import CaptionPipeline
@@ -76,7 +76,7 @@ class LaMPPipeline:
         self._check()
         for part in (tokenizer, masked, residual):
             if part is not None:
-                pack_weights(part)
+                speed_up(part, frozen=True)
         self.source: str | Path | None = None
         self._captions: CaptionPipeline | None = None
         joints = FeatureLayout.of_dim(tokenizer.config.input_width).num_joints

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.utils.errors import UserError
 
@@ -26,7 +27,7 @@ class LaMPCondition:
     """LaMP's text condition: its queries after attending to the text, averaged (LaMP, section 3.3)."""
 
     def __init__(self, lamp: LaMP) -> None:
-        self.lamp = lamp.eval().requires_grad_(False)
+        self.lamp = speed_up(lamp.eval().requires_grad_(False))
         self.dim = lamp.config.hidden_size
 
     @torch.inference_mode()

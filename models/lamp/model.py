@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lamp.models.fast.linear import Linear
 from lamp.models.hub import LaMPModel
 from lamp.models.lamp import losses
 from lamp.models.lamp.qformer import (
@@ -58,18 +57,18 @@ class LaMP(LaMPModel):
             attention_dropout=config.attention_dropout,
         )
         if config.has_condition:
-            self.text_to_former = Linear(hidden, width)
+            self.text_to_former = nn.Linear(hidden, width)
         if config.has_motion:
             self.motion_norm = nn.LayerNorm(config.motion_width) if config.motion_norm else nn.Identity()
-            self.motion_to_former = Linear(config.motion_width, width, bias=False)
-            self.motion_head = Linear(hidden, config.embed_dim)
-            self.text_head = Linear(hidden, config.embed_dim)
-            self.match_head = Linear(hidden, 2)
+            self.motion_to_former = nn.Linear(config.motion_width, width, bias=False)
+            self.motion_head = nn.Linear(hidden, config.embed_dim)
+            self.text_head = nn.Linear(hidden, config.embed_dim)
+            self.match_head = nn.Linear(hidden, 2)
             self.language_head = LanguageHead(hidden, config.vocab_size)
-            self.code_head = Linear(hidden, config.nb_code, bias=False)
+            self.code_head = nn.Linear(hidden, config.nb_code, bias=False)
             self.temperature = nn.Parameter(torch.tensor(INITIAL_TEMPERATURE))
             if config.text_condition == "embedding":
-                self.embedding_to_former = Linear(hidden, width, bias=False)
+                self.embedding_to_former = nn.Linear(hidden, width, bias=False)
         self.apply(_initialize)
         nn.init.normal_(self.former.query_tokens, std=0.02)
 
@@ -183,9 +182,9 @@ class LaMP(LaMPModel):
 
     def language_logits(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
         """Next-word logits (B, L, V) at every position of the captions, [CLS] replaced by [DEC], given a query pass."""
-        return self.language_head(self._caption_states(motion, text), self.former.word_embedding.weight)
+        return self.language_head(self.caption_states(motion, text), self.former.word_embedding.weight)
 
-    def _caption_states(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
+    def caption_states(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
         embedded = self.former.embed_text(self._decoder_ids(text))
         mask = causal_mask(self.config.num_query_tokens, text.attention_mask)
         return self.former(text=embedded, mask=mask, prefix=motion.cache).text
@@ -258,7 +257,7 @@ class LaMP(LaMPModel):
         if weights["matching"] > 0:
             terms["matching"], accuracy["matching_accuracy"] = self._matching(context, batch.text, contrast)
         if weights["captioning"] > 0:
-            terms["captioning"] = self._captioning(motion, batch.text)
+            terms["captioning"] = self.captioning(motion, batch.text)
         if weights["generation"] > 0:
             terms["generation"] = self._generation(batch, hidden)
         total = sum(weights[name] * term for name, term in terms.items())
@@ -294,15 +293,11 @@ class LaMP(LaMPModel):
         correct = (logits.argmax(-1) == matched) & valid
         return losses.matching_loss(logits, matched, valid), correct.sum() / valid.sum()
 
-    def _captioning(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
+    def captioning(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
         follows, words = text.attention_mask[:, 1:], text.input_ids[:, 1:]
-        states = self._caption_states(motion, text)[:, :-1]
-        if _pays_to_select(states):
-            states, words = states[follows], words[follows]
-        else:
-            states, words = states.flatten(0, 1), words.masked_fill(~follows, losses.IGNORED).flatten()
-        logits = self.language_head(states, self.former.word_embedding.weight)
-        return losses.captioning_loss(logits, words, self.config.label_smoothing)
+        logits = self.language_logits(motion, text)[:, :-1].flatten(0, 1)
+        targets = words.masked_fill(~follows, losses.IGNORED).flatten()
+        return losses.captioning_loss(logits, targets, self.config.label_smoothing)
 
     def _generation(self, batch: LaMPBatch, hidden: Tensor) -> Tensor:
         tokens, queries = batch.codes.shape[1], self.config.num_query_tokens
@@ -324,14 +319,6 @@ class LaMP(LaMPModel):
                 "use the vocabulary that belongs to the weights"
             )
         return self.tokenizer
-
-
-def _pays_to_select(states: Tensor) -> bool:
-    """Whether to spare the vocabulary's head, as costly as several layers, the places without a next word.
-
-    A GPU would have to be waited for, to know how many are left.
-    """
-    return states.is_cpu
 
 
 def _valid(lengths: Tensor, size: int) -> Tensor:

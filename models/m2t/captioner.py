@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lamp.models.hub import LaMPModel
 from lamp.models.lamp.text import TextBatch, TextTokenizer
-from lamp.models.m2t.decoding import Written, write_beams, write_greedy, write_nucleus
+from lamp.models.m2t.decoding import CachedWriter, Writer, Written, write_beams, write_greedy, write_nucleus
 from lamp.models.m2t.language import GPT, LORA_MARK, CaptionerConfig, build_language, check_positions, read_architecture
 from lamp.models.m2t.vocabulary import LIBRARY_FOLDER, LibraryVocabulary, Vocabulary, WordPieceVocabulary
 from lamp.utils.errors import UserError
@@ -214,15 +214,19 @@ class Captioner(LaMPModel):
             raise UserError(f"captions of this model have 1 to {self.config.block_size} tokens, not {max_length}")
         words = self._require_vocabulary()
         common = {"end_id": words.end_id, "pad_id": words.pad_id, "max_length": max_length}
-        prefix = self.prefix(queries.to(self.device))
+        writer = self.writer(self.prefix(queries.to(self.device)))
         if top_p is not None:
             seeds = [seed] * len(queries) if isinstance(seed, int) else seed
             sampling = {"seeds": seeds, "captions": num_captions, "top_p": top_p, "temperature": temperature}
-            return write_nucleus(self.language, prefix, **sampling, **common)
+            return write_nucleus(writer, **sampling, **common)
         if num_beams == 1:
-            return write_greedy(self.language, prefix, **common)
+            return write_greedy(writer, **common)
         search = {"num_beams": num_beams, "captions": num_captions, "length_penalty": length_penalty}
-        return write_beams(self.language, prefix, **search, **common)
+        return write_beams(writer, **search, **common)
+
+    def writer(self, prefix: Tensor) -> Writer:
+        """The language model after prefixes (B, P, W), ready to write captions."""
+        return CachedWriter(self.language, prefix)
 
     def caption(self, queries: Tensor, **how: Any) -> list[list[str]]:
         """Captions of motions (B, nq, query_dim), `num_captions` each; keyword arguments of `generate`."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lamp.models.checkpoints import model_folder, read_run_options
-from lamp.models.fast.linear import pack_weights
+from lamp.models.fast import speed_up
 from lamp.models.hub import is_model
 from lamp.models.lamp.model import LaMP
 from lamp.models.m2t.captioner import Captioner
@@ -48,7 +48,9 @@ class CaptionPipeline:
                 f"the captioner reads {config.num_queries} queries of width {config.query_dim}, LaMP has "
                 f"{lamp.num_query_tokens} of {lamp.hidden_size}; use the LaMP that it was trained on"
             )
-        pack_weights(queries.tokenizer)
+        speed_up(captioner)
+        speed_up(queries.lamp)
+        speed_up(queries.tokenizer, frozen=True)
         self.queries, self.captioner = queries, captioner
         tokenizer = queries.tokenizer.config
         self.skeleton = SKELETONS[FeatureLayout.of_dim(tokenizer.input_width).num_joints]

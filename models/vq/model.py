@@ -162,7 +162,7 @@ class RVQVAE(LaMPModel):
             x: normalised features (B, T, D), T a multiple of `frames_per_token`.
             lengths: valid frames (B,); None means that all are.
         """
-        tokens = self._tokens(x, lengths)
+        tokens = self.whole_tokens(x, lengths)
         latent = self._encode(x, tokens)
         quantized = self.quantizer(latent, tokens)
         recon = self.decoder(quantized.quantized.transpose(1, 2), tokens).transpose(1, 2)
@@ -170,11 +170,11 @@ class RVQVAE(LaMPModel):
 
     def encode_features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Continuous encoder output (B, n, code_dim) of `x` (B, T, D); zero at padded tokens."""
-        return self._encode(x, self._tokens(x, lengths))
+        return self._encode(x, self.whole_tokens(x, lengths))
 
     def encode(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Codes (B, n, Q) of `x` (B, T, D); -1 at padded tokens."""
-        tokens = self._tokens(x, lengths)
+        tokens = self.whole_tokens(x, lengths)
         return self.quantizer.encode(self._encode(x, tokens), tokens)
 
     def decode(self, codes: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -199,14 +199,9 @@ class RVQVAE(LaMPModel):
         codes = self.encode(self.normalize(features.to(self.device)), lengths)[..., :levels]
         return self.denormalize(self.decode(codes, lengths // self.config.frames_per_token))
 
-    def _tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Whole tokens in so many frames; None if nothing is padded."""
-        if lengths is None:
-            return None
-        # Without padding the masks would be wasted work; on an accelerator, or compiled, finding out costs more.
-        if lengths.is_cpu and not torch.compiler.is_compiling() and bool((lengths >= x.shape[1]).all()):
-            return None
-        return lengths // self.config.frames_per_token
+    def whole_tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """Whole tokens (B,) in `lengths` (B,) frames of `x` (B, T, D); None if there are no lengths."""
+        return None if lengths is None else lengths // self.config.frames_per_token
 
     def _encode(self, x: Tensor, tokens: Tensor | None) -> Tensor:
         if x.shape[1] % self.config.frames_per_token or not x.shape[1]:
