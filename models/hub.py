@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -12,13 +12,17 @@ from torch import nn
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, read_json, write_json
 
-Model = TypeVar("Model", bound="LaMPModel")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+Model = TypeVar("Model", bound="LaMPModel[Any]")
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 
-class LaMPModel(nn.Module):
+class LaMPModel(nn.Module, Generic[Config]):
     """Base of all our networks: built from one flat, frozen dataclass, saved as a self-contained folder.
 
     A subclass sets `config_class`, takes the config as its only constructor argument and keeps it as `self.config`.
@@ -28,6 +32,9 @@ class LaMPModel(nn.Module):
 
     config_class: ClassVar[type]
     extra_files: ClassVar[tuple[str, ...]] = ()
+    config: Config
+    meta: dict[str, Any]
+    """Facts that `save_pretrained` was given; only of models that were loaded."""
 
     @classmethod
     def kind(cls) -> str:

@@ -29,6 +29,8 @@ def sinusoidal_table(length: int, width: int) -> Tensor:
 class SinusoidalPositions(nn.Module):
     """Position table of `length` rows; longer sequences get the rows they need computed on the fly."""
 
+    table: Tensor
+
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
         self.width = width

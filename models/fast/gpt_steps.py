@@ -4,7 +4,7 @@ The network is that of Radford et al. 2019 (pre-norm, learned positions, output 
 read from the library's module. A step is a dozen operations a layer, with weights packed for the CPU.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -127,7 +127,7 @@ class GptSteps:
         self.head = PackedLinear(language.lm_head.weight, None)
 
     @staticmethod
-    def fits(language: nn.Module) -> bool:
+    def fits(language: nn.Module) -> TypeGuard["GPT2LMHeadModel"]:
         """Whether a language model is one of those that are evaluated here, in evaluation mode."""
         if type(language).__name__ != "GPT2LMHeadModel" or language.training or torch.is_grad_enabled():
             return False

@@ -32,7 +32,7 @@ MAX_SCALE = 100.0  # CLIP's bound on exp(temperature): beyond it the softmax sat
 INITIAL_TEMPERATURE = math.log(1 / 0.07)
 
 
-class LaMP(LaMPModel):
+class LaMP(LaMPModel[LaMPConfig]):
     """Q-Former with LaMP's heads and losses. `tokenizer` turns captions into ids and is saved with the weights."""
 
     config_class = LaMPConfig
@@ -41,7 +41,7 @@ class LaMP(LaMPModel):
     def __init__(self, config: LaMPConfig):
         super().__init__()
         self.config = config
-        self.tokenizer: TextTokenizer | None = None
+        self._tokenizer: TextTokenizer | None = None
         hidden, width = config.hidden_size, config.cross_attention_width
         self.former = QFormer(
             hidden_size=hidden,
@@ -74,9 +74,32 @@ class LaMP(LaMPModel):
 
     # Files
 
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The vocabulary.
+
+        Raises:
+            UserError: there is none, or it is not that of the weights.
+        """
+        return self._require_tokenizer()
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def _require_tokenizer(self) -> TextTokenizer:
+        if self._tokenizer is None:
+            raise UserError("LaMP has no vocabulary; set `tokenizer` to a TextTokenizer or load a saved model")
+        if len(self._tokenizer) != self.config.vocab_size:
+            raise UserError(
+                f"{VOCABULARY_FILE} has {len(self._tokenizer)} words but vocab_size is {self.config.vocab_size}; "
+                "use the vocabulary that belongs to the weights"
+            )
+        return self._tokenizer
+
     def save_extra(self, folder: Path) -> None:
         """Write the vocabulary."""
-        self._require_tokenizer().save(folder)
+        self.tokenizer.save(folder)
 
     def load_extra(self, folder: Path) -> None:
         """Read the vocabulary."""
@@ -88,7 +111,7 @@ class LaMP(LaMPModel):
     def tokenize(self, texts: Sequence[str] | TextBatch, max_length: int | None = None) -> TextBatch:
         """Captions to ids on the model's device, `max_length` (config: `max_text_length`) at most."""
         if not isinstance(texts, TextBatch):
-            texts = self._require_tokenizer()(texts, max_length or self.config.max_text_length)
+            texts = self.tokenizer(texts, max_length or self.config.max_text_length)
         return texts.to(self.device)
 
     def encode_text(self, texts: Sequence[str] | TextBatch, *, with_condition: bool = False) -> TextFeatures:
@@ -210,7 +233,7 @@ class LaMP(LaMPModel):
     @torch.no_grad()
     def caption(self, motion_features: Tensor, lengths_tokens: Tensor | None = None) -> list[str]:
         """Greedy captions of motions (B, N, motion_width), up to `max_text_length` tokens."""
-        tokenizer = self._require_tokenizer()
+        tokenizer = self.tokenizer
         cache = self._query_pass(self.motion_context(motion_features, lengths_tokens)).cache
         token = torch.full((len(motion_features), 1), tokenizer.dec_id, device=self.device)
         tokens, finished = [], torch.zeros_like(token, dtype=torch.bool)
@@ -245,7 +268,7 @@ class LaMP(LaMPModel):
         terms = {"contrastive": zero, "matching": zero, "captioning": zero, "generation": zero}
         accuracy = {"text_to_motion_accuracy": zero, "motion_to_text_accuracy": zero, "matching_accuracy": zero}
         paired = weights["contrastive"] > 0 or weights["matching"] > 0
-        hidden = self._text_pass(batch.text) if paired or weights["generation"] > 0 else None
+        hidden = self._text_pass(batch.text) if paired or weights["generation"] > 0 else zero
         if paired or weights["captioning"] > 0:
             context = self.motion_context(batch.motion_features, batch.motion_lengths)
             motion = self._query_pass(context)
@@ -260,7 +283,7 @@ class LaMP(LaMPModel):
             terms["captioning"] = self.captioning(motion, batch.text)
         if weights["generation"] > 0:
             terms["generation"] = self._generation(batch, hidden)
-        total = sum(weights[name] * term for name, term in terms.items())
+        total = sum((weights[name] * term for name, term in terms.items()), zero)
         return LaMPOutput(loss=total, **terms, **accuracy)
 
     @property
@@ -309,16 +332,6 @@ class LaMP(LaMPModel):
             _valid(batch.motion_lengths, tokens),
             label_smoothing=self.config.label_smoothing,
         )
-
-    def _require_tokenizer(self) -> TextTokenizer:
-        if self.tokenizer is None:
-            raise UserError("LaMP has no vocabulary; set `tokenizer` to a TextTokenizer or load a saved model")
-        if len(self.tokenizer) != self.config.vocab_size:
-            raise UserError(
-                f"{VOCABULARY_FILE} has {len(self.tokenizer)} words but vocab_size is {self.config.vocab_size}; "
-                "use the vocabulary that belongs to the weights"
-            )
-        return self.tokenizer
 
 
 def _valid(lengths: Tensor, size: int) -> Tensor:

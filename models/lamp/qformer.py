@@ -7,6 +7,7 @@ What sees what is decided by the masks; see `padding_mask`, `joint_mask` and `ca
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -58,13 +59,13 @@ class QFormerOutput:
     """Hidden states of one pass.
 
     Attributes:
-        queries: (B, nq, H), None in a pass without queries.
-        text: (B, L, H), None in a pass without text.
+        queries: (B, nq, H); nq = 0 in a pass without queries.
+        text: (B, L, H); L = 0 in a pass without text.
         cache: by layer, the self-attention's keys and values, those of the prefix included.
     """
 
-    queries: Tensor | None
-    text: Tensor | None
+    queries: Tensor
+    text: Tensor
     cache: tuple[KeyValue, ...]
 
 
@@ -179,7 +180,7 @@ class QFormerLayer(nn.Module):
     ):
         super().__init__()
         self.self_attention = SelfAttention(hidden_size, num_heads, dropout, attention_dropout)
-        self.cross_attention = None
+        self.cross_attention: CrossAttention | None = None
         if context_width is not None:
             self.cross_attention = CrossAttention(hidden_size, context_width, num_heads, dropout, attention_dropout)
         self.query_feed_forward = FeedForward(hidden_size, intermediate_size, dropout)
@@ -273,7 +274,10 @@ class QFormer(nn.Module):
 
     def context(self, states: Tensor, attention_mask: Tensor | None = None) -> Context:
         """Project context states (B, S, W), valid where `attention_mask` (B, S) is True, for all layers."""
-        layers = tuple(layer.cross_attention and layer.cross_attention.project(states) for layer in self.layers)
+        layers = tuple(
+            None if layer.cross_attention is None else layer.cross_attention.project(states)
+            for layer in cast("list[QFormerLayer]", self.layers)
+        )
         return Context(layers, None if attention_mask is None else padding_mask(attention_mask))
 
     def forward(
@@ -307,11 +311,7 @@ class QFormer(nn.Module):
                 context_mask=None if context is None else context.mask,
             )
             cache.append(key_value)
-        return QFormerOutput(
-            queries=None if queries is None else hidden[:, :num_queries],
-            text=None if text is None else hidden[:, num_queries:],
-            cache=tuple(cache),
-        )
+        return QFormerOutput(queries=hidden[:, :num_queries], text=hidden[:, num_queries:], cache=tuple(cache))
 
 
 class LanguageHead(nn.Module):

@@ -7,7 +7,7 @@ goes through the model once, however many beams or captions follow it.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import torch
 from torch import Tensor
@@ -15,6 +15,14 @@ from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+class Ending(TypedDict):
+    """Where captions end: the token that ends one, what follows it, and the most tokens, the end included."""
+
+    end_id: int
+    pad_id: int
+    max_length: int
 
 
 @dataclass

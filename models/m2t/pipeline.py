@@ -103,7 +103,7 @@ class CaptionPipeline:
         language model of the library that was loaded in bfloat16 stays as it is.
         """
         if precision == "bfloat16":
-            self.captioner.language.to(torch.bfloat16)
+            self.captioner.language.bfloat16()
         return self
 
     @torch.inference_mode()

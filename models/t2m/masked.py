@@ -59,7 +59,7 @@ class MaskedOutput:
     logits: Tensor
 
 
-class MaskedTransformer(LaMPModel):
+class MaskedTransformer(LaMPModel[MaskedConfig]):
     """Bidirectional or causal transformer that fills in masked motion tokens under a text condition."""
 
     config_class = MaskedConfig

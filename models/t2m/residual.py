@@ -66,7 +66,7 @@ def draw_levels(uniform: Tensor, num_quantizers: int) -> Tensor:
     return 1 + (share * (num_quantizers - 1)).long().clamp(max=num_quantizers - 2)
 
 
-class ResidualTransformer(LaMPModel):
+class ResidualTransformer(LaMPModel[ResidualConfig]):
     """One transformer for all residual levels; the level is a token beside the condition."""
 
     config_class = ResidualConfig

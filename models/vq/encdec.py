@@ -4,11 +4,38 @@ Activations are `(B, C, T)`. Where lengths are given, everything beyond a clip's
 convolution, so that padding acts exactly like the convolutions' own zero padding and never changes a result.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What encoder and decoder have in common.
+
+    Attributes:
+        width: channels of the convolutions.
+        down_t: stages, each of which changes the rate by `stride`.
+        stride: downsampling of a stage, even.
+        depth: residual blocks of a stage.
+        growth: ratio of the dilations of successive residual blocks.
+        activation: one of `ACTIVATIONS`.
+        norm: "LN", or None.
+        dropout: dropout rate in the residual blocks.
+    """
+
+    width: int
+    down_t: int
+    stride: int
+    depth: int
+    growth: int
+    activation: str
+    norm: str | None
+    dropout: float
 
 
 def zero_beyond(x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -34,14 +61,15 @@ class ChannelNorm(nn.LayerNorm):
 class ResidualBlock(nn.Module):
     """Pre-activation block: dilated convolution of 3, convolution of 1, dropout, residual."""
 
-    def __init__(self, width: int, *, dilation: int, activation: str, norm: str | None, dropout: float) -> None:
+    def __init__(self, sizes: Sizes, dilation: int) -> None:
         super().__init__()
-        self.norm1 = ChannelNorm(width) if norm == "LN" else nn.Identity()
-        self.norm2 = ChannelNorm(width) if norm == "LN" else nn.Identity()
-        self.activation = ACTIVATIONS[activation]()
+        width = sizes.width
+        self.norm1 = ChannelNorm(width) if sizes.norm == "LN" else nn.Identity()
+        self.norm2 = ChannelNorm(width) if sizes.norm == "LN" else nn.Identity()
+        self.activation = ACTIVATIONS[sizes.activation]()
         self.conv1 = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
         self.conv2 = nn.Conv1d(width, width, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(sizes.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Map (B, C, T) to the same shape."""
@@ -53,13 +81,8 @@ class ResidualBlock(nn.Module):
 class ResidualStack(nn.ModuleList):
     """`depth` residual blocks, the widest dilation first: growth**(depth-1), ..., growth, 1."""
 
-    def __init__(
-        self, width: int, *, depth: int, growth: int, activation: str, norm: str | None, dropout: float
-    ) -> None:
-        super().__init__(
-            ResidualBlock(width, dilation=growth**i, activation=activation, norm=norm, dropout=dropout)
-            for i in reversed(range(depth))
-        )
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(ResidualBlock(sizes, sizes.growth**i) for i in reversed(range(sizes.depth)))
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Map (B, C, T) to the same shape."""
@@ -83,17 +106,16 @@ class UpsampleConv(nn.Conv1d):
 class Encoder(nn.Module):
     """Features (B, D, T) to latents (B, code_dim, T / stride**down_t)."""
 
-    def __init__(
-        self, input_width: int, code_dim: int, *, width: int, down_t: int, stride: int, activation: str, **blocks
-    ) -> None:
+    def __init__(self, input_width: int, code_dim: int, sizes: Sizes) -> None:
         super().__init__()
-        self.stride = stride
-        self.activation = ACTIVATIONS[activation]()
+        width, stages = sizes.width, range(sizes.down_t)
+        self.stride = stride = sizes.stride
+        self.activation = ACTIVATIONS[sizes.activation]()
         self.conv_in = nn.Conv1d(input_width, width, 3, padding=1)
         self.down = nn.ModuleList(
-            nn.Conv1d(width, width, 2 * stride, stride=stride, padding=stride // 2) for _ in range(down_t)
+            nn.Conv1d(width, width, 2 * stride, stride=stride, padding=stride // 2) for _ in stages
         )
-        self.blocks = nn.ModuleList(ResidualStack(width, activation=activation, **blocks) for _ in range(down_t))
+        self.blocks = nn.ModuleList(ResidualStack(sizes) for _ in stages)
         self.conv_out = nn.Conv1d(width, code_dim, 3, padding=1)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -110,15 +132,14 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents (B, code_dim, n) to features (B, D, n * stride**down_t)."""
 
-    def __init__(
-        self, input_width: int, code_dim: int, *, width: int, down_t: int, stride: int, activation: str, **blocks
-    ) -> None:
+    def __init__(self, input_width: int, code_dim: int, sizes: Sizes) -> None:
         super().__init__()
-        self.stride = stride
-        self.activation = ACTIVATIONS[activation]()
+        width, stages = sizes.width, range(sizes.down_t)
+        self.stride = stride = sizes.stride
+        self.activation = ACTIVATIONS[sizes.activation]()
         self.conv_in = nn.Conv1d(code_dim, width, 3, padding=1)
-        self.blocks = nn.ModuleList(ResidualStack(width, activation=activation, **blocks) for _ in range(down_t))
-        self.up = nn.ModuleList(UpsampleConv(width, scale=stride) for _ in range(down_t))
+        self.blocks = nn.ModuleList(ResidualStack(sizes) for _ in stages)
+        self.up = nn.ModuleList(UpsampleConv(width, scale=stride) for _ in stages)
         self.conv_mid = nn.Conv1d(width, width, 3, padding=1)
         self.conv_out = nn.Conv1d(width, input_width, 3, padding=1)
 

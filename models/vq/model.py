@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lamp.models.hub import LaMPModel
-from lamp.models.vq.encdec import Decoder, Encoder
+from lamp.models.vq.encdec import Decoder, Encoder, Sizes
 from lamp.models.vq.quantizer import Codebook
 from lamp.models.vq.residual import ResidualQuantizer
 from lamp.utils.cli import alias
@@ -98,7 +98,7 @@ class VQOutput:
     latent: Tensor
 
 
-class RVQVAE(LaMPModel):
+class RVQVAE(LaMPModel[RVQConfig]):
     """Motion features to discrete tokens and back.
 
     It works on normalised features; `normalize` and `denormalize` apply the statistics kept in the buffers `mean` and
@@ -107,22 +107,24 @@ class RVQVAE(LaMPModel):
     """
 
     config_class: ClassVar[type] = RVQConfig
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: RVQConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = {
-            "width": config.width,
-            "down_t": config.down_t,
-            "stride": config.stride_t,
-            "activation": config.activation,
-            "depth": config.depth,
-            "growth": config.dilation_growth_rate,
-            "norm": config.norm,
-            "dropout": config.dropout,
-        }
-        self.encoder = Encoder(config.input_width, config.code_dim, **sizes)
-        self.decoder = Decoder(config.input_width, config.code_dim, **sizes)
+        sizes = Sizes(
+            width=config.width,
+            down_t=config.down_t,
+            stride=config.stride_t,
+            depth=config.depth,
+            growth=config.dilation_growth_rate,
+            activation=config.activation,
+            norm=config.norm,
+            dropout=config.dropout,
+        )
+        self.encoder = Encoder(config.input_width, config.code_dim, sizes)
+        self.decoder = Decoder(config.input_width, config.code_dim, sizes)
         codebooks = [
             Codebook(
                 config.nb_code,
