@@ -5,6 +5,7 @@ goes through the model once, however many beams or captions follow it.
 """
 
 import hashlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
@@ -62,6 +63,9 @@ class CachedWriter:
 
     def __init__(self, language: "PreTrainedModel", prefix: Tensor) -> None:
         self.language, self.length = language, prefix.shape[1]
+        # The library's name of the cache before its release 5, and since.
+        names = inspect.signature(language.forward).parameters
+        self._cache_name = "cache" if "cache" in names else "past_key_values"
         self.cache: Any = None  # of a class that depends on the library's release
         self.logits = self._call(len(prefix), inputs_embeds=prefix)
 
@@ -82,7 +86,7 @@ class CachedWriter:
     def append(self, tokens: Tensor) -> None:
         """Next token (R,) of each row; `logits` then are those of the token after it."""
         self.length += 1
-        self.logits = self._call(len(tokens), input_ids=tokens[:, None], past_key_values=self.cache)
+        self.logits = self._call(len(tokens), input_ids=tokens[:, None], **{self._cache_name: self.cache})
 
     def _call(self, rows: int, **inputs: Any) -> Tensor:
         some = next(iter(inputs.values()))
