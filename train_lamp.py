@@ -23,6 +23,7 @@ from lamp.models.checkpoints import model_folder
 from lamp.models.lamp.create import create_lamp
 from lamp.models.lamp.embedder import LaMPEmbedder
 from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPOutput
+from lamp.models.lineage import built_on
 from lamp.models.vq.model import RVQVAE
 from lamp.options.lamp import LaMPOptions
 from lamp.stages.loading import loading

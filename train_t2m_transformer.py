@@ -23,6 +23,7 @@ from lamp.data.loaders import Stats, evaluation_loader, text_loader
 from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import DatasetSpec, get_spec
 from lamp.models.evaluator import optional_evaluator
+from lamp.models.fast import speed_up
 from lamp.models.lineage import built_on
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
@@ -58,9 +59,10 @@ def build_model(options: T2MOptions, tokenizer: RVQVAE, cond_dim: int) -> Transf
         "cond_drop_prob": options.cond_drop_prob,
     }
     if options.transformer == "masked":
-        return MaskedTransformer(MaskedConfig(**sizes, attention=options.attention))
+        return speed_up(MaskedTransformer(MaskedConfig(**sizes, attention=options.attention)))
     levels = tokenizer.config.num_quantizers
-    return ResidualTransformer(ResidualConfig(**sizes, num_quantizers=levels, share_weight=options.share_weight))
+    config = ResidualConfig(**sizes, num_quantizers=levels, share_weight=options.share_weight)
+    return speed_up(ResidualTransformer(config))
 
 
 def make_step(options: T2MOptions, tokenizer: RVQVAE, text: CachedCondition) -> Step[TextMotionBatch]:

@@ -22,6 +22,7 @@ from lamp.data.loaders import TextLoader, evaluation_loader, load_stats, tokeniz
 from lamp.data.motion import MotionBatch, TextMotionBatch
 from lamp.data.spec import get_spec
 from lamp.models.evaluator import optional_evaluator
+from lamp.models.fast import speed_up
 from lamp.models.vq.losses import reconstruction_loss
 from lamp.models.vq.model import RVQVAE
 from lamp.options.vq import VQOptions
@@ -105,7 +106,7 @@ def main() -> None:
     )
     validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
     config = replace(options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob)
-    model = RVQVAE(config)
+    model = speed_up(RVQVAE(config))
     stats.put_into(model)
     root = options.checkpoints_dir / options.dataset_name
     evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, device)

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 
 from benchmarks.common import Bench, Part, run_script
+from lamp.models.fast import speed_up
 from lamp.models.m2t.captioner import Captioner
 from lamp.models.m2t.decoding import Written, write_beams, write_greedy
 from lamp.models.m2t.language import CaptionerConfig
@@ -24,16 +25,16 @@ def captions(
     bench: Bench, config: CaptionerConfig, tokens: int, dtype: torch.dtype, beams: int
 ) -> Callable[[], object]:
     """A caption that never ends early, so that every run writes as many tokens."""
-    captioner = Captioner(config).to(bench.device).eval()
+    captioner = speed_up(Captioner(config).to(bench.device).eval())
     captioner.language.to(dtype)
     queries = bench.random(1, config.num_queries, config.query_dim)
     common = {"end_id": NO_END, "pad_id": 0, "max_length": tokens}
 
     def write() -> Written:
-        prefix = captioner.prefix(queries)
+        writer = captioner.writer(captioner.prefix(queries))
         if beams == 1:
-            return write_greedy(captioner.language, prefix, **common)
-        return write_beams(captioner.language, prefix, num_beams=beams, captions=1, length_penalty=1.0, **common)
+            return write_greedy(writer, **common)
+        return write_beams(writer, num_beams=beams, captions=1, length_penalty=1.0, **common)
 
     return torch.inference_mode()(write)
 

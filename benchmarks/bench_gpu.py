@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.common import Bench, NotMeasured, Part, run_script
 from benchmarks.training import LEARNING_RATE, Job, lamp_job, masked_job, optimizer_of, residual_job, vq_job
+from lamp.models.fast import speed_up
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.run.compiling import compile_in_place
 from lamp.utils.run.device import autocast
@@ -40,7 +41,7 @@ def check_device(bench: Bench, compiler: str = "no") -> None:
 def plain_loop(bench: Bench, job: Job, steps: int) -> Callable[[], object]:
     """Float32, and the host waits for every copy and every step."""
     check_device(bench)
-    model = job.model().to(bench.device).train()
+    model = speed_up(job.model().to(bench.device).train())
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
     batch = job.batch()
 
@@ -65,7 +66,7 @@ def fast_loop(bench: Bench, job: Job, steps: int, compiler: str) -> Callable[[],
 
 def training_loop(job: Job, device: torch.device, steps: int, compiler: str) -> Callable[[], Tensor]:
     """`steps` updates in bfloat16 and the sum of their losses; compiling is over when it is given back."""
-    model = job.model().to(device).train()
+    model = speed_up(job.model().to(device).train())
     if compiler != "no":
         try:
             compile_in_place(model, compiler)

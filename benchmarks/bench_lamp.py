@@ -19,6 +19,7 @@ from benchmarks.training import (
     tokenizer_config,
     training_step,
 )
+from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import main_with_errors
@@ -26,15 +27,15 @@ from lamp.utils.errors import main_with_errors
 
 def text_encoding(bench: Bench, texts: int) -> Callable[[], object]:
     """Word pieces to joint embeddings."""
-    lamp = LaMP(lamp_config(bench)).to(bench.device).eval()
+    lamp = speed_up(LaMP(lamp_config(bench)).to(bench.device).eval())
     text = random_text(texts, lamp.config).to(bench.device)
     return torch.inference_mode()(lambda: lamp.encode_text(text).embedding)
 
 
 def motion_encoding(bench: Bench, motions: int, frames: int) -> Callable[[], object]:
     """Motion features to joint embeddings, through the tokenizer's encoder."""
-    lamp = LaMP(lamp_config(bench)).to(bench.device).eval()
-    tokenizer = RVQVAE(tokenizer_config(bench)).to(bench.device).eval()
+    lamp = speed_up(LaMP(lamp_config(bench)).to(bench.device).eval())
+    tokenizer = speed_up(RVQVAE(tokenizer_config(bench)).to(bench.device).eval())
     motion = bench.random(motions, frames, FEATURES)
     return torch.inference_mode()(lambda: lamp.encode_motion(tokenizer.encode_features(motion)).embeddings)
 

@@ -12,13 +12,14 @@ import torch
 from benchmarks.common import Bench, Part, run_script
 from benchmarks.machine import thread_counts
 from benchmarks.training import FEATURES, tokenizer_config, training_step, vq_job
+from lamp.models.fast import speed_up
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import main_with_errors
 
 
 def encoding(bench: Bench, motions: int, frames: int) -> Callable[[], object]:
     """Motions to codes."""
-    model = RVQVAE(tokenizer_config(bench)).to(bench.device).eval()
+    model = speed_up(RVQVAE(tokenizer_config(bench)).to(bench.device).eval())
     motion = bench.random(motions, frames, FEATURES)
     return torch.inference_mode()(lambda: model.encode(motion))
 

@@ -19,6 +19,7 @@ from benchmarks.training import (
     residual_job,
     training_step,
 )
+from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 from lamp.utils.errors import main_with_errors
@@ -28,10 +29,10 @@ LAMP_WIDTH = {"latent_dim": 512, "num_heads": 8}
 
 def lamp_masked(bench: Bench, batch_size: int) -> Callable[[], object]:
     """A step whose captions are new, so that the frozen Q-Former has to read them."""
-    lamp = LaMP(lamp_config(bench)).to(bench.device).eval().requires_grad_(False)
+    lamp = speed_up(LaMP(lamp_config(bench)).to(bench.device).eval().requires_grad_(False))
     sizes = bench.pick(LAMP_WIDTH, TRANSFORMER_QUICK)
     config = MaskedConfig(**sizes, cond_dim=lamp.config.hidden_size)
-    model = MaskedTransformer(config).to(bench.device).train()
+    model = speed_up(MaskedTransformer(config).to(bench.device).train())
     optimizer = optimizer_of(model)
     text = random_text(batch_size, lamp.config).to(bench.device)
     codes = bench.codes(batch_size, TOKENS, high=config.num_tokens)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import Bench
+from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig
 from lamp.models.lamp.text import TextBatch
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
@@ -65,7 +66,7 @@ def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
 
 def training_step(job: Job, device: torch.device) -> Callable[[], object]:
     """One update in float32 on data that are there already."""
-    model = job.model().to(device).train()
+    model = speed_up(job.model().to(device).train())
     optimizer, batch = optimizer_of(model), [tensor.to(device) for tensor in job.batch()]
 
     def step() -> None:

@@ -101,7 +101,7 @@ class RecurrentEncoder(nn.Module):
             nn.Linear(2 * hidden, hidden), nn.LayerNorm(hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, embed_dim)
         )
 
-    def forward(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+    def embed(self, sequence: Tensor, lengths: Tensor) -> Tensor:
         """(B, L, input_width) of `lengths` (B,) -> (B, embed_dim)."""
         packed = pack_padded_sequence(self.input_emb(sequence), lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, last = self.gru(packed, self.hidden.expand(-1, len(sequence), -1).contiguous())
@@ -117,7 +117,15 @@ class TextEncoder(RecurrentEncoder):
 
     def forward(self, words: Tensor, classes: Tensor, lengths: Tensor) -> Tensor:
         """(B, L, 300) and one-hot (B, L, 15) -> (B, embed_dim)."""
-        return super().forward(words + self.pos_emb(classes), lengths)
+        return self.embed(words + self.pos_emb(classes), lengths)
+
+
+class MotionEncoder(RecurrentEncoder):
+    """Movements to an embedding."""
+
+    def forward(self, movements: Tensor, lengths: Tensor) -> Tensor:
+        """(B, n, movement_latent) of `lengths` (B,) -> (B, embed_dim)."""
+        return self.embed(movements, lengths)
 
 
 @dataclass
@@ -137,18 +145,21 @@ class PairedEmbeddings:
     motions: Tensor
 
 
-class Evaluator(LaMPModel):
+class Evaluator(LaMPModel[EvaluatorConfig]):
     """Text and motion encoders with the statistics and the word vectors that they were trained with."""
 
     config_class = EvaluatorConfig
     extra_files = (WORDS_FILE,)
+    mean: Tensor
+    std: Tensor
+    word_table: Tensor
 
     def __init__(self, config: EvaluatorConfig) -> None:
         super().__init__()
         self.config = config
         self.movement_encoder = MovementEncoder(config)
         self.text_encoder = TextEncoder(config)
-        self.motion_encoder = RecurrentEncoder(config.movement_latent, config.motion_hidden, config.embed_dim)
+        self.motion_encoder = MotionEncoder(config.movement_latent, config.motion_hidden, config.embed_dim)
         self.apply(_initialize)
         self.register_buffer("mean", torch.zeros(config.input_width))
         self.register_buffer("std", torch.ones(config.input_width))
@@ -177,12 +188,17 @@ class Evaluator(LaMPModel):
 
     def save_extra(self, folder: Path) -> None:
         """Write the words, one a line."""
-        (folder / WORDS_FILE).write_text("\n".join(self._vectors.words), encoding="utf-8")
+        (folder / WORDS_FILE).write_text("\n".join(self._word_vectors().words), encoding="utf-8")
 
     def load_extra(self, folder: Path) -> None:
         """Read the words."""
         words = [word for word in (folder / WORDS_FILE).read_text(encoding="utf-8").split("\n") if word]
         self._vectors = WordVectors(self.config.word_vectors, words, self.word_table.numpy())
+
+    def _word_vectors(self) -> WordVectors:
+        if self._vectors is None:
+            raise UserError("this Evaluator has no word vectors; load it with from_pretrained or call set_words")
+        return self._vectors
 
     def normalize(self, features: Tensor) -> Tensor:
         """Features (..., D) as the data have them to what the encoders see."""
@@ -224,7 +240,7 @@ class Evaluator(LaMPModel):
         Raises:
             UserError: a token is not of the form `word/POS`.
         """
-        size = self.config.max_text_len + 2
+        size, vectors = self.config.max_text_len + 2, self._word_vectors()
         words = np.zeros((len(tokens), size, WORD_DIM), np.float32)
         classes = np.zeros((len(tokens), size, len(WORD_CLASSES)), np.float32)
         lengths = []
@@ -235,7 +251,7 @@ class Evaluator(LaMPModel):
                 word, slash, tag = token.rpartition("/")
                 if not slash:
                     raise UserError(f"caption token '{token}' is not of the form word/POS; check the texts folder")
-                vector, kind = self._vectors(word, tag)
+                vector, kind = vectors(word, tag)
                 words[row, column], classes[row, column, kind] = vector, 1.0
         device = self.device
         return TextInput(
@@ -282,7 +298,7 @@ def optional_evaluator(
     return None
 
 
-class MovementAutoencoder(LaMPModel):
+class MovementAutoencoder(LaMPModel[EvaluatorConfig]):
     """Movement encoder with its decoder: trained first, by itself (Guo et al. 2022, section 4.1)."""
 
     config_class = EvaluatorConfig
@@ -327,4 +343,5 @@ def _initialize(module: nn.Module) -> None:
     """Xavier's initialisation, as the public code has it."""
     if isinstance(module, nn.Linear | nn.Conv1d | nn.ConvTranspose1d):
         nn.init.xavier_normal_(module.weight)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

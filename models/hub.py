@@ -2,25 +2,28 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, read_json, write_json
 from lamp.utils.run import provenance
 
-Model = TypeVar("Model", bound="LaMPModel")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+Model = TypeVar("Model", bound="LaMPModel[Any]")
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 
-class LaMPModel(nn.Module):
+class LaMPModel(nn.Module, Generic[Config]):
     """Base of all our networks: built from one flat, frozen dataclass, saved as a self-contained folder.
 
     A subclass sets `config_class`, takes the config as its only constructor argument and keeps it as `self.config`.
@@ -30,10 +33,16 @@ class LaMPModel(nn.Module):
 
     config_class: ClassVar[type]
     extra_files: ClassVar[tuple[str, ...]] = ()
+    config: Config
     meta: dict[str, Any]
     """Facts about the weights that were saved with them; of a loaded model only."""
     folder: Path | None = None
     """Where the model was loaded from."""
+
+    @classmethod
+    def kind(cls) -> str:
+        """Name of the network in `config.json`: the class that sets `config_class`, also for subclasses of it."""
+        return next(base.__name__ for base in cls.__mro__ if "config_class" in vars(base))
 
     @property
     def device(self) -> torch.device:
@@ -74,7 +83,7 @@ class LaMPModel(nn.Module):
             aside.write_bytes(weights)
         self.save_extra(folder)
         meta = {**(meta or {}), "digest": digest or provenance.digest([weights])}
-        config = {"model": type(self).__name__, **dataclasses.asdict(self.config), "meta": meta}
+        config = {"model": self.kind(), **dataclasses.asdict(self.config), "meta": meta}
         write_json(folder / CONFIG_FILE, config)
 
     @classmethod
@@ -91,20 +100,22 @@ class LaMPModel(nn.Module):
         Raises:
             UserError: the folder or a file is missing, is of another model, or does not fit the configuration.
         """
+        from lamp.models import fast  # which knows all networks, and so can be imported by none of their files
+
         folder = _local_folder(source, subfolder, (CONFIG_FILE, WEIGHTS_FILE, *cls.extra_files))
         try:
             values = read_json(folder / CONFIG_FILE)
         except ValueError as error:
             raise UserError(f"{folder / CONFIG_FILE} is not valid JSON ({error}); fetch it again") from error
         kind, meta = values.pop("model", None), values.pop("meta", {})
-        if kind != cls.__name__:
-            raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.__name__}")
+        if kind != cls.kind():
+            raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.kind()}")
         known = {field.name for field in dataclasses.fields(cls.config_class)}
         if unknown := sorted(set(values) - known):
             raise UserError(f"{folder / CONFIG_FILE} has unknown entries {unknown}; it was written by another version")
         # JSON has no tuples; frozen configs use them for sequences.
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        with _WithoutDraws():
+        with fast.without_draws():
             model = cls(cls.config_class(**values))
         try:
             state = load_file(folder / WEIGHTS_FILE)
@@ -114,7 +125,7 @@ class LaMPModel(nn.Module):
             raise UserError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {error}") from error
         model.load_extra(folder)
         model.meta, model.folder = meta, folder
-        return model.to(device).eval()
+        return fast.speed_up(model.to(device).eval())
 
     @property
     def identity(self) -> str:
@@ -124,22 +135,10 @@ class LaMPModel(nn.Module):
             ValueError: the model was not loaded from a folder.
         """
         if self.folder is None:
-            raise ValueError(f"this {type(self).__name__} was not loaded from a folder, so it has no identity")
+            raise ValueError(f"this {self.kind()} was not loaded from a folder, so it has no identity")
         if "digest" not in self.meta:  # saved by a version before digests
             self.meta["digest"] = provenance.digest([(self.folder / WEIGHTS_FILE).read_bytes()])
         return f"{self.meta.get('name', self.folder.name)}@{self.meta['digest']}"
-
-
-class _WithoutDraws(TorchFunctionMode):
-    """Leaves tensors alone that would be filled with random numbers: drawing takes longer than reading the file."""
-
-    _FILLS = frozenset((Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_))
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in self._FILLS:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
 
 
 def is_model(source: str | Path, subfolder: str = "") -> bool:

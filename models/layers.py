@@ -7,10 +7,8 @@ Post-norm encoder layers (Vaswani et al. 2017, sections 3.1-3.5, with an exact G
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-
-from lamp.models.fast.dropout import Dropout, attention
-from lamp.models.fast.linear import Linear
 
 
 def sinusoidal_table(length: int, width: int) -> Tensor:
@@ -31,6 +29,8 @@ def sinusoidal_table(length: int, width: int) -> Tensor:
 class SinusoidalPositions(nn.Module):
     """Position table of `length` rows; longer sequences get the rows they need computed on the fly."""
 
+    table: Tensor
+
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
         self.width = width
@@ -43,19 +43,45 @@ class SinusoidalPositions(nn.Module):
         return sinusoidal_table(length, self.width).to(self.table)
 
 
+class Attention(nn.Module):
+    """Scaled dot-product attention (Vaswani et al. 2017, equation 1), in training with dropout on its weights."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, causal: bool = False
+    ) -> Tensor:
+        """Weighted sums of the values.
+
+        Args:
+            query: (B, heads, N, D).
+            key, value: (B, heads, M, D).
+            mask: boolean (True = may attend) or additive, broadcastable to (B, heads, N, M).
+            causal: a query attends to keys up to its own place; excludes `mask`.
+
+        Returns:
+            (B, heads, N, D).
+        """
+        dropout = self.dropout if self.training else 0.0
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout, is_causal=causal)
+
+
 class EncoderLayer(nn.Module):
     """Self-attention and feed-forward, each followed by residual, dropout and LayerNorm (post-norm)."""
 
     def __init__(self, width: int, num_heads: int, *, ff_size: int, dropout: float) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = Linear(width, 3 * width)
-        self.out = Linear(width, width)
-        self.linear1 = Linear(width, ff_size)
-        self.linear2 = Linear(ff_size, width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.attention = Attention(dropout)
+        self.out = nn.Linear(width, width)
+        self.linear1 = nn.Linear(width, ff_size)
+        self.linear2 = nn.Linear(ff_size, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
         """Apply the layer.
@@ -68,38 +94,21 @@ class EncoderLayer(nn.Module):
         Returns:
             (B, N, D).
         """
-        return self.combine(tokens, self.mix(self.qkv(tokens), mask, causal=causal))
+        return self.update(tokens, self.attend(self.qkv(tokens), mask, causal=causal))
 
-    def forward_rows(
-        self, tokens: Tensor, rows: Tensor, qkv: Tensor, mask: Tensor | None = None, *, causal: bool = False
-    ) -> Tensor:
-        """Apply the layer to some tokens only; without dropout and gradients.
-
-        Args:
-            tokens: (R, D).
-            rows: (R,) their places among the B * N of the batch.
-            qkv: (B, N, 3 D) queries, keys and values, finite everywhere and right wherever these tokens attend to and
-                `rows` does not name; theirs are written.
-            mask, causal: as in `forward`.
-
-        Returns:
-            (R, D).
-        """
-        # Autocast gives another type.
-        qkv.flatten(0, 1).index_copy_(0, rows, self.qkv(tokens).to(qkv.dtype))
-        return self.combine(tokens, self.mix(qkv, mask, causal=causal).flatten(0, 1).index_select(0, rows))
-
-    def mix(self, qkv: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+    def attend(self, qkv: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
         """What the heads find (B, N, D) in queries, keys and values (B, N, 3 D); the rest as in `forward`."""
         query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout.p if self.training else 0.0
-        return attention(query, key, value, mask, p=dropout, causal=causal).transpose(1, 2).flatten(2)
+        return self.attention(query, key, value, mask, causal=causal).transpose(1, 2).flatten(2)
 
-    def combine(self, tokens: Tensor, mixed: Tensor) -> Tensor:
-        """The layer's result (..., D) for tokens (..., D) whose heads found `mixed` (..., D)."""
-        tokens = self.norm1(tokens + self.dropout(self.out(mixed)))
-        hidden = self.dropout(self.linear1(tokens, "none"))
-        return self.norm2(tokens + self.dropout(self.linear2(hidden)))
+    def update(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """The layer's result (..., D) for tokens (..., D) whose heads found `attended` (..., D)."""
+        tokens = self.norm1(tokens + self.dropout(self.out(attended)))
+        return self.norm2(tokens + self.dropout(self.feed_forward(tokens)))
+
+    def feed_forward(self, tokens: Tensor) -> Tensor:
+        """Linear, GELU, dropout, linear: (..., D) -> (..., D)."""
+        return self.linear2(self.dropout(F.gelu(self.linear1(tokens))))
 
 
 class PredictionHead(nn.Module):
@@ -107,13 +116,13 @@ class PredictionHead(nn.Module):
 
     def __init__(self, width: int, output_width: int) -> None:
         super().__init__()
-        self.dense = Linear(width, width)
+        self.dense = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, eps=1e-12)
-        self.output = Linear(width, output_width)
+        self.output = nn.Linear(width, output_width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., output_width)."""
-        return self.output(self.norm(self.dense(hidden, "none")))
+        return self.output(self.norm(F.gelu(self.dense(hidden))))
 
 
 class ConditionedEncoder(nn.Module):
@@ -137,10 +146,10 @@ class ConditionedEncoder(nn.Module):
         super().__init__()
         if width % num_heads or width % 2:
             raise ValueError(f"latent_dim {width} must be even and a multiple of num_heads {num_heads}")
-        self.input_projection = Linear(code_dim, width)
-        self.condition_projection = Linear(cond_dim, width)
+        self.input_projection = nn.Linear(code_dim, width)
+        self.condition_projection = nn.Linear(cond_dim, width)
         self.positions = SinusoidalPositions(max_length, width)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(width, num_heads, ff_size=ff_size, dropout=dropout) for _ in range(num_layers)
         )
@@ -153,7 +162,6 @@ class ConditionedEncoder(nn.Module):
         extra: Tensor | None = None,
         mask: Tensor | None = None,
         causal: bool = False,
-        rows: Tensor | None = None,
     ) -> Tensor:
         """Encode motion tokens under a condition.
 
@@ -163,23 +171,18 @@ class ConditionedEncoder(nn.Module):
             extra: further tokens without position (B, m, D).
             mask: see `EncoderLayer`, over 1 + m + n tokens and G * B (or 1) samples.
             causal: see `EncoderLayer`; the condition, being first, then sees itself only.
-            rows: places among all G * B * (1 + m + n) that are computed, all that they attend to included; the other
-                hidden states are zero. None: all. Without dropout and gradients only.
 
         Returns:
             Hidden states of the motion tokens (G * B, n, D).
         """
-        tokens = self.tokens(embedded, condition, extra)
-        if rows is None:
-            for layer in self.layers:
-                tokens = layer(tokens, mask, causal=causal)
-        else:
-            some, tokens = tokens.flatten(0, 1).index_select(0, rows), torch.zeros_like(tokens)
-            qkv = tokens.new_zeros(*tokens.shape[:2], 3 * tokens.shape[2])
-            for layer in self.layers:
-                some = layer.forward_rows(some, rows, qkv, mask, causal=causal)
-            tokens.flatten(0, 1).index_copy_(0, rows, some.to(tokens.dtype))
+        tokens = self.encode(self.tokens(embedded, condition, extra), mask, causal=causal)
         return tokens[:, -embedded.shape[1] :]
+
+    def encode(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+        """All layers, (G * B, 1 + m + n, D) to the same shape; the rest as in `forward`."""
+        for layer in self.layers:
+            tokens = layer(tokens, mask, causal=causal)
+        return tokens
 
     def tokens(self, embedded: Tensor, condition: Tensor, extra: Tensor | None = None) -> Tensor:
         """What the first layer reads, (G * B, 1 + m + n, D); see `forward`."""

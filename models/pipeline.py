@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from lamp.models.checkpoints import model_folder, read_run_options
-from lamp.models.fast.linear import pack_weights
+from lamp.models.fast import speed_up
 from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
+from lamp.models.t2m.masking import Sampling
 from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.text_condition import ClipCondition, LaMPCondition, TextCondition
 from lamp.models.vq.model import RVQVAE
@@ -76,7 +77,7 @@ class LaMPPipeline:
         self._check()
         for part in (tokenizer, masked, residual):
             if part is not None:
-                pack_weights(part)
+                speed_up(part, frozen=True)
         self.source: str | Path | None = None
         self._captions: CaptionPipeline | None = None
         joints = FeatureLayout.of_dim(tokenizer.config.input_width).num_joints
@@ -89,10 +90,10 @@ class LaMPPipeline:
         for name, part in (("masked transformer", self.masked), ("residual transformer", self.residual)):
             if part is not None and part.config.num_tokens != config.nb_code:
                 raise UserError(f"the {name} knows {part.config.num_tokens} codes, the tokenizer {config.nb_code}")
-        parts = {"masked transformer": self.masked, "residual transformer": self.residual, "estimator": self.length}
-        for name, part in parts.items():
-            if part is not None and part.config.cond_dim != self.text.dim:
-                raise UserError(f"the {name} wants text of width {part.config.cond_dim}, not {self.text.dim}")
+        readers = {"masked transformer": self.masked, "residual transformer": self.residual, "estimator": self.length}
+        for name, reader in readers.items():
+            if reader is not None and reader.config.cond_dim != self.text.dim:
+                raise UserError(f"the {name} wants text of width {reader.config.cond_dim}, not {self.text.dim}")
         if self.residual is not None and self.residual.config.num_quantizers != config.num_quantizers:
             raise UserError(
                 f"the residual transformer has {self.residual.config.num_quantizers} levels, "
@@ -103,9 +104,9 @@ class LaMPPipeline:
         for part in (self.masked, self.residual):
             if part is not None:
                 check_built_on(part, "tokenizer", self.tokenizer)
-        for part in parts.values():
-            if part is not None:
-                check_built_on(part, "text_encoder", self.text)
+        for reader in readers.values():
+            if reader is not None:
+                check_built_on(reader, "text_encoder", self.text)
 
     @classmethod
     def from_pretrained(cls, source: str | Path | None = None, device: torch.device | str = "cpu") -> "LaMPPipeline":
@@ -164,8 +165,9 @@ class LaMPPipeline:
         if res_name is not None:
             _check_same_run(root, name, res_name, options, tokenizer=True)
         # What other code left in a folder of that name is no run.
-        has_length = bool(length_name) and (root / length_name / "opt.json").is_file()
-        if has_length:
+        if length_name and not (root / length_name / "opt.json").is_file():
+            length_name = None
+        if length_name:
             _check_same_run(root, name, length_name, options, tokenizer=False)
         if options["text_encoder"] == "clip":
             text: TextCondition = ClipCondition(options["clip_source"], device)
@@ -174,7 +176,7 @@ class LaMPPipeline:
         residual = length = None
         if res_name is not None:
             residual = ResidualTransformer.from_pretrained(model_folder(root / res_name), device=device)
-        if has_length:
+        if length_name:
             length = LengthEstimator.from_pretrained(model_folder(root / length_name), device=device)
         tokenizer = RVQVAE.from_pretrained(model_folder(root / options["vq_name"]), device=device)
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
@@ -244,7 +246,7 @@ class LaMPPipeline:
             part = slice(start, start + batch_size)
             condition = self.text(prompts[part])
             tokens = self._tokens(None if lengths is None else lengths[part], condition, noise[part])
-            sampling = {"topkr": topkr, "temperature": temperature, "gumbel": gumbel, "seeds": noise[part]}
+            sampling: Sampling = {"topkr": topkr, "temperature": temperature, "gumbel": gumbel, "seeds": noise[part]}
             codes = self.masked.generate(
                 condition, tokens, steps=time_steps, cond_scale=guidance.cond_scale, **sampling
             )

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.utils.errors import UserError
 
@@ -31,7 +32,7 @@ class LaMPCondition:
     """LaMP's text condition: its queries after attending to the text, averaged (LaMP, section 3.3)."""
 
     def __init__(self, lamp: LaMP) -> None:
-        self.lamp = lamp.eval().requires_grad_(False)
+        self.lamp = speed_up(lamp.eval().requires_grad_(False))
         self.dim = lamp.config.hidden_size
 
     @property
@@ -62,16 +63,19 @@ class ClipCondition:
             raise UserError("CLIP needs transformers: pip install 'lamp-motion[train]'") from error
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source)
-            self.model = CLIPTextModelWithProjection.from_pretrained(source).to(device).eval().requires_grad_(False)
+            model = CLIPTextModelWithProjection.from_pretrained(source)
         except (OSError, ValueError) as error:
             raise UserError(f"--text_encoder clip: {source} cannot be loaded ({str(error).splitlines()[0]})") from error
-        self.dim = self.model.config.projection_dim
+        self.dim = model.text_projection.out_features
+        self.model: nn.Module = model.eval().requires_grad_(False)
+        self.model.to(device)
+        self.device = torch.device(device)
         self.identity = f"CLIP@{source}"
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
         batch = self.tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt")
-        return self.model(**batch.to(self.model.device)).text_embeds.float()
+        return self.model(**batch.to(self.device)).text_embeds.float()
 
 
 class CachedCondition:

@@ -151,14 +151,6 @@ def test_captioning_text_sees_the_queries_and_its_past_only():
     assert moved(before, model.language_logits(other, batch.text)).all()
 
 
-def test_the_captioning_loss_is_the_same_with_all_places_through_the_head(monkeypatch):
-    model, batch = make_model(label_smoothing=0.1), make_batch(make_model())
-    motion = model._query_pass(model.motion_context(batch.motion_features))
-    selected = model._captioning(motion, batch.text)
-    monkeypatch.setattr("lamp.models.lamp.model._pays_to_select", lambda states: False)
-    torch.testing.assert_close(model._captioning(motion, batch.text), selected)
-
-
 def test_queries_do_not_see_text_in_captioning():
     model, batch = make_model(), make_batch(make_model())
     context = model.motion_context(batch.motion_features)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from lamp.models.checkpoints import model_folder
+from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.models.lamp.text import TextBatch, TextTokenizer
 from lamp.models.lamp.types import LaMPConfig
@@ -73,8 +74,8 @@ class Numbers(WordPieceVocabulary):
         return " ".join(map(str, itertools.takewhile(lambda index: index != self.end_id, ids.tolist())))
 
 
-@pytest.fixture
-def writer(captioner) -> Captioner:
+@pytest.fixture(params=["plain", "fast"])
+def writer(captioner, request) -> Captioner:
     """A captioner whose untrained language model has opinions, and often ends a caption (by the word "runs")."""
     with torch.no_grad():
         for name, parameter in captioner.language.named_parameters():
@@ -83,7 +84,7 @@ def writer(captioner) -> Captioner:
         captioner.projection.weight.mul_(5)
     captioner.vocabulary = Numbers(captioner.vocabulary.tokenizer)
     captioner.vocabulary.end_id = WORDS.index("runs")
-    return captioner
+    return speed_up(captioner) if request.param == "fast" else captioner
 
 
 def batch(captioner: Captioner, texts: list[str]) -> TextBatch:

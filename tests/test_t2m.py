@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamp.models.fast.causal_states import CausalStates
 from lamp.models.layers import sinusoidal_table
-from lamp.models.t2m import masked, masking
+from lamp.models.t2m import masking
 from lamp.models.t2m.length import LengthConfig, LengthEstimator
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer, draw_levels
@@ -175,43 +174,6 @@ def test_masked_generation_is_independent_of_the_batch(attention: str, gumbel: b
     assert not torch.equal(batch, other)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("alike", [False, True])
-def test_states_kept_are_those_computed_anew(alike: bool) -> None:
-    model, generator = masked_model().double(), torch.Generator().manual_seed(2)
-    both = masking.with_unconditional(conditions().double(), 2.0)
-    states = CausalStates(model.encoder, both)
-    ids = torch.full((3, 9), model.mask_id) if alike else random_codes(3, 9)
-    # Changes anywhere, nowhere in the second sample; what was not asked for at first is asked for later.
-    for ends in ([9, 9, 9], [9, 3, 5], [4, 3, 5], [9, 8, 2], [1, 9, 9]):
-        found = states(ids, model.token_embedding(ids), torch.tensor(ends))
-        expected = model._hidden(ids, both, None)
-        for row, end in enumerate(ends * 2):
-            torch.testing.assert_close(found[row, :end], expected[row, :end])
-        ids = ids.clone()
-        ids[::2, 1:] = torch.where(
-            torch.rand(2, 8, generator=generator) < 0.2, random_codes(2, 8, seed=ends[0]), ids[::2, 1:]
-        )
-
-
-def test_generation_keeps_states(monkeypatch) -> None:
-    model, lengths = masked_model(), torch.tensor([9, 7, 5, 9])
-    rows, select = [], CausalStates._rows
-    monkeypatch.setattr(CausalStates, "_rows", lambda *args: rows.append(select(*args)) or rows[-1])
-    kept = model.generate(conditions(4), lengths, steps=8, topkr=0.5, seeds=[1, 2, 3, 4])
-    assert len(rows) == 7 and 0 < sum(len(some) for some in rows) < 0.8 * 7 * 2 * sum(lengths.tolist())
-
-    class Forgetful(CausalStates):
-        def __call__(self, *args) -> Tensor:
-            return CausalStates(self.encoder, self.condition)(*args)
-
-    monkeypatch.setattr(masked, "CausalStates", Forgetful)
-    assert torch.equal(model.generate(conditions(4), lengths, steps=8, topkr=0.5, seeds=[1, 2, 3, 4]), kept)
-    monkeypatch.setattr(masked, "CausalStates", None)
-    full = masked_model(attention="full").generate(conditions(4), lengths, steps=8, topkr=0.5, seeds=[1, 2, 3, 4])
-    assert_valid(full, lengths)
-
-
 def test_masked_generation_follows_a_generator() -> None:
     model = masked_model()
     first, again = (model.generate(conditions(), LENGTHS, generator=torch.Generator().manual_seed(3)) for _ in range(2))
@@ -311,19 +273,6 @@ def test_residual_padding_changes_nothing(share: bool) -> None:
         alone = model.generate(base[part, :length], conditions()[part], LENGTHS[part], topkr=0.5, seeds=[seeds[row]])
         assert torch.equal(alone[0], batch[row, :length])
         assert torch.equal(alone[0, :, 0], base[row, :length])
-
-
-@torch.inference_mode()
-def test_residual_padding_can_be_skipped() -> None:
-    model, levels = residual_model(), torch.tensor([1, 3, 2])
-    valid = masking.lengths_to_mask(LENGTHS, 9)
-    codes = random_codes(3, 9, 4).masked_fill(~valid.unsqueeze(-1), model.pad_id)
-    inputs = model.history(codes, levels), masking.with_unconditional(conditions(), 2.0), levels, ~valid
-    inside = valid.repeat(2, 1)
-    plain, skipped = model.hidden(*inputs), model.hidden(*inputs, skip_padding=True)
-    torch.testing.assert_close(skipped[inside], plain[inside])
-    nothing = model.head(torch.zeros(model.config.latent_dim))
-    torch.testing.assert_close(skipped[~inside], nothing.expand_as(skipped[~inside]))
 
 
 def test_residual_logits_use_lower_levels_only() -> None:

@@ -9,6 +9,7 @@ from lamp.data.cache import open_cache
 from lamp.data.loaders import load_split
 from lamp.data.spec import DatasetSpec
 from lamp.models.checkpoints import model_folder, read_run_options
+from lamp.models.fast import speed_up
 from lamp.models.hub import CONFIG_FILE
 from lamp.models.lamp.model import LaMP
 from lamp.models.m2t.captioner import Captioner
@@ -71,7 +72,7 @@ def create_captioner(options: M2TOptions, lamp: LaMP, spec: DatasetSpec) -> Capt
         known = open_cache(spec).captions
         captions = [caption.text for name in load_split(spec, "train") for caption in known[name]]
         chosen = WordPieceVocabulary(words).used_in(captions).tokenizer
-    model = Captioner.create(config, chosen)
+    model = speed_up(Captioner.create(config, chosen))
     if options.init_words == "lamp":
         model.start_words(words, lamp.former.word_embedding.weight)
     if options.gradient_checkpointing:

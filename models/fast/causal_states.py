@@ -5,27 +5,53 @@ step: the states before a sample's first change are those of the step before, an
 masked token. That leaves about three quarters of them to compute.
 """
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor
 
+from lamp.models.fast.transformer import FastEncoderLayer
 from lamp.models.layers import ConditionedEncoder
+from lamp.models.t2m.masked import MaskedTransformer
+
+
+class FastMaskedTransformer(MaskedTransformer):
+    """`MaskedTransformer` that keeps states from step to step, on the CPU and with causal attention."""
+
+    def hidden_states(self, conditions: Tensor, padding: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """What gives the hidden states of each step of `generate`; those right of the last [MASK] mean nothing."""
+        # Which states are needed depends on the tokens: elsewhere, to wait for them costs more than the states.
+        if self.config.attention != "causal" or self.training or not conditions.is_cpu:
+            return super().hidden_states(conditions, padding)
+        states = CausalStates(self.encoder, conditions)
+
+        def needed_states(ids: Tensor) -> Tensor:
+            masked = ids == self.mask_id
+            ends = (masked * torch.arange(1, masked.shape[1] + 1)).amax(1)
+            # Padding is seen by no one; as masked tokens, all samples are alike at first.
+            ids = ids.masked_fill(ids == self.pad_id, self.mask_id)
+            return states(ids, self.token_embedding(ids), ends)
+
+        return needed_states
 
 
 class CausalStates:
     """Hidden states of samples whose tokens change from call to call; in inference mode, without dropout.
 
     Args:
-        encoder: in evaluation mode.
+        encoder: in evaluation mode, of fast layers.
         condition: (G * B, cond_dim): G variants of the condition for the same tokens of B samples.
     """
 
     def __init__(self, encoder: ConditionedEncoder, condition: Tensor) -> None:
         self.encoder, self.condition = encoder, condition
+        self.layers = cast("list[FastEncoderLayer]", encoder.layers)
         # Of all places, the condition's first: q, k and v (G * B, 1 + n, 3 D) of each layer, and the states.
         self._qkv: list[Tensor] = []
-        self._states: Tensor | None = None
-        self._ids: Tensor | None = None
-        self._known: Tensor | None = None
+        self._states = torch.empty(0)
+        # The tokens (B, n) of the last call, and up to which place (B,) their states are known.
+        self._ids = self._known = torch.empty(0, dtype=torch.long)
 
     def __call__(self, ids: Tensor, embedded: Tensor, ends: Tensor) -> Tensor:
         """States (G * B, n, D), right before `ends`.
@@ -36,7 +62,7 @@ class CausalStates:
             ends: (B,) states from here on are not needed.
         """
         tokens = self.encoder.tokens(embedded, self.condition)
-        if self._states is None:
+        if not self._qkv:
             self._states = self._compute_all(tokens, len(ids))
             self._known = torch.full_like(ends, ids.shape[1])
         else:
@@ -49,16 +75,16 @@ class CausalStates:
         if len(tokens) == 2 * samples and torch.equal(tokens[samples:], tokens[samples:].roll(1, 0)):
             # All tokens masked and no condition: what is the same for all samples is computed for one.
             rows, tokens = rows.clamp(max=samples), tokens[: samples + 1]
-        for layer in self.encoder.layers:
+        for layer in self.layers:
             qkv = layer.qkv(tokens)
             self._qkv.append(qkv.index_select(0, rows))
-            tokens = layer.combine(tokens, layer.mix(qkv, causal=True))
+            tokens = layer.update(tokens, layer.attend(qkv, causal=True))
         return tokens.index_select(0, rows)
 
     def _compute(self, tokens: Tensor, rows: Tensor) -> None:
         """Bring `rows` of (G * B * (1 + n)) up to date."""
         tokens = tokens.flatten(0, 1).index_select(0, rows)
-        for layer, qkv in zip(self.encoder.layers, self._qkv):
+        for layer, qkv in zip(self.layers, self._qkv):
             tokens = layer.forward_rows(tokens, rows, qkv, causal=True)
         self._states.flatten(0, 1).index_copy_(0, rows, tokens)
 

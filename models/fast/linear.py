@@ -1,4 +1,4 @@
-"""Linear layers that are faster on the CPU: oneDNN multiplies, and weights that rest are laid out as it likes best.
+"""Linear layers on the CPU: products by oneDNN, and packed weights where they no longer change.
 
 PyTorch's own `F.linear` multiplies float32 by MKL, which on processors that are not Intel's is up to a seventh slower,
 and reads the plain layout at every call, which for a single motion costs up to a third of the time, and for a handful
@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 DTYPES = (torch.float32, torch.bfloat16)
 FEW_ROWS = 16
@@ -22,9 +22,11 @@ for more, and no faster for them."""
 Packed = TypeVar("Packed")
 Gelu = Literal["", "none", "tanh"]
 """No activation, the exact GELU, or its approximation by tanh."""
+State = tuple[tuple[int, int, torch.dtype], ...]
+"""Of a module's parameters: address, version, type."""
 
 
-class FrozenLinear:
+class PackedLinear:
     """x -> activation(x W^T + b) with weights that do not change; without gradients.
 
     Args:
@@ -40,30 +42,53 @@ class FrozenLinear:
     def __call__(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         usable = x.is_cpu and self.weight.is_cpu and x.dtype == self.weight.dtype and x.numel() > 0
-        if not usable or not _has_onednn(x.dtype):
-            return activated(F.linear(x, self.weight, self.bias), self.gelu)
+        if not usable or not has_onednn(x.dtype):
+            return _activated(F.linear(x, self.weight, self.bias), self.gelu)
         if self._packed is None:
             rows = max(x.numel() // x.shape[-1], FEW_ROWS)
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), rows)
         return _multiply(x, self._packed, self.bias, self.gelu)
 
 
-class Linear(nn.Linear):
-    """`nn.Linear` with the same parameters and, up to rounding, the same results; `pack_weights` makes it fast."""
+class PackableLayer(nn.Module):
+    """A layer with a weight that may be packed: base of the fast linear and convolutional layers."""
 
-    packs = False
+    packs: bool = False
+    """Whether to use packed weights outside of training; they are made on first use.
+
+    Weights that change through PyTorch's own means (optimizers, loading, conversion) are packed again; values written
+    behind its back, through `parameter.data`, are not noticed.
+    """
+    weight: Tensor
+
+    def is_packed(self) -> bool:
+        """Whether the layer uses packed weights now."""
+        unused = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+        return self.packs and not unused and self.weight.is_cpu and not self.weight.is_inference()
+
+    def packed(self, make: Callable[[], Packed], kind: str = "") -> Packed:
+        """What `make` made of the weights, made anew when these have changed or another `kind` is asked for."""
+        state = weights_state(self), kind
+        found = _PACKED.get(self)
+        if found is None or found[0] != state:
+            found = _PACKED[self] = (state, make())
+        return found[1]
+
+
+class FastLinear(PackableLayer, nn.Linear):
+    """`nn.Linear` with the same parameters and, up to rounding, the same results."""
 
     def forward(self, x: Tensor, gelu: Gelu = "") -> Tensor:
-        """(..., in) -> (..., out), through a GELU if wanted."""
-        if not is_packed(self):
-            return activated(linear(x, self.weight, self.bias), gelu)
-        return packed(self, lambda: FrozenLinear(self.weight, self.bias, gelu), gelu)(x)
+        """(..., in) -> (..., out), through a GELU if wanted, which is free where weights are packed."""
+        if not self.is_packed():
+            return _activated(linear(x, self.weight, self.bias), gelu)
+        return self.packed(lambda: PackedLinear(self.weight, self.bias, gelu), gelu)(x)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`, with gradients: (..., in) times (out, in) -> (..., out); in float32 on the CPU oneDNN multiplies."""
     usable = x.is_cpu and x.dtype == weight.dtype == torch.float32 and x.numel() >= FEW_ROWS * x.shape[-1]
-    if not usable or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not _has_onednn(x.dtype):
+    if not usable or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or not has_onednn(x.dtype):
         return F.linear(x, weight, bias)
     # oneDNN reads a weight or its transpose; any other strides take its reference code, a thousand times slower.
     plain = weight.is_contiguous() or weight.mT.is_contiguous()
@@ -74,13 +99,14 @@ class _Linear(torch.autograd.Function):
     """oneDNN's product with its gradients; that of the weights, whose sum is the long one, is faster by MKL."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         return _multiply(x, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        # PyTorch's type of the context lacks what it saves for this function.
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         rows = grad.reshape(-1, grad.shape[-1])
@@ -92,41 +118,25 @@ class _Linear(torch.autograd.Function):
 
 
 # Beside the modules, so that copies and state dicts of these stay free of them.
-_FROZEN: "WeakKeyDictionary[nn.Module, tuple[tuple, Any]]" = WeakKeyDictionary()
+_PACKED: "WeakKeyDictionary[nn.Module, tuple[tuple[State, str], Any]]" = WeakKeyDictionary()
 
 
-def pack_weights(model: nn.Module) -> None:
-    """Let those layers of a model that is trained no more use packed weights that can; they make them on first use.
-
-    Weights that change through PyTorch's own means (optimizers, loading, conversion) are packed again; values written
-    behind its back, through `parameter.data`, are not noticed.
-    """
-    for module in model.modules():
-        if hasattr(module, "packs"):
-            module.packs = True
-
-
-def is_packed(layer: nn.Module) -> bool:
-    """Whether a layer with a weight uses packed ones now."""
-    unused = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    return layer.packs and not unused and layer.weight.is_cpu and not layer.weight.is_inference()
-
-
-def packed(layer: nn.Module, make: Callable[[], Packed], kind: str = "") -> Packed:
-    """What `make` made of a layer's weights, made anew when these have changed or another `kind` is asked for."""
-    state = (*weights_state(layer), kind)
-    found = _FROZEN.get(layer)
-    if found is None or found[0] != state:
-        found = _FROZEN[layer] = (state, make())
-    return found[1]
-
-
-def weights_state(module: nn.Module) -> tuple[tuple[int, int, torch.dtype], ...]:
+def weights_state(module: nn.Module) -> State:
     """Changes whenever parameters of a module are written to, replaced, moved or converted by PyTorch's own means."""
     return tuple((p.data_ptr(), p._version, p.dtype) for p in module.parameters())
 
 
-def activated(x: Tensor, gelu: Gelu) -> Tensor:
+def has_onednn(dtype: torch.dtype) -> bool:
+    """Whether this build of PyTorch multiplies `dtype` by oneDNN, with packed weights too."""
+    mkldnn = torch.backends.mkldnn
+    if dtype not in DTYPES or not mkldnn.is_available() or not mkldnn.enabled:
+        return False
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+
+
+def _activated(x: Tensor, gelu: Gelu) -> Tensor:
     """`x` through the GELU that is named, if any."""
     return F.gelu(x, approximate=gelu) if gelu else x
 
@@ -134,12 +144,3 @@ def activated(x: Tensor, gelu: Gelu) -> Tensor:
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: Gelu = "") -> Tensor:
     """oneDNN's product of (..., in) and plain or packed weights (out, in), through a GELU if wanted."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu" if gelu else "none", [], gelu)
-
-
-def _has_onednn(dtype: torch.dtype) -> bool:
-    mkldnn = torch.backends.mkldnn
-    if dtype not in DTYPES or not mkldnn.is_available() or not mkldnn.enabled:
-        return False
-    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return False
-    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")

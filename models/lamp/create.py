@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from lamp.models.fast import speed_up
 from lamp.models.lamp.init import Selection, config_for_bert, initialize_from_bert
 from lamp.models.lamp.model import LaMP, LaMPConfig
 from lamp.models.lamp.text import TextTokenizer
@@ -31,13 +32,13 @@ def create_lamp(
     config = dataclasses.replace(config, motion_width=tokenizer.code_dim, nb_code=tokenizer.nb_code)
     if bert != SCRATCH:
         kept = {field.name for field in dataclasses.fields(config)}.difference(_FROM_BERT)
-        model = LaMP(config_for_bert(bert, **{name: getattr(config, name) for name in kept}))
+        model = speed_up(LaMP(config_for_bert(bert, **{name: getattr(config, name) for name in kept})))
         report = initialize_from_bert(model, bert, selection=layers)
         print(f"language side from {report.source}, layers {report.layers}, {report.words} words")
         return model
     if vocab is None:
         raise UserError("--bert none needs --vocab FILE, a WordPiece vocabulary")
     words = TextTokenizer(vocab.read_text(encoding="utf-8").split("\n"))
-    model = LaMP(dataclasses.replace(config, vocab_size=len(words)))
+    model = speed_up(LaMP(dataclasses.replace(config, vocab_size=len(words))))
     model.tokenizer = words
     return model

@@ -6,7 +6,7 @@ transformers is needed here only; a trained LaMP loads without it.
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
@@ -16,6 +16,10 @@ from lamp.models.lamp.qformer import QFormerLayer
 from lamp.models.lamp.text import VOCABULARY_FILE, TextTokenizer
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
+
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM
+    from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer, BertLMPredictionHead
 
 Selection = Literal["even", "first"]
 
@@ -80,7 +84,7 @@ def initialize_from_bert(lamp: LaMP, source: str | Path, *, selection: Selection
     with torch.no_grad():
         _copy_embeddings(lamp, bert.bert.embeddings, tokenizer)
         for ours, index in zip(lamp.former.layers, layers, strict=True):
-            _copy_layer(ours, bert.bert.encoder.layer[index])
+            _copy_layer(cast(QFormerLayer, ours), cast("BertLayer", bert.bert.encoder.layer[index]))
         if has_head:
             _copy_language_head(lamp, bert.cls.predictions)
     lamp.tokenizer = tokenizer
@@ -95,7 +99,7 @@ def _select_layers(available: int, count: int, selection: Selection) -> tuple[in
     return tuple(round(step * (available - 1) / (count - 1)) for step in range(count))
 
 
-def _check_sizes(config: LaMPConfig, bert: nn.Module, source: str | Path) -> None:
+def _check_sizes(config: LaMPConfig, bert: "BertForMaskedLM", source: str | Path) -> None:
     theirs = bert.config
     for name, expected in (
         ("vocab_size", theirs.vocab_size + 1),
@@ -109,7 +113,7 @@ def _check_sizes(config: LaMPConfig, bert: nn.Module, source: str | Path) -> Non
         raise UserError(f"max_positions {config.max_positions} exceeds {source}'s {theirs.max_position_embeddings}")
 
 
-def _copy_embeddings(lamp: LaMP, theirs: nn.Module, tokenizer: TextTokenizer) -> None:
+def _copy_embeddings(lamp: LaMP, theirs: "BertEmbeddings", tokenizer: TextTokenizer) -> None:
     former, words = lamp.former, theirs.word_embeddings.weight
     former.word_embedding.weight[:-1].copy_(words)
     former.word_embedding.weight[-1].copy_(words[tokenizer.cls_id])
@@ -118,7 +122,7 @@ def _copy_embeddings(lamp: LaMP, theirs: nn.Module, tokenizer: TextTokenizer) ->
     _copy(former.embedding_norm, theirs.LayerNorm)
 
 
-def _copy_layer(ours: QFormerLayer, theirs: nn.Module) -> None:
+def _copy_layer(ours: QFormerLayer, theirs: "BertLayer") -> None:
     attention = theirs.attention.self
     parts = (attention.query, attention.key, attention.value)
     ours.self_attention.query_key_value.weight.copy_(torch.cat([part.weight for part in parts]))
@@ -131,18 +135,18 @@ def _copy_layer(ours: QFormerLayer, theirs: nn.Module) -> None:
         _copy(feed_forward.output.norm, theirs.output.LayerNorm)
 
 
-def _copy_language_head(lamp: LaMP, theirs: nn.Module) -> None:
+def _copy_language_head(lamp: LaMP, theirs: "BertLMPredictionHead") -> None:
     _copy(lamp.language_head.linear, theirs.transform.dense)
     _copy(lamp.language_head.norm, theirs.transform.LayerNorm)
     lamp.language_head.bias[:-1].copy_(theirs.decoder.bias)
 
 
-def _copy(ours: nn.Module, theirs: nn.Module) -> None:
+def _copy(ours: nn.Linear | nn.LayerNorm, theirs: nn.Linear | nn.LayerNorm) -> None:
     ours.weight.copy_(theirs.weight)
     ours.bias.copy_(theirs.bias)
 
 
-def _load(source: str | Path) -> tuple[nn.Module, bool]:
+def _load(source: str | Path) -> tuple["BertForMaskedLM", bool]:
     """The checkpoint as a masked language model in float32, and whether its head came from the file."""
     try:
         from transformers import AutoModelForMaskedLM

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lamp.models.fast.linear import Linear
 from lamp.models.hub import LaMPModel
 from lamp.models.lamp import losses
 from lamp.models.lamp.qformer import (
@@ -33,7 +32,7 @@ MAX_SCALE = 100.0  # CLIP's bound on exp(temperature): beyond it the softmax sat
 INITIAL_TEMPERATURE = math.log(1 / 0.07)
 
 
-class LaMP(LaMPModel):
+class LaMP(LaMPModel[LaMPConfig]):
     """Q-Former with LaMP's heads and losses. `tokenizer` turns captions into ids and is saved with the weights."""
 
     config_class = LaMPConfig
@@ -42,7 +41,7 @@ class LaMP(LaMPModel):
     def __init__(self, config: LaMPConfig):
         super().__init__()
         self.config = config
-        self.tokenizer: TextTokenizer | None = None
+        self._tokenizer: TextTokenizer | None = None
         hidden, width = config.hidden_size, config.cross_attention_width
         self.former = QFormer(
             hidden_size=hidden,
@@ -58,26 +57,49 @@ class LaMP(LaMPModel):
             attention_dropout=config.attention_dropout,
         )
         if config.has_condition:
-            self.text_to_former = Linear(hidden, width)
+            self.text_to_former = nn.Linear(hidden, width)
         if config.has_motion:
             self.motion_norm = nn.LayerNorm(config.motion_width) if config.motion_norm else nn.Identity()
-            self.motion_to_former = Linear(config.motion_width, width, bias=False)
-            self.motion_head = Linear(hidden, config.embed_dim)
-            self.text_head = Linear(hidden, config.embed_dim)
-            self.match_head = Linear(hidden, 2)
+            self.motion_to_former = nn.Linear(config.motion_width, width, bias=False)
+            self.motion_head = nn.Linear(hidden, config.embed_dim)
+            self.text_head = nn.Linear(hidden, config.embed_dim)
+            self.match_head = nn.Linear(hidden, 2)
             self.language_head = LanguageHead(hidden, config.vocab_size)
-            self.code_head = Linear(hidden, config.nb_code, bias=False)
+            self.code_head = nn.Linear(hidden, config.nb_code, bias=False)
             self.temperature = nn.Parameter(torch.tensor(INITIAL_TEMPERATURE))
             if config.text_condition == "embedding":
-                self.embedding_to_former = Linear(hidden, width, bias=False)
+                self.embedding_to_former = nn.Linear(hidden, width, bias=False)
         self.apply(_initialize)
         nn.init.normal_(self.former.query_tokens, std=0.02)
 
     # Files
 
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The vocabulary.
+
+        Raises:
+            UserError: there is none, or it is not that of the weights.
+        """
+        return self._require_tokenizer()
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def _require_tokenizer(self) -> TextTokenizer:
+        if self._tokenizer is None:
+            raise UserError("LaMP has no vocabulary; set `tokenizer` to a TextTokenizer or load a saved model")
+        if len(self._tokenizer) != self.config.vocab_size:
+            raise UserError(
+                f"{VOCABULARY_FILE} has {len(self._tokenizer)} words but vocab_size is {self.config.vocab_size}; "
+                "use the vocabulary that belongs to the weights"
+            )
+        return self._tokenizer
+
     def save_extra(self, folder: Path) -> None:
         """Write the vocabulary."""
-        self._require_tokenizer().save(folder)
+        self.tokenizer.save(folder)
 
     def load_extra(self, folder: Path) -> None:
         """Read the vocabulary."""
@@ -89,7 +111,7 @@ class LaMP(LaMPModel):
     def tokenize(self, texts: Sequence[str] | TextBatch, max_length: int | None = None) -> TextBatch:
         """Captions to ids on the model's device, `max_length` (config: `max_text_length`) at most."""
         if not isinstance(texts, TextBatch):
-            texts = self._require_tokenizer()(texts, max_length or self.config.max_text_length)
+            texts = self.tokenizer(texts, max_length or self.config.max_text_length)
         return texts.to(self.device)
 
     def encode_text(self, texts: Sequence[str] | TextBatch, *, with_condition: bool = False) -> TextFeatures:
@@ -183,9 +205,9 @@ class LaMP(LaMPModel):
 
     def language_logits(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
         """Next-word logits (B, L, V) at every position of the captions, [CLS] replaced by [DEC], given a query pass."""
-        return self.language_head(self._caption_states(motion, text), self.former.word_embedding.weight)
+        return self.language_head(self.caption_states(motion, text), self.former.word_embedding.weight)
 
-    def _caption_states(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
+    def caption_states(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
         embedded = self.former.embed_text(self._decoder_ids(text))
         mask = causal_mask(self.config.num_query_tokens, text.attention_mask)
         return self.former(text=embedded, mask=mask, prefix=motion.cache).text
@@ -211,7 +233,7 @@ class LaMP(LaMPModel):
     @torch.no_grad()
     def caption(self, motion_features: Tensor, lengths_tokens: Tensor | None = None) -> list[str]:
         """Greedy captions of motions (B, N, motion_width), up to `max_text_length` tokens."""
-        tokenizer = self._require_tokenizer()
+        tokenizer = self.tokenizer
         cache = self._query_pass(self.motion_context(motion_features, lengths_tokens)).cache
         token = torch.full((len(motion_features), 1), tokenizer.dec_id, device=self.device)
         tokens, finished = [], torch.zeros_like(token, dtype=torch.bool)
@@ -246,7 +268,7 @@ class LaMP(LaMPModel):
         terms = {"contrastive": zero, "matching": zero, "captioning": zero, "generation": zero}
         accuracy = {"text_to_motion_accuracy": zero, "motion_to_text_accuracy": zero, "matching_accuracy": zero}
         paired = weights["contrastive"] > 0 or weights["matching"] > 0
-        hidden = self._text_pass(batch.text) if paired or weights["generation"] > 0 else None
+        hidden = self._text_pass(batch.text) if paired or weights["generation"] > 0 else zero
         if paired or weights["captioning"] > 0:
             context = self.motion_context(batch.motion_features, batch.motion_lengths)
             motion = self._query_pass(context)
@@ -258,10 +280,10 @@ class LaMP(LaMPModel):
         if weights["matching"] > 0:
             terms["matching"], accuracy["matching_accuracy"] = self._matching(context, batch.text, contrast)
         if weights["captioning"] > 0:
-            terms["captioning"] = self._captioning(motion, batch.text)
+            terms["captioning"] = self.captioning(motion, batch.text)
         if weights["generation"] > 0:
             terms["generation"] = self._generation(batch, hidden)
-        total = sum(weights[name] * term for name, term in terms.items())
+        total = sum((weights[name] * term for name, term in terms.items()), zero)
         return LaMPOutput(loss=total, **terms, **accuracy)
 
     @property
@@ -294,15 +316,11 @@ class LaMP(LaMPModel):
         correct = (logits.argmax(-1) == matched) & valid
         return losses.matching_loss(logits, matched, valid), correct.sum() / valid.sum()
 
-    def _captioning(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
+    def captioning(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
         follows, words = text.attention_mask[:, 1:], text.input_ids[:, 1:]
-        states = self._caption_states(motion, text)[:, :-1]
-        if _pays_to_select(states):
-            states, words = states[follows], words[follows]
-        else:
-            states, words = states.flatten(0, 1), words.masked_fill(~follows, losses.IGNORED).flatten()
-        logits = self.language_head(states, self.former.word_embedding.weight)
-        return losses.captioning_loss(logits, words, self.config.label_smoothing)
+        logits = self.language_logits(motion, text)[:, :-1].flatten(0, 1)
+        targets = words.masked_fill(~follows, losses.IGNORED).flatten()
+        return losses.captioning_loss(logits, targets, self.config.label_smoothing)
 
     def _generation(self, batch: LaMPBatch, hidden: Tensor) -> Tensor:
         tokens, queries = batch.codes.shape[1], self.config.num_query_tokens
@@ -314,24 +332,6 @@ class LaMP(LaMPModel):
             _valid(batch.motion_lengths, tokens),
             label_smoothing=self.config.label_smoothing,
         )
-
-    def _require_tokenizer(self) -> TextTokenizer:
-        if self.tokenizer is None:
-            raise UserError("LaMP has no vocabulary; set `tokenizer` to a TextTokenizer or load a saved model")
-        if len(self.tokenizer) != self.config.vocab_size:
-            raise UserError(
-                f"{VOCABULARY_FILE} has {len(self.tokenizer)} words but vocab_size is {self.config.vocab_size}; "
-                "use the vocabulary that belongs to the weights"
-            )
-        return self.tokenizer
-
-
-def _pays_to_select(states: Tensor) -> bool:
-    """Whether to spare the vocabulary's head, as costly as several layers, the places without a next word.
-
-    A GPU would have to be waited for, to know how many are left.
-    """
-    return states.is_cpu
 
 
 def _valid(lengths: Tensor, size: int) -> Tensor:

@@ -7,13 +7,13 @@ What sees what is decided by the masks; see `padding_mask`, `joint_mask` and `ca
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lamp.models.fast.dropout import Dropout, attention
-from lamp.models.fast.linear import Linear, linear
+from lamp.models.layers import Attention
 
 LAYER_NORM_EPS = 1e-12
 
@@ -59,13 +59,13 @@ class QFormerOutput:
     """Hidden states of one pass.
 
     Attributes:
-        queries: (B, nq, H), None in a pass without queries.
-        text: (B, L, H), None in a pass without text.
+        queries: (B, nq, H); nq = 0 in a pass without queries.
+        text: (B, L, H); L = 0 in a pass without text.
         cache: by layer, the self-attention's keys and values, those of the prefix included.
     """
 
-    queries: Tensor | None
-    text: Tensor | None
+    queries: Tensor
+    text: Tensor
     cache: tuple[KeyValue, ...]
 
 
@@ -91,22 +91,24 @@ class _Residual(nn.Module):
 
     def __init__(self, in_size: int, hidden_size: int, dropout: float):
         super().__init__()
-        self.linear = Linear(in_size, hidden_size)
-        self.dropout = Dropout(dropout)
+        self.linear = nn.Linear(in_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(hidden_size, eps=LAYER_NORM_EPS)
 
     def forward(self, update: Tensor, residual: Tensor) -> Tensor:
         return self.norm(self.dropout(self.linear(update)) + residual)
 
 
-class _FeedForward(nn.Module):
+class FeedForward(nn.Module):
+    """Linear, GELU, linear; then dropout, residual, LayerNorm."""
+
     def __init__(self, hidden_size: int, intermediate_size: int, dropout: float):
         super().__init__()
-        self.linear = Linear(hidden_size, intermediate_size)
+        self.linear = nn.Linear(hidden_size, intermediate_size)
         self.output = _Residual(intermediate_size, hidden_size, dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.output(self.linear(hidden, "none"), hidden)
+        return self.output(F.gelu(self.linear(hidden)), hidden)
 
 
 class _Attention(nn.Module):
@@ -115,7 +117,7 @@ class _Attention(nn.Module):
     def __init__(self, hidden_size: int, num_heads: int, dropout: float, attention_dropout: float):
         super().__init__()
         self.num_heads = num_heads
-        self.attention_dropout = attention_dropout
+        self.attention = Attention(attention_dropout)
         self.output = _Residual(hidden_size, hidden_size, dropout)
 
     def split_heads(self, packed: Tensor, count: int) -> tuple[Tensor, ...]:
@@ -124,9 +126,8 @@ class _Attention(nn.Module):
 
     def attend(self, query: Tensor, key_value: KeyValue, mask: Tensor | None, residual: Tensor) -> Tensor:
         """Attention, output projection and residual; (B, S, H)."""
-        dropout = self.attention_dropout if self.training else 0.0
-        mixed = attention(query, key_value.keys, key_value.values, mask, p=dropout)
-        return self.output(mixed.transpose(1, 2).flatten(2), residual)
+        attended = self.attention(query, key_value.keys, key_value.values, mask)
+        return self.output(attended.transpose(1, 2).flatten(2), residual)
 
 
 class SelfAttention(_Attention):
@@ -134,7 +135,7 @@ class SelfAttention(_Attention):
 
     def __init__(self, hidden_size: int, num_heads: int, dropout: float, attention_dropout: float):
         super().__init__(hidden_size, num_heads, dropout, attention_dropout)
-        self.query_key_value = Linear(hidden_size, 3 * hidden_size)
+        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size)
 
     def forward(self, hidden: Tensor, mask: Tensor | None, prefix: KeyValue | None) -> tuple[Tensor, KeyValue]:
         """(B, S, H) -> (B, S, H) and the keys and values attended to."""
@@ -150,8 +151,8 @@ class CrossAttention(_Attention):
 
     def __init__(self, hidden_size: int, context_width: int, num_heads: int, dropout: float, attention_dropout: float):
         super().__init__(hidden_size, num_heads, dropout, attention_dropout)
-        self.query = Linear(hidden_size, hidden_size)
-        self.key_value = Linear(context_width, 2 * hidden_size)
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key_value = nn.Linear(context_width, 2 * hidden_size)
 
     def project(self, states: Tensor) -> KeyValue:
         """Context states (B, S, W) -> keys and values."""
@@ -179,11 +180,11 @@ class QFormerLayer(nn.Module):
     ):
         super().__init__()
         self.self_attention = SelfAttention(hidden_size, num_heads, dropout, attention_dropout)
-        self.cross_attention = None
+        self.cross_attention: CrossAttention | None = None
         if context_width is not None:
             self.cross_attention = CrossAttention(hidden_size, context_width, num_heads, dropout, attention_dropout)
-        self.query_feed_forward = _FeedForward(hidden_size, intermediate_size, dropout)
-        self.text_feed_forward = _FeedForward(hidden_size, intermediate_size, dropout)
+        self.query_feed_forward = FeedForward(hidden_size, intermediate_size, dropout)
+        self.text_feed_forward = FeedForward(hidden_size, intermediate_size, dropout)
 
     def forward(
         self,
@@ -246,7 +247,7 @@ class QFormer(nn.Module):
         self.position_embedding = nn.Embedding(max_positions, hidden_size)
         self.query_tokens = nn.Parameter(torch.zeros(1, num_query_tokens, hidden_size))
         self.embedding_norm = nn.LayerNorm(hidden_size, eps=LAYER_NORM_EPS)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
             QFormerLayer(
                 hidden_size,
@@ -273,7 +274,10 @@ class QFormer(nn.Module):
 
     def context(self, states: Tensor, attention_mask: Tensor | None = None) -> Context:
         """Project context states (B, S, W), valid where `attention_mask` (B, S) is True, for all layers."""
-        layers = tuple(layer.cross_attention and layer.cross_attention.project(states) for layer in self.layers)
+        layers = tuple(
+            None if layer.cross_attention is None else layer.cross_attention.project(states)
+            for layer in cast("list[QFormerLayer]", self.layers)
+        )
         return Context(layers, None if attention_mask is None else padding_mask(attention_mask))
 
     def forward(
@@ -307,11 +311,7 @@ class QFormer(nn.Module):
                 context_mask=None if context is None else context.mask,
             )
             cache.append(key_value)
-        return QFormerOutput(
-            queries=None if queries is None else hidden[:, :num_queries],
-            text=None if text is None else hidden[:, num_queries:],
-            cache=tuple(cache),
-        )
+        return QFormerOutput(queries=hidden[:, :num_queries], text=hidden[:, num_queries:], cache=tuple(cache))
 
 
 class LanguageHead(nn.Module):
@@ -319,10 +319,10 @@ class LanguageHead(nn.Module):
 
     def __init__(self, hidden_size: int, vocab_size: int):
         super().__init__()
-        self.linear = Linear(hidden_size, hidden_size)
+        self.linear = nn.Linear(hidden_size, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=LAYER_NORM_EPS)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, hidden: Tensor, word_embedding: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V), with the tied table (V, H)."""
-        return linear(self.norm(self.linear(hidden, "none")), word_embedding, self.bias)
+        return F.linear(self.norm(F.gelu(self.linear(hidden))), word_embedding, self.bias)

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,13 @@ from torch.nn import functional as F
 
 from lamp.models.hub import LaMPModel
 from lamp.models.lamp.text import TextBatch, TextTokenizer
-from lamp.models.m2t.decoding import Written, write_beams, write_greedy, write_nucleus
+from lamp.models.m2t.decoding import CachedWriter, Ending, Writer, Written, write_beams, write_greedy, write_nucleus
 from lamp.models.m2t.language import GPT, LORA_MARK, CaptionerConfig, build_language, check_positions, read_architecture
 from lamp.models.m2t.vocabulary import LIBRARY_FOLDER, LibraryVocabulary, Vocabulary, WordPieceVocabulary
 from lamp.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 IGNORE = -100
 _LANGUAGE = "language."
@@ -34,7 +37,7 @@ class CaptionOutput:
     accuracy: Tensor
 
 
-class Captioner(LaMPModel):
+class Captioner(LaMPModel[CaptionerConfig]):
     """Language model behind a projection of motion queries; `vocabulary` turns captions into ids and back.
 
     With `finetune` "lora" or "frozen" a saved captioner holds the projection and LoRA's updates, and names the language
@@ -42,14 +45,15 @@ class Captioner(LaMPModel):
     """
 
     config_class = CaptionerConfig
+    language: "PreTrainedModel"
 
     def __init__(self, config: CaptionerConfig, *, pretrained: bool = False) -> None:
         """Build it from the config; `pretrained` starts a language model that is trained whole from its own weights."""
         super().__init__()
         self.config = config
-        self.vocabulary: Vocabulary | None = None
+        self._vocabulary: Vocabulary | None = None
         self.language = build_language(config, pretrained=pretrained)
-        self.projection = nn.Linear(config.query_dim, self.language.get_input_embeddings().embedding_dim)
+        self.projection = nn.Linear(config.query_dim, self.word_embedding.embedding_dim)
         self._keeps = "logits_to_keep" in inspect.signature(self.language.forward).parameters
         self.register_load_state_dict_post_hook(_forgive_left_out)
 
@@ -65,6 +69,8 @@ class Captioner(LaMPModel):
             UserError: the language model cannot be had, or motion and caption are too long for it.
         """
         if config.llm == GPT:
+            if tokenizer is None:
+                raise ValueError(f"llm {GPT!r} needs a tokenizer")
             vocabulary: Vocabulary = WordPieceVocabulary(tokenizer)
         else:
             vocabulary = LibraryVocabulary.load(config.llm)
@@ -74,6 +80,26 @@ class Captioner(LaMPModel):
         check_positions(model.language, config, len(vocabulary.begin))
         model.vocabulary = vocabulary
         return model
+
+    @property
+    def word_embedding(self) -> nn.Embedding:
+        """The language model's."""
+        return cast(nn.Embedding, self.language.get_input_embeddings())
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Words and their ids.
+
+        Raises:
+            UserError: there is none.
+        """
+        if self._vocabulary is None:
+            raise UserError("this Captioner has no vocabulary; load it with from_pretrained or set .vocabulary")
+        return self._vocabulary
+
+    @vocabulary.setter
+    def vocabulary(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
 
     @torch.no_grad()
     def start_words(self, tokenizer: TextTokenizer, embedding: Tensor) -> int:
@@ -87,7 +113,7 @@ class Captioner(LaMPModel):
         """
         if not isinstance(self.vocabulary, WordPieceVocabulary):
             raise UserError("--init_words is for --llm gpt; other language models have words of their own")
-        own = self.language.get_input_embeddings().weight
+        own = self.word_embedding.weight
         if own.shape[1] != embedding.shape[1]:
             raise UserError(f"--init_words needs --embed_dim {embedding.shape[1]}, LaMP's width, not {own.shape[1]}")
         place = {word: index for index, word in enumerate(tokenizer.words)}
@@ -98,7 +124,7 @@ class Captioner(LaMPModel):
 
     # Files
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Weights but those that are another's twin (tied) or belong to the language model that the config names."""
         state = super().state_dict(*args, **kwargs)
         prefix = kwargs.get("prefix", "")
@@ -118,12 +144,14 @@ class Captioner(LaMPModel):
 
     def save_extra(self, folder: Path) -> None:
         """Write the vocabulary."""
-        self._require_vocabulary().save(folder)
+        self.vocabulary.save(folder)
 
     def load_extra(self, folder: Path) -> None:
         """Read the vocabulary."""
-        own = LibraryVocabulary.load(folder / LIBRARY_FOLDER) if self.config.llm != GPT else None
-        self.vocabulary = own or WordPieceVocabulary.load(folder)
+        if self.config.llm == GPT:
+            self.vocabulary = WordPieceVocabulary.load(folder)
+        else:
+            self.vocabulary = LibraryVocabulary.load(folder / LIBRARY_FOLDER)
         if len(self.vocabulary) != self.config.vocab_size:
             raise UserError(
                 f"{folder}: the vocabulary has {len(self.vocabulary)} words but vocab_size is "
@@ -162,7 +190,7 @@ class Captioner(LaMPModel):
     def logits(self, queries: Tensor, text: TextBatch, keep: int = 0) -> Tensor:
         """Next-token logits (B, P + L, V) over P prefix positions and L caption tokens, the last `keep` if given."""
         prefix = self.prefix(queries)
-        words = self.language.get_input_embeddings()(text.input_ids)
+        words = self.word_embedding(text.input_ids)
         mask = F.pad(text.attention_mask, (prefix.shape[1], 0), value=True)
         only = {"logits_to_keep": keep} if self._keeps else {}
         output = self.language(
@@ -175,9 +203,9 @@ class Captioner(LaMPModel):
         if self.training and self.config.pkeep < 1:
             kept = torch.rand(queries.shape[:2], device=queries.device) < self.config.pkeep
             queries = queries * kept[..., None]
-        embed = self.language.get_input_embeddings()
+        embed = self.word_embedding
         motion = self.projection(queries.to(self.projection.weight.dtype)).to(embed.weight.dtype)
-        begin = self.vocabulary.begin if self.vocabulary is not None else ()
+        begin = self._vocabulary.begin if self._vocabulary is not None else ()
         if not begin:
             return motion
         words = embed(torch.tensor(begin, device=queries.device))
@@ -216,27 +244,26 @@ class Captioner(LaMPModel):
         _check_sampling(num_beams, top_p, temperature, num_captions)
         if not 1 <= (max_length := max_length or self.config.block_size) <= self.config.block_size:
             raise UserError(f"captions of this model have 1 to {self.config.block_size} tokens, not {max_length}")
-        words = self._require_vocabulary()
-        common = {"end_id": words.end_id, "pad_id": words.pad_id, "max_length": max_length}
-        prefix = self.prefix(queries.to(self.device))
+        words = self.vocabulary
+        ending: Ending = {"end_id": words.end_id, "pad_id": words.pad_id, "max_length": max_length}
+        writer = self.writer(self.prefix(queries.to(self.device)))
         if top_p is not None:
             seeds = [seed] * len(queries) if isinstance(seed, int) else seed
-            sampling = {"seeds": seeds, "captions": num_captions, "top_p": top_p, "temperature": temperature}
-            return write_nucleus(self.language, prefix, **sampling, **common)
+            return write_nucleus(
+                writer, seeds=seeds, captions=num_captions, top_p=top_p, temperature=temperature, **ending
+            )
         if num_beams == 1:
-            return write_greedy(self.language, prefix, **common)
-        search = {"num_beams": num_beams, "captions": num_captions, "length_penalty": length_penalty}
-        return write_beams(self.language, prefix, **search, **common)
+            return write_greedy(writer, **ending)
+        return write_beams(writer, num_beams=num_beams, captions=num_captions, length_penalty=length_penalty, **ending)
+
+    def writer(self, prefix: Tensor) -> Writer:
+        """The language model after prefixes (B, P, W), ready to write captions."""
+        return CachedWriter(self.language, prefix)
 
     def caption(self, queries: Tensor, **how: Any) -> list[list[str]]:
         """Captions of motions (B, nq, query_dim), `num_captions` each; keyword arguments of `generate`."""
         ids = self.generate(queries, **how).ids.cpu()
         return [[self.vocabulary.decode(row) for row in rows] for rows in ids]
-
-    def _require_vocabulary(self) -> Vocabulary:
-        if self.vocabulary is None:
-            raise UserError("this Captioner has no vocabulary; load it with from_pretrained or set .vocabulary")
-        return self.vocabulary
 
 
 def _check_sampling(num_beams: int, top_p: float | None, temperature: float, num_captions: int) -> None:

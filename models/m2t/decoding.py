@@ -5,15 +5,25 @@ goes through the model once, however many beams or captions follow it.
 """
 
 import hashlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from lamp.models.fast.gpt_steps import GptSteps, GptWriter
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Ending(TypedDict):
+    """Where captions end: the token that ends one, what follows it, and the most tokens, the end included."""
+
+    end_id: int
+    pad_id: int
+    max_length: int
 
 
 @dataclass
@@ -24,11 +34,39 @@ class Written:
     scores: Tensor
 
 
-class _LibraryWriter:
-    """A language model of the library with its cache over some rows; see `GptWriter`, which has the same methods."""
+class Writer(Protocol):
+    """A language model that writes R captions at once, a token at a time.
 
-    def __init__(self, language: nn.Module, prefix: Tensor) -> None:
+    Attributes:
+        logits: (R, V) of the next token.
+    """
+
+    logits: Tensor
+
+    def repeat(self, times: int) -> None:
+        """Let each row become `times` equal neighbours."""
+
+    def select(self, rows: Tensor) -> None:
+        """Let row i continue what `rows[i]`, a row of the same prefix, was."""
+
+    def append(self, tokens: Tensor) -> None:
+        """Next token (R,) of each row; `logits` then are those of the token after it."""
+
+
+class CachedWriter:
+    """A language model of the transformers library with its key-value cache.
+
+    Args:
+        language: causal language model.
+        prefix: (B, P, W) embeddings that stand in front of the captions.
+    """
+
+    def __init__(self, language: "PreTrainedModel", prefix: Tensor) -> None:
         self.language, self.length = language, prefix.shape[1]
+        # The library's name of the cache before its release 5, and since.
+        names = inspect.signature(language.forward).parameters
+        self._cache_name = "cache" if "cache" in names else "past_key_values"
+        self.cache: Any = None  # of a class that depends on the library's release
         self.logits = self._call(len(prefix), inputs_embeds=prefix)
 
     def repeat(self, times: int) -> None:
@@ -46,9 +84,9 @@ class _LibraryWriter:
             self.cache.reorder_cache(rows)
 
     def append(self, tokens: Tensor) -> None:
-        """Next token (R,) of each row; `logits` (R, V) then are those of the token after it."""
+        """Next token (R,) of each row; `logits` then are those of the token after it."""
         self.length += 1
-        self.logits = self._call(len(tokens), input_ids=tokens[:, None], past_key_values=self.cache)
+        self.logits = self._call(len(tokens), input_ids=tokens[:, None], **{self._cache_name: self.cache})
 
     def _call(self, rows: int, **inputs: Any) -> Tensor:
         some = next(iter(inputs.values()))
@@ -58,30 +96,20 @@ class _LibraryWriter:
         return output.logits[:, -1].float()
 
 
-_Writer = GptWriter | _LibraryWriter
-
-
-def _start(language: nn.Module, prefix: Tensor) -> _Writer:
-    """A writer after the prefix (B, P, W): our own steps where they fit the language model."""
-    return (GptWriter if GptSteps.fits(language) else _LibraryWriter)(language, prefix)
-
-
-def write_greedy(language: nn.Module, prefix: Tensor, *, end_id: int, pad_id: int, max_length: int) -> Written:
+def write_greedy(writer: Writer, *, end_id: int, pad_id: int, max_length: int) -> Written:
     """The most likely token each time.
 
     Args:
-        language: causal language model of the transformers library.
-        prefix: (B, P, W) embeddings that stand in front of the captions.
+        writer: a language model after the prefixes of B captions.
         end_id: token that ends a caption.
         pad_id: what follows it.
         max_length: tokens of a caption, its end included.
     """
-    return _write_rows(_start(language, prefix), torch.Tensor.clone, (end_id, pad_id), max_length, captions=1)
+    return _write_rows(writer, torch.Tensor.clone, (end_id, pad_id), max_length, captions=1)
 
 
 def write_nucleus(
-    language: nn.Module,
-    prefix: Tensor,
+    writer: Writer,
     *,
     seeds: Sequence[int],
     captions: int,
@@ -94,13 +122,12 @@ def write_nucleus(
     """Sample from the fewest tokens that together have probability `top_p` (Holtzman et al. 2020).
 
     Args:
-        language, prefix, end_id, pad_id, max_length: as in `write_greedy`.
+        writer, end_id, pad_id, max_length: as in `write_greedy`.
         seeds: (B,) one for each prefix; its captions depend on it and on nothing else of the batch.
         captions: of each prefix.
         top_p: in 0 < p <= 1.
         temperature: divides the logits before the choice, above 0.
     """
-    writer = _start(language, prefix)
     writer.repeat(captions)
     generators = [_generator(seed, number) for seed in seeds for number in range(captions)]
 
@@ -121,7 +148,7 @@ def nucleus(logits: Tensor, top_p: float) -> Tensor:
     return torch.empty_like(logits).scatter_(-1, order, ordered)
 
 
-def _write_rows(writer: _Writer, choose: Any, special: tuple[int, int], max_length: int, captions: int) -> Written:
+def _write_rows(writer: Writer, choose: Any, special: tuple[int, int], max_length: int, captions: int) -> Written:
     """Write all rows, each time with the token for which `choose(logits)` is largest."""
     end_id, pad_id = special
     finished = torch.zeros(len(writer.logits), dtype=torch.bool, device=writer.logits.device)
@@ -159,8 +186,7 @@ class _Beams:
 
 
 def write_beams(
-    language: nn.Module,
-    prefix: Tensor,
+    writer: Writer,
     *,
     num_beams: int,
     captions: int,
@@ -174,13 +200,12 @@ def write_beams(
     A search ends when no running beam can, at its present length, beat the worst of `num_beams` finished captions.
 
     Args:
-        language, prefix, end_id, pad_id, max_length: as in `write_greedy`.
+        writer, end_id, pad_id, max_length: as in `write_greedy`.
         num_beams: K, captions under way at a time.
         captions: best ones returned, K at most.
     """
-    writer = _start(language, prefix)
+    batch, device = len(writer.logits), writer.logits.device
     writer.repeat(num_beams)
-    batch, device = len(prefix), prefix.device
     ids = torch.full((batch, num_beams, max_length), pad_id, device=device)
     done = _Beams.none(ids)
     # All beams are equal at first: only one of them counts.

@@ -4,7 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
@@ -12,6 +12,9 @@ from torch import nn
 from lamp.models.m2t.vocabulary import INSTALL
 from lamp.utils.cli import alias
 from lamp.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import GPT2Config, PreTrainedModel
 
 GPT = "gpt"
 LORA_MARK = "lora_"
@@ -76,7 +79,7 @@ class CaptionerConfig:
         return self.finetune == "full"
 
 
-def build_language(config: CaptionerConfig, *, pretrained: bool) -> nn.Module:
+def build_language(config: CaptionerConfig, *, pretrained: bool) -> "PreTrainedModel":
     """The language model, whose trained parameters require gradients.
 
     Args:
@@ -93,7 +96,7 @@ def build_language(config: CaptionerConfig, *, pretrained: bool) -> nn.Module:
     if config.llm == GPT:
         return transformers.GPT2LMHeadModel(_gpt_config(config))
     if config.saves_all and not pretrained:
-        architecture = dict(config.architecture)
+        architecture = dict(config.architecture or {})
         shape = transformers.AutoConfig.for_model(architecture.pop("model_type"), **architecture)
         language = transformers.AutoModelForCausalLM.from_config(shape)
     else:
@@ -118,7 +121,7 @@ def read_architecture(llm: str) -> dict[str, Any]:
         return AutoConfig.from_pretrained(llm).to_dict()
 
 
-def checkpoint_gradients(language: nn.Module) -> None:
+def checkpoint_gradients(language: "PreTrainedModel") -> None:
     """Let training compute activations twice rather than keep them."""
     with warnings.catch_warnings():
         # Renamed in recent releases of the library, which still have the old name.
@@ -138,7 +141,7 @@ def check_positions(language: nn.Module, config: CaptionerConfig, begin: int) ->
         raise UserError(f"{config.llm} takes {limit} tokens, but motion and caption are {needed}; lower --block_size")
 
 
-def _gpt_config(config: CaptionerConfig) -> Any:
+def _gpt_config(config: CaptionerConfig) -> "GPT2Config":
     from transformers import GPT2Config
 
     return GPT2Config(
@@ -159,16 +162,16 @@ def _gpt_config(config: CaptionerConfig) -> Any:
     )
 
 
-def _with_lora(language: nn.Module, config: CaptionerConfig) -> nn.Module:
+def _with_lora(language: "PreTrainedModel", config: CaptionerConfig) -> "PreTrainedModel":
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise UserError(f"--finetune lora needs peft: {INSTALL}") from error
-    lora = LoraConfig(
-        r=config.lora_rank, lora_alpha=config.lora_alpha, lora_dropout=config.lora_dropout, task_type="CAUSAL_LM"
-    )
+    # The package divides by it: a fraction is as good as an integer.
+    alpha = cast(int, config.lora_alpha)
+    lora = LoraConfig(r=config.lora_rank, lora_alpha=alpha, lora_dropout=config.lora_dropout, task_type="CAUSAL_LM")
     try:
-        language = inject_adapter_in_model(lora, language)
+        language = cast("PreTrainedModel", inject_adapter_in_model(lora, language))
     except ValueError as error:
         raise UserError(f"--finetune lora: {str(error).splitlines()[0]} ({config.llm}); use --finetune full") from error
     for name, parameter in language.named_parameters():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lamp.models.checkpoints import model_folder, read_run_options
-from lamp.models.fast.linear import pack_weights
+from lamp.models.fast import speed_up
 from lamp.models.hub import is_model
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
@@ -51,7 +51,9 @@ class CaptionPipeline:
             )
         check_built_on(queries.lamp, "tokenizer", queries.tokenizer)
         check_built_on(captioner, "lamp", queries.lamp)
-        pack_weights(queries.tokenizer)
+        speed_up(captioner)
+        speed_up(queries.lamp)
+        speed_up(queries.tokenizer, frozen=True)
         self.queries, self.captioner = queries, captioner
         tokenizer = queries.tokenizer.config
         self.skeleton = SKELETONS[FeatureLayout.of_dim(tokenizer.input_width).num_joints]
@@ -104,7 +106,7 @@ class CaptionPipeline:
         language model of the library that was loaded in bfloat16 stays as it is.
         """
         if precision == "bfloat16":
-            self.captioner.language.to(torch.bfloat16)
+            self.captioner.language.bfloat16()
         return self
 
     @torch.inference_mode()

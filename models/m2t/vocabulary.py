@@ -48,7 +48,8 @@ class WordPieceVocabulary:
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self.tokenizer = tokenizer
-        self.begin, self.end_id, self.pad_id = (tokenizer.dec_id,), tokenizer.sep_id, tokenizer.pad_id
+        self.begin: tuple[int, ...] = (tokenizer.dec_id,)
+        self.end_id, self.pad_id = tokenizer.sep_id, tokenizer.pad_id
 
     def __len__(self) -> int:
         return len(self.tokenizer)
@@ -92,7 +93,7 @@ class LibraryVocabulary:
         self.pad_id = self.end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         # Where the library puts a token in front of every text, the language model expects one.
         first = tokenizer("a").input_ids[:1]
-        self.begin = tuple(first) if first == [tokenizer.bos_token_id] else ()
+        self.begin: tuple[int, ...] = tuple(first) if first == [tokenizer.bos_token_id] else ()
 
     def __len__(self) -> int:
         return len(self.tokenizer)

@@ -38,7 +38,7 @@ class LengthOutput:
     logits: Tensor
 
 
-class LengthEstimator(LaMPModel):
+class LengthEstimator(LaMPModel[LengthConfig]):
     """MLP that classifies a text condition by motion length."""
 
     config_class = LengthConfig

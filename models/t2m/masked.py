@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lamp.models.fast.causal_states import CausalStates
 from lamp.models.hub import LaMPModel
 from lamp.models.layers import ConditionedEncoder, PredictionHead, init_weights
 from lamp.models.t2m import masking
@@ -59,7 +59,7 @@ class MaskedOutput:
     logits: Tensor
 
 
-class MaskedTransformer(LaMPModel):
+class MaskedTransformer(LaMPModel[MaskedConfig]):
     """Bidirectional or causal transformer that fills in masked motion tokens under a text condition."""
 
     config_class = MaskedConfig
@@ -197,14 +197,11 @@ class MaskedTransformer(LaMPModel):
             device=self.device,
         )
         conditions = masking.with_unconditional(condition.to(self.device), cond_scale)
-        states = None
-        if self.config.attention == "causal" and self.device.type == "cpu" and not self.training:
-            # Which states are needed depends on the tokens: elsewhere, to wait for them costs more than the states.
-            states = CausalStates(self.encoder, conditions)
+        hidden_states = self.hidden_states(conditions, state.padding)
         for step, widest in enumerate(state.widest):
             if widest:
                 positions, chosen = state.remask(step, widest, self.mask_id)
-                logits = masking.guide(self._logits_at(state, positions, conditions, states), cond_scale)
+                logits = masking.guide(self._logits_at(positions, hidden_states(state.ids)), cond_scale)
                 drawn = noise[step].gather(1, positions.unsqueeze(-1).expand(-1, -1, width))
                 tokens = masking.sample_tokens(logits, drawn, topkr=topkr, temperature=temperature, gumbel=gumbel)
                 state.accept(positions, chosen, tokens)
@@ -212,22 +209,18 @@ class MaskedTransformer(LaMPModel):
                 progress(step + 1, steps)
         return state.ids.masked_fill(state.ids == self.pad_id, masking.IGNORE)
 
-    def _logits_at(
-        self, state: "_Decoding", positions: Tensor, conditions: Tensor, states: CausalStates | None
-    ) -> Tensor:
-        """Logits (G * B, k, num_tokens) at `positions` (B, k) of the current tokens, meaningless where none is masked.
+    def hidden_states(self, conditions: Tensor, padding: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """What gives the hidden states (G * B, n, D) of the tokens (B, n) of each step of `generate`.
 
-        `states` are those of the steps before, if these are kept.
+        Args:
+            conditions: (G * B, cond_dim): G variants of the condition.
+            padding: (B, n), True at padding; None: no padding.
         """
-        if states is None:
-            hidden = self._hidden(state.ids, conditions, state.padding)
-        else:
-            masked = state.ids == self.mask_id
-            ends = (masked * torch.arange(1, masked.shape[1] + 1, device=masked.device)).amax(1)
-            # Padding is seen by no one; as masked tokens, all samples are alike at first.
-            ids = state.ids.masked_fill(state.ids == self.pad_id, self.mask_id)
-            hidden = states(ids, self.token_embedding(ids), ends)
-        rows = positions.repeat(conditions.shape[0] // positions.shape[0], 1).unsqueeze(-1)
+        return partial(self._hidden, condition=conditions, padding_mask=padding)
+
+    def _logits_at(self, positions: Tensor, hidden: Tensor) -> Tensor:
+        """Logits (G * B, k, num_tokens) at `positions` (B, k), from all hidden states (G * B, n, D)."""
+        rows = positions.repeat(hidden.shape[0] // positions.shape[0], 1).unsqueeze(-1)
         return self.head(hidden.gather(1, rows.expand(-1, -1, hidden.shape[-1])))
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,15 @@ class Sampled:
 
     ids: Tensor
     scores: Tensor
+
+
+class Sampling(TypedDict):
+    """How tokens are drawn (see `sample_tokens`), and a seed for each sample."""
+
+    topkr: float
+    temperature: float
+    gumbel: bool
+    seeds: Sequence[int]
 
 
 @dataclass

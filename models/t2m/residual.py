@@ -66,7 +66,7 @@ def draw_levels(uniform: Tensor, num_quantizers: int) -> Tensor:
     return 1 + (share * (num_quantizers - 1)).long().clamp(max=num_quantizers - 2)
 
 
-class ResidualTransformer(LaMPModel):
+class ResidualTransformer(LaMPModel[ResidualConfig]):
     """One transformer for all residual levels; the level is a token beside the condition."""
 
     config_class = ResidualConfig
@@ -127,7 +127,6 @@ class ResidualTransformer(LaMPModel):
         condition: Tensor,
         levels: Tensor,
         padding_mask: Tensor | None,
-        skip_padding: bool = False,
     ) -> Tensor:
         """Predicted code vectors before the output projection.
 
@@ -136,19 +135,17 @@ class ResidualTransformer(LaMPModel):
             condition: (G * B, cond_dim): G variants of the condition.
             levels: (B,) level to predict.
             padding_mask: (B, n), True at padding; None: no padding.
-            skip_padding: compute nothing there; without dropout and gradients only.
 
         Returns:
             (G * B, n, code_dim).
         """
-        mask = rows = None
+        mask = None
         if padding_mask is not None:
             visible = F.pad(~padding_mask, (2, 0), value=True).repeat(len(condition) // len(history), 1)
             mask = visible[:, None, None, :]
-            rows = visible.flatten().nonzero()[:, 0] if skip_padding else None
         # The level joins the tokens before they are repeated for the variants.
         level = self.level_embedding(levels).unsqueeze(1)
-        return self.head(self.encoder(history, condition, extra=level, mask=mask, rows=rows))
+        return self.head(self.encoder(history, condition, extra=level, mask=mask))
 
     def project(self, vectors: Tensor, levels: Tensor | int) -> Tensor:
         """Logits (B, n, classes) of code vectors (B, n, code_dim) at `levels` (B,), or at one level for all."""
@@ -244,8 +241,6 @@ class ResidualTransformer(LaMPModel):
         last = self.config.num_quantizers - 1
         valid = masking.lengths_to_mask(lengths.to(self.device), size)
         padding = None if int(lengths.min()) == size else ~valid
-        # Elsewhere, to wait for the number of tokens costs more than the padding.
-        skip_padding = self.device.type == "cpu" and not self.training
         width = masking.noise_width(topkr, self.num_classes, gumbel)
         noise = masking.token_noise(
             lengths.tolist(),
@@ -258,7 +253,7 @@ class ResidualTransformer(LaMPModel):
         codes = torch.full((batch, size, last + 1), self.pad_id, device=self.device)
         codes[..., 0] = base_codes.to(self.device).masked_fill(~valid, self.pad_id)
         for level in range(1, last + 1):
-            logits = self._guided_logits(codes, conditions, level, padding, cond_scale, skip_padding)
+            logits = self._guided_logits(codes, conditions, level, padding, cond_scale)
             drawn = masking.sample_tokens(
                 logits, noise[level - 1], topkr=topkr, temperature=temperature, gumbel=gumbel
             ).ids
@@ -277,8 +272,7 @@ class ResidualTransformer(LaMPModel):
         level: int,
         padding: Tensor | None,
         cond_scale: float,
-        skip_padding: bool = False,
     ) -> Tensor:
         levels = torch.full(codes.shape[:1], level, device=codes.device)
-        vectors = self.hidden(self.history(codes, levels), conditions, levels, padding, skip_padding)
+        vectors = self.hidden(self.history(codes, levels), conditions, levels, padding)
         return masking.guide(self.project(vectors, level), cond_scale)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lamp.models.hub import LaMPModel
-from lamp.models.vq.encdec import Decoder, Encoder
+from lamp.models.vq.encdec import Decoder, Encoder, Sizes
 from lamp.models.vq.quantizer import Codebook
 from lamp.models.vq.residual import ResidualQuantizer
 from lamp.utils.cli import alias
@@ -98,7 +98,7 @@ class VQOutput:
     latent: Tensor
 
 
-class RVQVAE(LaMPModel):
+class RVQVAE(LaMPModel[RVQConfig]):
     """Motion features to discrete tokens and back.
 
     It works on normalised features; `normalize` and `denormalize` apply the statistics kept in the buffers `mean` and
@@ -107,22 +107,24 @@ class RVQVAE(LaMPModel):
     """
 
     config_class: ClassVar[type] = RVQConfig
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: RVQConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = {
-            "width": config.width,
-            "down_t": config.down_t,
-            "stride": config.stride_t,
-            "activation": config.activation,
-            "depth": config.depth,
-            "growth": config.dilation_growth_rate,
-            "norm": config.norm,
-            "dropout": config.dropout,
-        }
-        self.encoder = Encoder(config.input_width, config.code_dim, **sizes)
-        self.decoder = Decoder(config.input_width, config.code_dim, **sizes)
+        sizes = Sizes(
+            width=config.width,
+            down_t=config.down_t,
+            stride=config.stride_t,
+            depth=config.depth,
+            growth=config.dilation_growth_rate,
+            activation=config.activation,
+            norm=config.norm,
+            dropout=config.dropout,
+        )
+        self.encoder = Encoder(config.input_width, config.code_dim, sizes)
+        self.decoder = Decoder(config.input_width, config.code_dim, sizes)
         codebooks = [
             Codebook(
                 config.nb_code,
@@ -162,7 +164,7 @@ class RVQVAE(LaMPModel):
             x: normalised features (B, T, D), T a multiple of `frames_per_token`.
             lengths: valid frames (B,); None means that all are.
         """
-        tokens = self._tokens(x, lengths)
+        tokens = self.whole_tokens(x, lengths)
         latent = self._encode(x, tokens)
         quantized = self.quantizer(latent, tokens)
         recon = self.decoder(quantized.quantized.transpose(1, 2), tokens).transpose(1, 2)
@@ -170,11 +172,11 @@ class RVQVAE(LaMPModel):
 
     def encode_features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Continuous encoder output (B, n, code_dim) of `x` (B, T, D); zero at padded tokens."""
-        return self._encode(x, self._tokens(x, lengths))
+        return self._encode(x, self.whole_tokens(x, lengths))
 
     def encode(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Codes (B, n, Q) of `x` (B, T, D); -1 at padded tokens."""
-        tokens = self._tokens(x, lengths)
+        tokens = self.whole_tokens(x, lengths)
         return self.quantizer.encode(self._encode(x, tokens), tokens)
 
     def decode(self, codes: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -199,14 +201,9 @@ class RVQVAE(LaMPModel):
         codes = self.encode(self.normalize(features.to(self.device)), lengths)[..., :levels]
         return self.denormalize(self.decode(codes, lengths // self.config.frames_per_token))
 
-    def _tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Whole tokens in so many frames; None if nothing is padded."""
-        if lengths is None:
-            return None
-        # Without padding the masks would be wasted work; on an accelerator, or compiled, finding out costs more.
-        if lengths.is_cpu and not torch.compiler.is_compiling() and bool((lengths >= x.shape[1]).all()):
-            return None
-        return lengths // self.config.frames_per_token
+    def whole_tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """Whole tokens (B,) in `lengths` (B,) frames of `x` (B, T, D); None if there are no lengths."""
+        return None if lengths is None else lengths // self.config.frames_per_token
 
     def _encode(self, x: Tensor, tokens: Tensor | None) -> Tensor:
         if x.shape[1] % self.config.frames_per_token or not x.shape[1]:

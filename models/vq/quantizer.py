@@ -62,6 +62,10 @@ class Codebook(nn.Module):
             replaces it, the averages go on, and `reset_fraction` does not apply.
     """
 
+    codebook: Tensor
+    code_sum: Tensor
+    code_count: Tensor
+
     def __init__(
         self,
         nb_code: int,

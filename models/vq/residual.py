@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -45,7 +46,7 @@ class ResidualQuantizer(nn.Module):
 
     def level(self, q: int) -> Codebook:
         """Codebook of level `q`."""
-        return self.levels[q if len(self.levels) > 1 else 0]
+        return cast(Codebook, self.levels[q if len(self.levels) > 1 else 0])
 
     @property
     def codebooks(self) -> Tensor:
@@ -91,7 +92,7 @@ class ResidualQuantizer(nn.Module):
         """Sum (B, n, D) of the codes (B, n, Q') of the first Q' <= Q levels; -1 contributes nothing."""
         if codes.shape[-1] > self.num_quantizers:
             raise ValueError(f"codes have {codes.shape[-1]} levels, the tokenizer has {self.num_quantizers}")
-        total = 0
+        total = self.codebooks.new_zeros(())
         for q, index in enumerate(codes.unbind(-1)):
             total = total + F.embedding(index.clamp(min=0), self.level(q).codebook) * (index >= 0)[..., None]
         return total

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lamp.models.fast.dropout import Dropout, attention, dropout
+from lamp.models.fast.dropout import FastAttention, FastDropout, dropout
+from lamp.models.layers import Attention
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5])
@@ -23,7 +24,7 @@ def test_share_and_scale(p, dtype):
 
 
 def test_the_global_seed_decides_and_evaluation_changes_nothing():
-    layer, x = Dropout(0.3), torch.randn(3, 7)
+    layer, x = FastDropout(0.3), torch.randn(3, 7)
     torch.manual_seed(1)
     first = layer(x)
     torch.manual_seed(1)
@@ -41,10 +42,11 @@ def test_attention_with_hardly_any_dropout_is_the_library_s(kind):
     masks = {"boolean": visible, "additive": torch.randn(9, 9)}
     mask, causal = masks.get(kind), kind == "causal"
     expected = F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal)
-    torch.testing.assert_close(attention(query, key, value, mask, p=1e-9, causal=causal), expected)
-    assert not torch.allclose(attention(query, key, value, mask, p=0.5, causal=causal), expected)
+    torch.testing.assert_close(Attention(0.5).eval()(query, key, value, mask, causal=causal), expected)
+    torch.testing.assert_close(FastAttention(1e-9)(query, key, value, mask, causal=causal), expected)
+    assert not torch.allclose(FastAttention(0.5)(query, key, value, mask, causal=causal), expected)
 
 
 def test_rows_that_see_nothing_are_finite():
     query, key, value = torch.randn(3, 1, 1, 4, 8)
-    assert attention(query, key, value, torch.zeros(4, 4, dtype=torch.bool), p=0.1).isfinite().all()
+    assert FastAttention(0.1)(query, key, value, torch.zeros(4, 4, dtype=torch.bool)).isfinite().all()

@@ -6,21 +6,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lamp.models.fast import linear
-from lamp.models.fast.linear import Linear, pack_weights
+from lamp.models.fast import linear, speed_up
+from lamp.models.fast.linear import FastLinear
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 
 
 @pytest.fixture
-def layer() -> Linear:
+def layer() -> FastLinear:
     torch.manual_seed(0)
-    layer = Linear(24, 40)
-    pack_weights(layer)
+    layer = FastLinear(24, 40)
+    layer.packs = True
     return layer
 
 
-def packed_or_skip(layer: Linear) -> None:
-    if not linear._has_onednn(torch.float32):
+def packed_or_skip(layer: FastLinear) -> None:
+    if not linear.has_onednn(torch.float32):
         pytest.skip("this build of PyTorch has no oneDNN")
 
 
@@ -41,7 +41,7 @@ def test_changed_weights_are_packed_again(layer):
     for change in (
         lambda: torch.nn.init.normal_(layer.weight),
         lambda: torch.optim.SGD(layer.parameters(), lr=1.0).step(),
-        lambda: layer.load_state_dict(Linear(24, 40).state_dict()),
+        lambda: layer.load_state_dict(torch.nn.Linear(24, 40).state_dict()),
         lambda: layer.bfloat16().float(),
     ):
         layer.weight.grad, layer.bias.grad = torch.randn(40, 24), torch.randn(40)
@@ -56,7 +56,7 @@ def test_gradients_flow_and_copies_and_files_hold_plain_weights(layer):
     assert layer.weight.grad is not None
     assert set(layer.state_dict()) == {"weight", "bias"}
     twin = copy.deepcopy(layer)
-    assert twin not in linear._FROZEN
+    assert twin not in linear._PACKED
     torch.testing.assert_close(twin.weight, layer.weight)
 
 
@@ -68,10 +68,10 @@ def test_a_transformer_generates_the_same_with_packed_weights():
     with torch.no_grad():
         plain = model.logits(*inputs)
         codes = model.generate(condition, lengths, steps=3, seeds=[1, 2, 3])
-        pack_weights(model)
+        speed_up(model, frozen=True)
         torch.testing.assert_close(model.logits(*inputs), plain, rtol=1e-4, atol=1e-5)
         assert (model.generate(condition, lengths, steps=3, seeds=[1, 2, 3]) == codes).float().mean() > 0.95
-    assert any(module in linear._FROZEN for module in model.modules())
+    assert any(module in linear._PACKED for module in model.modules())
 
 
 @pytest.mark.parametrize("rows", [(1,), (40,), (4, 25)])
