@@ -21,7 +21,7 @@ from lamp.utils.capture.joint_map import (
     map_joints,
     upright,
 )
-from lamp.utils.capture.mocap import Take, read_take
+from lamp.utils.capture.take import Take, read_take
 from lamp.utils.errors import UserError
 from lamp.utils.export.bvh import to_bvh
 from lamp.utils.kinematics.features import canonicalize, features_to_joints, mirror_joints
