@@ -54,12 +54,12 @@ def read_joints(path: str | Path, up: str | None = None, joint_map: JointMap | N
     if joint_map is None:
         name = choose_joint_map(raw.names)
         joint_map, lead_in = JOINT_MAPS[name], LEAD_IN_FRAMES.get(name, 0)
-    skip = max(lead_in, rest_pose_frames(map_joints(raw, joint_map), raw.fps))
+    skip = max(lead_in, calibration_frames(map_joints(raw, joint_map), raw.fps))
     take = to_take(recording, path, FPS, skip)
     return CapturedJoints(upright(map_joints(take, joint_map), up), skip / raw.fps)
 
 
-def rest_pose_frames(joints: Tensor, fps: float) -> int:
+def calibration_frames(joints: Tensor, fps: float) -> int:
     """Raw frames of a calibration pose at the start: those before a jump that no body makes.
 
     Args:
