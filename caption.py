@@ -10,113 +10,75 @@ longer than the models know (9.8 seconds) the beginning is described, or with --
 of captions as `lamp.prepare.build_dataset --captions` reads it.
 """
 
-import csv
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+from lamp.data.caption_table import Described, Skipped, check_writable, write_captions
+from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.options.m2t import CaptionOptions
+from lamp.utils.capture.files import find_motion_files, read_motion
+from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.cli import parse
 from lamp.utils.errors import UserError, main_with_errors
-from lamp.utils.files import atomic_path, write_json
-
-CAPTURES = (".bvh", ".amc")
-SUFFIXES = (".npy", ".npz", *CAPTURES)
+from lamp.utils.motion import Motion
+from lamp.utils.run.device import resolve_device
 
 
-@dataclass
-class Described:
-    """Captions of a file, or of its part from `start` to `end` (seconds; both 0 for the whole or its beginning)."""
-
-    file: str
-    captions: list[str]
-    start: float = 0.0
-    end: float = 0.0
-    note: str = ""
-
-
-@dataclass
-class Skipped:
-    """A file that could not be described, and why."""
-
-    file: str
-    reason: str
+def load_pipeline(options: CaptionOptions) -> CaptionPipeline:
+    """The models that the options name."""
+    device = resolve_device(options.gpu_id)
+    if options.name:
+        root = options.checkpoints_dir / options.dataset_name
+        pipe = CaptionPipeline.from_runs(root, options.name, options.which_epoch, device)
+    else:
+        pipe = CaptionPipeline.from_pretrained(options.models or None, device)
+    return pipe.with_precision(options.precision)
 
 
-def find_files(path: Path) -> list[Path]:
-    """The motion file, or those of a folder and the folders below it.
+def parts_of(pipe: CaptionPipeline, name: str, motion: Motion, windows: bool) -> list[tuple[Described, Motion]]:
+    """What is described of a motion file, each with a row that has no captions yet.
 
     Raises:
-        UserError: there is none.
+        UserError: something of the motion cannot be described.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not files:
-            raise UserError(f"--motion {path}: no motion files ({', '.join(SUFFIXES)}) in this folder")
-        return files
-    if not path.is_file():
-        raise UserError(f"--motion {path}: no such file or folder")
-    if path.suffix.lower() not in SUFFIXES:
-        kind = path.suffix or "a file without suffix"
-        raise UserError(f"--motion {path}: cannot read {kind}; use {', '.join(SUFFIXES)} or a folder of them")
-    return [path]
+    if windows and len(parts := pipe.parts(motion)) > 1:
+        chosen = [(Described(name, [], start, end), part) for start, end, part in parts]
+    else:
+        cut = pipe.is_cut(motion) and not windows
+        note = f"the first {pipe.max_frames} of {len(motion)} frames; --windows describes all" if cut else ""
+        chosen = [(Described(name, [], note=note), motion)]
+    for _, part in chosen:
+        pipe.features(part)
+    return chosen
 
 
-def read_motion(path: Path, joint_map: "JointMap | None") -> "Motion":  # noqa: F821 - imported late, see main
-    """The motion of a file.
-
-    Raises:
-        UserError: it holds none.
-    """
-    import torch
-
-    from lamp.prepare.clips import FPS, CutOptions, load_joints
-    from lamp.utils.motion import Motion
-
-    if path.suffix.lower() not in CAPTURES:
-        try:
-            return Motion.load(path)
-        except (EOFError, AttributeError, TypeError) as error:
-            raise UserError(f"{path} is empty or no plain {path.suffix[1:]} array; save it with numpy") from error
-    joints, _ = load_joints(path, CutOptions(joint_map=joint_map))
-    if not torch.isfinite(joints).all():
-        raise UserError(f"{path} has a joint that is NaN or infinite")
-    return Motion(joints.float().numpy(), fps=FPS)
-
-
-def describe(
-    pipe: "CaptionPipeline",  # noqa: F821
-    files: Sequence[tuple[str, Path]],
-    options: CaptionOptions,
-) -> Iterator[Described | Skipped]:
+def describe(pipe: CaptionPipeline, files: dict[str, Path], options: CaptionOptions) -> Iterator[Described | Skipped]:
     """Captions of some files, by name and path, in one batch."""
-    from lamp.utils.capture.joint_map import load_joint_map
-
     joint_map = None if options.joint_map is None else load_joint_map(options.joint_map)
     rows: list[Described | Skipped] = []
-    motions = []
-    for name, path in files:
+    motions: list[Motion] = []
+    for name, path in files.items():
         try:
-            motion = read_motion(path, joint_map)
-            parts = pipe.parts(motion) if options.windows else [(0.0, 0.0, motion)]
-            for _, _, part in parts:
-                pipe.features(part)
+            parts = parts_of(pipe, name, read_motion(path, joint_map), options.windows)
         except UserError as error:
             reason = str(error).replace(str(path), name)
             # Readers name the file in their own way; here it stands in front.
             rows.append(Skipped(name, reason.removeprefix(f"{name}: ").removeprefix(f"{name} is ")))
             continue
-        cut = pipe.is_cut(motion) and not options.windows
-        note = f"the first {pipe.max_frames} of {len(motion)} frames; --windows describes all" if cut else ""
-        for start, end, part in parts:
-            whole = len(parts) == 1
-            rows.append(Described(name, [], 0.0 if whole else start, 0.0 if whole else end, note))
-            motions.append(part)
-    how = {"num_beams": options.num_beams, "top_p": options.top_p, "temperature": options.temperature}
+        rows += [row for row, _ in parts]
+        motions += [part for _, part in parts]
     captions = iter(
-        pipe(motions, seed=options.seed, batch_size=options.batch_size, num_captions=options.num_captions, **how)
+        pipe(
+            motions,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            num_captions=options.num_captions,
+            num_beams=options.num_beams,
+            top_p=options.top_p,
+            temperature=options.temperature,
+        )
     )
     for row in rows:
         if isinstance(row, Described):
@@ -136,63 +98,24 @@ def show(row: Described | Skipped) -> None:
         print(f"{row.file}{part}: {caption}", flush=True)
 
 
-def write(path: Path, rows: Sequence[Described | Skipped]) -> None:
-    """Write captions as JSON, with the files left out, or as CSV."""
-    described = [row for row in rows if isinstance(row, Described)]
-    try:
-        if path.suffix.lower() == ".json":
-            skipped = [asdict(row) for row in rows if isinstance(row, Skipped)]
-            write_json(path, {"captions": [asdict(row) for row in described], "skipped": skipped})
-            return
-        with atomic_path(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(("file", "caption", "start", "end"))
-            for row in described:
-                table.writerows((row.file, text, round(row.start, 3), round(row.end, 3)) for text in row.captions)
-    except OSError as error:
-        raise UserError(f"--out {path}: cannot write there ({error.strerror})") from error
-
-
-def check_writable(path: Path) -> None:
-    """Make the folder of an output file before anything is computed.
-
-    Raises:
-        UserError: nothing can be written there.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise UserError(f"--out {path}: cannot write there ({error.strerror})") from error
-
-
-def load_pipeline(options: CaptionOptions) -> "CaptionPipeline":  # noqa: F821
-    """The models that the options name."""
-    from lamp.models.m2t.pipeline import CaptionPipeline
-    from lamp.utils.run.device import resolve_device
-
-    device = resolve_device(options.gpu_id)
-    if options.name:
-        root = options.checkpoints_dir / options.dataset_name
-        pipe = CaptionPipeline.from_runs(root, options.name, options.which_epoch, device)
-    else:
-        pipe = CaptionPipeline.from_pretrained(options.models or None, device)
-    return pipe.with_precision(options.precision)
+def batches(files: dict[str, Path], size: int) -> Iterator[dict[str, Path]]:
+    """The files, `size` at a time."""
+    rest = iter(files.items())
+    while batch := dict(islice(rest, size)):
+        yield batch
 
 
 @main_with_errors
 def main() -> None:
     """Files to captions."""
     options = parse(CaptionOptions)
-    files = find_files(options.motion)
-    folder = options.motion if options.motion.is_dir() else options.motion.parent
-    named = [(file.relative_to(folder).as_posix(), file) for file in files]
+    files = find_motion_files(options.motion)
     if options.out is not None:
         check_writable(options.out)
     pipe = load_pipeline(options)
     rows: list[Described | Skipped] = []
-    for start in range(0, len(named), options.batch_size):
-        for row in describe(pipe, named[start : start + options.batch_size], options):
+    for batch in batches(files, options.batch_size):
+        for row in describe(pipe, batch, options):
             rows.append(row)
             if options.motion.is_dir() or isinstance(row, Described):
                 show(row)
@@ -203,7 +126,7 @@ def main() -> None:
     if skipped:
         print(f"{len(skipped)} of {len(files)} files left out", file=sys.stderr)
     if options.out is not None:
-        write(options.out, rows)
+        write_captions(options.out, rows)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ MOVED = {
     "models.dropout": "models.fast.dropout",
     "models.linear": "models.fast.linear",
     "prepare.joint_map": "utils.capture.joint_map",
-    "prepare.mocap": "utils.capture.mocap",
+    "prepare.mocap": "utils.capture.take",
 }
 MOVED |= {
     f"utils.{name}": f"utils.{room}.{name}"

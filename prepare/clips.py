@@ -5,25 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lamp.utils.capture.joint_map import (
-    JOINT_MAPS,
-    LEAD_IN_FRAMES,
-    JointMap,
-    check_handedness,
-    choose_joint_map,
-    map_joints,
-    upright,
-)
-from lamp.utils.capture.mocap import read_take
+from lamp.utils.capture.joint_map import JointMap, check_handedness
+from lamp.utils.capture.joints import FPS, read_joints
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import canonicalize, extract_features, mirror_joints
-from lamp.utils.kinematics.skeleton import HUMANML3D
-
-FPS = HUMANML3D.fps
-MAX_FRAMES = 196
+from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 
 
 @dataclass(frozen=True)
@@ -91,14 +79,15 @@ def process_job(job: Job, options: CutOptions) -> JobResult:
     """Read, map, cut and filter one file. A file that cannot be read is dropped with the reason."""
     result = JobResult()
     try:
-        joints, lead_in = load_joints(job.path, options)
+        captured = read_joints(job.path, options.up, options.joint_map)
     except UserError as error:
         result.dropped.append((job.name, str(error)))
         return result
+    joints = captured.joints
     if not check_handedness(joints):
         result.dropped.append((job.name, "toes point backwards: left and right, or the axes, are swapped"))
         return result
-    for segment, piece, suffix in _pieces(joints, job.segments, lead_in):
+    for segment, piece, suffix in _pieces(joints, job.segments, captured.lead_in):
         name = f"{job.name}{suffix}"
         if len(piece) - 1 < options.min_frames:
             result.dropped.append((name, f"shorter than {options.min_frames} frames"))
@@ -111,37 +100,6 @@ def process_job(job: Job, options: CutOptions) -> JobResult:
             Clip(name, job.name, segment, _features(canonical), _features(mirror_joints(canonical, HUMANML3D)))
         )
     return result
-
-
-def load_joints(path: Path, options: CutOptions) -> tuple[Tensor, float]:
-    """Upright joints (T, 22, 3) at 20 fps in the file's unit, and the seconds dropped at the start.
-
-    Raises:
-        UserError: the file cannot be read or no joint map fits.
-    """
-    take = read_take(path)
-    table, name = options.joint_map, ""
-    if table is None:
-        name = choose_joint_map(take.names)
-        table = JOINT_MAPS[name]
-    raw = map_joints(take, table)
-    skip = max(LEAD_IN_FRAMES.get(name, 0), _rest_pose_frames(raw, take.fps))
-    take_20 = read_take(path, fps=FPS, skip=skip)
-    return upright(map_joints(take_20, table), options.up), skip / take.fps
-
-
-def _rest_pose_frames(joints: Tensor, fps: float) -> int:
-    """Raw frames of a calibration pose at the start: those before a jump that no body makes.
-
-    Args:
-        joints: (T, 22, 3) in any unit and axes.
-    """
-    window = min(len(joints) - 1, max(2, int(0.1 * fps)))
-    leg = HUMANML3D.measure_bones(joints[0])[list(HUMANML3D.leg_joints)].sum()
-    # Legs are about 0.82 m; relative to them no limb moves at 25 m/s.
-    step = (joints[1 : window + 1] - joints[:window]).norm(dim=-1).amax(-1) * fps * 0.82 / leg
-    jumps = torch.nonzero(step > 25.0)
-    return int(jumps[-1]) + 1 if len(jumps) else 0
 
 
 def _pieces(joints: Tensor, segments: Sequence[tuple[float, float]], lead_in: float) -> list[tuple[int, Tensor, str]]:

@@ -66,7 +66,9 @@ Trained on the `mini` data set (`python -m lamp.prepare.build_dataset --preset m
   free for all uses, the data themselves may not be sold
 - examples of AnimatedDrawings (MIT)
 
-Captions: HumanML3D's for held-out CMU clips (MIT), hand-written templates from the labels elsewhere.
+Captions: HumanML3D's (MIT) for held-out CMU clips, hand-written templates from the labels elsewhere. `test_cmu` is 13
+CMU clips, cut as HumanML3D cuts them (one of them in two), and their mirror images, with HumanML3D's captions of them.
+Those are not part of this repository: `--humanml3d` of `build_dataset` takes them from a clone of HumanML3D.
 The weights are for **non-commercial use** (CC BY-NC 4.0), with attribution to Bandai Namco Research Inc. and CMU.
 """
 BERT_NOTE = "The language side started from all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0).\n"

@@ -1,27 +1,36 @@
 """Captions of the mini data set: labels, composition, mirroring, tables and the text file format."""
 
+import hashlib
 import random
 import re
 
 import pytest
 
-from lamp.prepare.mini import captions as captions_module
-from lamp.prepare.mini.caption_tables import ANIMATED_DRAWINGS, CMU
-from lamp.prepare.mini.caption_templates import ACTIONS, CONTENTS, STYLE_NAMES, STYLES, SUBJECTS
 from lamp.prepare.mini.captions import (
     Label,
-    caption_line,
     captions_for,
     captions_for_animated_drawings,
     captions_for_cmu,
-    mirror_caption,
     parse_bandai_name,
-    tag_captions,
 )
 from lamp.prepare.mini.grammar import conjugate
+from lamp.prepare.mini.tables import (
+    ACTIONS,
+    ANIMATED_DRAWINGS,
+    CMU_CAPTIONS,
+    CMU_CLIPS,
+    CONTENTS,
+    STYLE_NAMES,
+    STYLES,
+    SUBJECTS,
+    Phrasing,
+)
+from lamp.prepare.texts import caption_line, mirror_caption, tag_captions
+from lamp.utils import tagging
 from lamp.utils.errors import UserError
 
 LABELS = sorted({Label(c, style, side) for c, side in CONTENTS.values() for style in STYLES}, key=lambda x: x.key)
+GOLDEN_DIGEST = "0549f914e62eb9f123fdbd12105981c8a5e3079c576dd98c7cdb06952eac38fa"
 SMALL_WORDS = set(
     "a an and as at back both for forward from hand hands her his if in into it of on one or the to".split()
 )
@@ -69,7 +78,7 @@ def test_parse_refuses(stem: str) -> None:
 
 
 @pytest.mark.parametrize("phrasing", ["train", "heldout"])
-def test_sides_are_always_said_and_never_wrong(phrasing: captions_module.Phrasing) -> None:
+def test_sides_are_always_said_and_never_wrong(phrasing: Phrasing) -> None:
     for label in LABELS:
         for found in (label, label.mirrored()):
             for caption in captions_for(found, random.Random(0), 20, phrasing=phrasing, style_probability=1.0):
@@ -88,6 +97,18 @@ def test_captions_are_many_and_repeatable() -> None:
     assert captions_for(label, random.Random(3), 50) == captions_for(label, random.Random(3), 50)
     assert captions_for(label, random.Random(3), 50) != captions_for(label, random.Random(4), 50)
     assert len(set(captions_for(label, random.Random(1), 400))) == 400
+
+
+def test_captions_are_those_of_the_shipped_models() -> None:
+    """Digest of every kind of caption for fixed seeds, so that a rebuilt data set is the one that was trained on."""
+    found = []
+    for label in LABELS:
+        for seed in range(3):
+            found += captions_for(label, random.Random(seed), 6)
+            found += captions_for(label, random.Random(seed), 3, phrasing="heldout", style_probability=1.0)
+    found += [text for label in CMU_CAPTIONS for text in captions_for_cmu(label, random.Random(label), 6)]
+    found += [text for stem in ANIMATED_DRAWINGS for text in captions_for_animated_drawings(stem)]
+    assert hashlib.sha256("\n".join(found).encode()).hexdigest() == GOLDEN_DIGEST
 
 
 def test_style_probability() -> None:
@@ -136,14 +157,14 @@ def test_mirror_caption(text: str, mirrored: str) -> None:
 
 
 def test_cmu_captions() -> None:
-    for label, table in CMU.items():
-        found = captions_for_cmu({"cmu_label": label}, random.Random(0), 3)
+    for label, table in CMU_CAPTIONS.items():
+        found = captions_for_cmu(label, random.Random(0), 3)
         assert len(set(found)) == 3 and len(table) >= 4
         for caption in table:
             assert set(re.findall(r"\b(?:left|right)\b", caption)) == set(re.findall(r"\b(?:left|right)\b", label))
-    assert len(captions_for_cmu({"cmu_label": "walk"}, random.Random(0), 30)) == 30
+    assert len(captions_for_cmu("walk", random.Random(0), 30)) == 30
     with pytest.raises(UserError, match="tap dance"):
-        captions_for_cmu({"cmu_label": "tap dance"}, random.Random(0), 3)
+        captions_for_cmu("tap dance", random.Random(0), 3)
 
 
 def test_animated_drawings_captions() -> None:
@@ -154,8 +175,16 @@ def test_animated_drawings_captions() -> None:
         captions_for_animated_drawings("moonwalk")
 
 
+def test_cmu_clips_have_captions() -> None:
+    for name, clip in CMU_CLIPS.items():
+        assert re.fullmatch(r"\d\d+_\d\d", name) and clip["label"] in CMU_CAPTIONS
+        if set(clip) != {"label"}:
+            assert 0 <= clip["start"] < clip["end"] and re.fullmatch(r"\d{6}", clip["humanml3d_clip"])
+    assert sum(len(clip) > 1 for clip in CMU_CLIPS.values()) == 22
+
+
 def test_no_caption_breaks_a_line() -> None:
-    for table in (*CMU.values(), *ANIMATED_DRAWINGS.values()):
+    for table in (*CMU_CAPTIONS.values(), *ANIMATED_DRAWINGS.values()):
         assert not any("#" in caption or "\n" in caption for caption in table)
     assert (
         caption_line("a #1 man\nwalks", "a/DET man/NOUN walk/VERB") == "a 1 man walks#a/DET man/NOUN walk/VERB#0.0#0.0"
@@ -179,7 +208,7 @@ def test_conjugate(verb: str, present: str, continuous: str, past: str) -> None:
 
 def test_tag_captions() -> None:
     spacy = pytest.importorskip("spacy")
-    if not any(spacy.util.is_package(name) for name in captions_module.SPACY_MODELS):
+    if not any(spacy.util.is_package(name) for name in tagging.SPACY_MODELS):
         pytest.skip("spaCy's English model is not installed")
     tagged = tag_captions(["a man was walking counter-clockwise and he jumped.", "", "the person turned left"])
     assert tagged[0].split()[:4] == ["a/DET", "man/NOUN", "was/AUX", "walk/VERB"]
@@ -191,7 +220,7 @@ def test_tag_captions() -> None:
 def test_missing_model_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     spacy = pytest.importorskip("spacy")
     monkeypatch.setattr(spacy.util, "is_package", lambda name: False)
-    captions_module.load_spacy.cache_clear()
+    tagging.load_spacy.cache_clear()
     with pytest.raises(UserError, match="python -m spacy download en_core_web_sm"):
         tag_captions(["a man walks"])
-    captions_module.load_spacy.cache_clear()
+    tagging.load_spacy.cache_clear()

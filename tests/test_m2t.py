@@ -30,6 +30,7 @@ from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.options.m2t import CaptionOptions, M2TOptions
 from lamp.prepare.public.weights.m2t import convert_captioner
+from lamp.utils.capture.files import read_motion
 from lamp.utils.cli import parse
 from lamp.utils.errors import UserError
 from lamp.utils.motion import Motion
@@ -523,11 +524,9 @@ def test_mistakes_are_one_line_and_code_2(workshop, motions, file, words, monkey
 
 
 def test_kinds_of_motion_files_are_read_alike(workshop, motions):
-    import caption
-
     pipe = CaptionPipeline.from_runs(workshop[0] / "checkpoints" / "t2m", "M2T")
     features = [
-        pipe.features(caption.read_motion(motions / name, None))
+        pipe.features(read_motion(motions / name))
         for name in ("features.npy", "joints.npy", "archive.npz", "more/capture.bvh")
     ]
     torch.testing.assert_close(features[2], features[0])

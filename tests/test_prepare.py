@@ -2,17 +2,18 @@
 
 import csv
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lamp.prepare import build_dataset
+from lamp.data.caption_table import CaptionRow, Described, Skipped, read_caption_table, write_captions
+from lamp.prepare import build_dataset, write_dataset
 from lamp.prepare.clips import CutOptions, Job, broken, process_job
-from lamp.prepare.mini import plan as mini
-from lamp.prepare.mini.captions import parse_bandai_name
+from lamp.prepare.own_captures import plan_folder
+from lamp.prepare.plan import ClipText, Plan
+from lamp.utils.capture.files import find_motion_files, read_motion
 from lamp.utils.capture.joint_map import (
     JOINT_MAPS,
     check_handedness,
@@ -21,7 +22,8 @@ from lamp.utils.capture.joint_map import (
     map_joints,
     upright,
 )
-from lamp.utils.capture.mocap import Take, read_take
+from lamp.utils.capture.joints import read_joints
+from lamp.utils.capture.take import Take, read_take
 from lamp.utils.errors import UserError
 from lamp.utils.export.bvh import to_bvh
 from lamp.utils.kinematics.features import canonicalize, features_to_joints, mirror_joints
@@ -153,6 +155,7 @@ def test_our_own_bvh_reads_back_as_the_same_joints(walk, walk_bvh):
         (SMALL_BVH.replace("0 1 0 90 0 0 0 0 0", "0 1 0"), "channels"),
         (SMALL_BVH.replace("0 1 0 90 0", "0 1 0 nan 0"), "finite"),
         (SMALL_BVH.replace("Zrotation", "Wobble", 1), "channel"),
+        ("HIERARCHY ROOT Hips { OFFSET 0 0 MOTION\nFrames: 1", "breaks off"),
     ],
 )
 def test_broken_bvh_is_a_clear_error(content, word, tmp_path):
@@ -176,7 +179,7 @@ def test_joint_maps_name_all_joints_and_are_found(table):
 def test_interpolated_joints_lie_between():
     names = ["Chest2", "LeftShoulder"]
     take = Take(names, [-1, 0], torch.tensor([[[0.0, 0, 0], [2.0, 0, 4]]]), 20.0)
-    table = {joint: ["Chest2", "LeftShoulder", 0.25] for joint in HUMANML3D.joint_names}
+    table = {joint: ("Chest2", "LeftShoulder", 0.25) for joint in HUMANML3D.joint_names}
     assert map_joints(take, table)[0, 5].tolist() == [0.5, 0, 1]
 
 
@@ -184,9 +187,54 @@ def test_unknown_skeleton_and_bad_joint_maps_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="--joint_map"):
         choose_joint_map(["Bone.001", "Bone.002"])
     path = tmp_path / "map.json"
-    path.write_text(json.dumps({"pelvis": "Hips"}))
-    with pytest.raises(UserError, match="missing"):
-        load_joint_map(path)
+    names = dict.fromkeys(HUMANML3D.joint_names, "Hips")
+    for table, word in (
+        ({"pelvis": "Hips"}, "missing"),
+        (["pelvis"], "object"),
+        (names | {"head": 3}, "head must be"),
+        (names | {"neck": ["Hips", "Head"]}, "neck must be"),
+    ):
+        path.write_text(json.dumps(table))
+        with pytest.raises(UserError, match=word):
+            load_joint_map(path)
+    path.write_text(json.dumps(names | {"neck": ["Hips", "Head", 1]}))
+    assert load_joint_map(path)["neck"] == ("Hips", "Head", 1.0)
+
+
+def test_a_calibration_pose_at_the_start_is_dropped(walk, tmp_path):
+    still = walk[:1].expand(2, -1, -1) + torch.tensor([0.0, 0.0, 5.0])
+    path = tmp_path / "calibrated.bvh"
+    path.write_text(to_bvh(torch.cat([still, walk]).numpy(), 20.0))
+    captured = read_joints(path)
+    assert captured.lead_in == pytest.approx(0.1) and len(captured.joints) == len(walk)
+    assert (captured.joints - walk).norm(dim=-1).max() < 2e-3
+
+
+def test_motion_files_are_found_and_read_by_any_command(walk, walk_bvh):
+    folder = walk_bvh.parent
+    (folder / "more").mkdir()
+    np.save(folder / "more" / "JOINTS.npy", walk.numpy())
+    (folder / "notes.txt").write_text("no motion")
+    files = find_motion_files(folder)
+    assert list(files) == ["more/JOINTS.npy", "walk.bvh"] and find_motion_files(walk_bvh) == {"walk.bvh": walk_bvh}
+    capture, array = read_motion(files["walk.bvh"]), read_motion(files["more/JOINTS.npy"])
+    assert capture.fps == 20 and np.abs(capture.joints - array.joints).max() < 2e-3
+    with pytest.raises(UserError, match=r"--source .*notes.txt"):
+        find_motion_files(folder / "notes.txt", "--source")
+
+
+def test_caption_tables_are_read_as_they_are_written(tmp_path):
+    path = tmp_path / "captions.csv"
+    rows = [
+        Described("a.bvh", ["one", 'two, "quoted"'], 0.5, 2.25),
+        Skipped("b.bvh", "broken"),
+        Described("c.npy", ["x"]),
+    ]
+    write_captions(path, rows)
+    assert read_caption_table(path) == {
+        "a.bvh": [CaptionRow("a.bvh", "one", 0.5, 2.25), CaptionRow("a.bvh", 'two, "quoted"', 0.5, 2.25)],
+        "c.npy": [CaptionRow("c.npy", "x")],
+    }
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -253,7 +301,7 @@ def test_own_folder_with_caption_table(walk, tmp_path, monkeypatch, capsys):
         writer.writerows([[f"clip{i}.bvh", "a person walks to the left", "", "", "train"] for i in range(5)])
         writer.writerow(["clip5.bvh", "the r\u00e9sum\u00e9 # of a walk", "0", "2.2", "test"])
         writer.writerow(["broken.bvh", "nothing", "", "", ""])
-    monkeypatch.setattr(build_dataset, "tag_captions", lambda texts: ["tag/X" for _ in texts])
+    monkeypatch.setattr(write_dataset, "tag_captions", lambda texts: ["tag/X" for _ in texts])
     arguments = ["x", "--source", str(source), "--captions", str(tmp_path / "captions.csv"), "--workers", "1"]
     monkeypatch.setattr("sys.argv", [*arguments, "--out", str(tmp_path / "mine")])
     build_dataset.main()
@@ -283,40 +331,11 @@ def test_bad_caption_tables(rows, word, tmp_path):
     path = tmp_path / "captions.csv"
     path.write_text(rows)
     with pytest.raises(UserError, match=word):
-        build_dataset.plan_folder(tmp_path, path, seed=0)
+        plan_folder(tmp_path, path, seed=0)
 
 
 def test_a_folder_of_something_else_is_never_replaced(walk_bvh, tmp_path):
-    plan = build_dataset.Plan([Job(walk_bvh, "walk")], lambda clip: build_dataset.ClipText(["x"], ["x"]))
+    plan = Plan([Job(walk_bvh, "walk")], lambda clip: ClipText(["x"], ["x"]))
     with pytest.raises(UserError, match="--out"):
         build_dataset.build(plan, tmp_path, CutOptions(), workers=1)
     assert walk_bvh.is_file()
-
-
-def test_mini_splits_hold_labels_out_in_every_form():
-    contents = ("walk", "walk-turn-left", "walk-turn-right", "run", "raise-up-both-hands", "wave-left-hand")
-    styles = ("normal", "active", "elderly", "exhausted", "masculine", "feminine", "youthful")
-    stems = [f"dataset-2_{c}_{s}_{n:03d}" for c in contents for s in styles for n in range(1, 26)]
-    stems += [f"dataset-1_{c}_{s}_001" for c in ("walk", "run", "bow") for s in ("tired", "old", "proud", "happy")]
-    splits = mini._bandai_splits(stems, seed=0)
-    by_split = {s: {parse_bandai_name(x).key for x in stems if splits[x] == s} for s in set(splits.values())}
-    mirrored = {parse_bandai_name(x).mirrored().key for x in stems if splits[x] == "test_unseen"}
-    assert not (by_split["test_unseen"] | mirrored) & (by_split["train"] | by_split["val"] | by_split["test_seen"])
-    # "tired" is the word of set 1 for set 2's "exhausted".
-    assert splits["dataset-1_walk_tired_001"] == splits["dataset-2_walk_exhausted_001"] == "test_unseen"
-    seen = [s for s in stems if splits[s] == "test_seen" and s.startswith("dataset-2_walk_normal")]
-    assert seen == [f"dataset-2_walk_normal_{n:03d}" for n in (23, 24, 25)]
-    share = sum(s == "val" for s in splits.values()) / sum(s in ("train", "val") for s in splits.values())
-    assert math.isclose(share, 0.05, abs_tol=0.005)
-
-
-def test_cmu_clips_are_found_by_the_database_index(tmp_path):
-    for name in ("02_01.bvh", "05_01.bvh", "01_02.amc", "99_99.bvh"):
-        (tmp_path / name).write_text("")
-    (tmp_path / "CMU-INDEX.md").write_text(
-        "# list\n\n02_01  walk\n\n05_01  walk\n\n01_02  climb\n\n99_99  no such label\n"
-    )
-    entries = {entry["file"]: entry["held_out"] for _, entry in mini._cmu_entries(tmp_path, None)}
-    assert entries == {"02_01.bvh": False, "05_01.bvh": True}
-    with pytest.raises(UserError, match="--cmu_labels"):
-        mini._cmu_entries(tmp_path / "nowhere", None)

@@ -88,12 +88,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_commands_of_the_readme(
     workplace: Path, plain_tagger: None, opt_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lamp.prepare import build_dataset
+    from lamp.prepare import write_dataset
 
     language = shutil.copytree(opt_folder, workplace / "language")
     config = transformers.OPTConfig.from_pretrained(language, max_position_embeddings=128)
     transformers.OPTForCausalLM(config).save_pretrained(language)
-    monkeypatch.setattr(build_dataset, "tag_captions", lambda texts: ["a/DET person/NOUN" for _ in texts])
+    monkeypatch.setattr(write_dataset, "tag_captions", lambda texts: ["a/DET person/NOUN" for _ in texts])
     ran = []
     for command in commands((ROOT / "README.md").read_text(encoding="utf-8")):
         command = command.replace(".venv/bin/", "").replace(LARGE_LANGUAGE_MODEL, "language")

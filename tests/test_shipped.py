@@ -11,7 +11,7 @@ import gen_t2m
 from lamp.models.evaluator import load_evaluator
 from lamp.models.pipeline import LaMPPipeline
 from lamp.utils.capture.joint_map import JOINT_MAPS, map_joints
-from lamp.utils.capture.mocap import read_take
+from lamp.utils.capture.take import read_take
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.scores import physics
 from lamp.utils.scores.metrics import r_precision

@@ -1,18 +1,19 @@
 """Captions for the `mini` data set: composed for labelled clips, looked up for CMU and AnimatedDrawings clips.
 
-A composed caption is subject x verb phrase x side x style, in the manner of the HumanML3D captions; the wordings are in
-`lamp.prepare.mini.caption_templates`, the hand-written tables in `lamp.prepare.mini.caption_tables`.
+A composed caption is subject x verb phrase x side x style, in the manner of the HumanML3D captions; wordings and
+hand-written captions are in `lamp.prepare.mini.tables`.
 """
 
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 
-from lamp.prepare.mini.caption_tables import ANIMATED_DRAWINGS, CMU
-from lamp.prepare.mini.caption_templates import (
+from lamp.prepare.mini.grammar import conjugate, pronouns, with_article
+from lamp.prepare.mini.tables import (
     ACTIONS,
+    ANIMATED_DRAWINGS,
+    CMU_CAPTIONS,
     CONTENTS,
     NOUNS,
     STYLE_NAMES,
@@ -22,18 +23,13 @@ from lamp.prepare.mini.caption_templates import (
     UNFIT_PLACES,
     WALKING,
     WAYS,
+    Phrasing,
 )
-from lamp.prepare.mini.grammar import conjugate, pronouns, with_article
+from lamp.prepare.texts import OTHER_SIDE
 from lamp.utils.errors import UserError
-from lamp.utils.tagging import SPACY_MODELS as SPACY_MODELS
-from lamp.utils.tagging import clean_caption, tag_sentences
-from lamp.utils.tagging import load_spacy as load_spacy
-
-Phrasing = Literal["train", "heldout"]
 
 NORMAL_STYLE_PROBABILITY = 0.25  # the unmarked style is seldom put into words
 SECOND_MENTION_PROBABILITY = 0.15
-OTHER_SIDE = {"left": "right", "right": "left"}
 
 _BANDAI_NAME = re.compile(r"dataset-[12]_(?P<content>[a-z-]+)_(?P<style>[a-z-]+)_\d+")
 _FORMS = {"present": 55, "progressive": 20, "past": 8, "participle": 5, "gerund": 12}
@@ -124,26 +120,23 @@ def captions_for(
     return _distinct(lambda: _compose(label, rng, phrasing, probability), count)
 
 
-def knows_cmu_label(label: str) -> bool:
-    """Whether there are captions for a label of the CMU database's index."""
-    return label in CMU
-
-
-def captions_for_cmu(entry: dict[str, Any], rng: random.Random, count: int) -> list[str]:
+def captions_for_cmu(label: str, rng: random.Random, count: int) -> list[str]:
     """Pick captions for a CMU clip by its label, with varied subjects.
 
     Args:
-        entry: One entry of ``labels_cmu.json``; only ``cmu_label`` is read.
+        label: of the CMU database's index.
         rng: Source of all choices.
         count: How many captions; they are distinct as long as the table lasts.
 
     Returns:
         `count` captions.
+
+    Raises:
+        UserError: there are no captions for the label.
     """
-    label = entry["cmu_label"]
-    if label not in CMU:
-        raise UserError(f"no captions for the CMU label '{label}': add some to CMU in prepare/caption_tables.py")
-    return _from_table(CMU[label], rng, count)
+    if label not in CMU_CAPTIONS:
+        raise UserError(f"no captions for the CMU label '{label}': add some to prepare/mini/cmu_captions.json")
+    return _from_table(CMU_CAPTIONS[label], rng, count)
 
 
 def captions_for_animated_drawings(stem: str, rng: random.Random | None = None, count: int | None = None) -> list[str]:
@@ -158,55 +151,6 @@ def captions_for_animated_drawings(stem: str, rng: random.Random | None = None, 
         raise UserError(f"no captions for the AnimatedDrawings clip '{stem}': known are {', '.join(ANIMATED_DRAWINGS)}")
     table = ANIMATED_DRAWINGS[stem]
     return list(table) if rng is None else _from_table(table, rng, count or len(table))
-
-
-_SIDE_WORD = re.compile(
-    r"\b(?P<turn>counter-?\s?clockwise|anti-?\s?clockwise|clockwise)\b"
-    r"|(?<!\ball )\b(?P<side>left|right)(?!\s+away\b)(?=(?:wards?|most|hand|handed|s|y)?\b)",
-    re.IGNORECASE,
-)
-
-
-def mirror_caption(text: str) -> str:
-    """Swap left and right, clockwise and counterclockwise; the case of the word is kept.
-
-    Only whole words and their compounds change ("left", "leftwards", "left-hand", "lefthanded"), so that "leave",
-    "bright" and "upright" stay. "all right" and "right away" stay too; that "left" may be a verb ("he left") and
-    "right" an adverb ("right angle") is not seen, as in HumanML3D. All spellings of counterclockwise come back as
-    "counterclockwise"; but for that the function is its own inverse.
-    """
-
-    def swap(match: re.Match[str]) -> str:
-        if match["turn"]:
-            other = "counterclockwise" if match["turn"].lower() == "clockwise" else "clockwise"
-        else:
-            other = OTHER_SIDE[match["side"].lower()]
-        return _with_case_of(match.group(), other)
-
-    return _SIDE_WORD.sub(swap, text)
-
-
-def tag_captions(texts: Iterable[str]) -> list[str]:
-    """Tag captions as the text files have them, one string of ``word/POS word/POS`` a caption, in order."""
-    return [" ".join(tokens) for tokens in tag_sentences(texts)]
-
-
-def caption_line(caption: str, tagged: str, start: float = 0.0, end: float = 0.0) -> str:
-    """Return one line of a text file, ``caption#tagged#start#end``, without the newline.
-
-    Args:
-        caption: The caption; '#' and newlines in it become spaces.
-        tagged: Its tagged form from `tag_captions`.
-        start: Start in seconds of the part that the caption speaks of.
-        end: End in seconds; start = end = 0 means the whole clip.
-    """
-    return f"{clean_caption(caption)}#{clean_caption(tagged)}#{float(start)}#{float(end)}"
-
-
-def _with_case_of(model: str, word: str) -> str:
-    if model.isupper():
-        return word.upper()
-    return word.capitalize() if model[0].isupper() else word
 
 
 def _distinct(draw: Callable[[], str], count: int) -> list[str]:

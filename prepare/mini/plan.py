@@ -1,22 +1,22 @@
-"""The `mini` data set: which clips of the two public captures it takes, their labels, captions and splits."""
+"""The `mini` data set: which clips of the public captures it takes, their labels, captions and splits."""
 
-import json
 import random
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
-from lamp.prepare.build_dataset import ClipText, Plan
 from lamp.prepare.clips import Clip, Job
 from lamp.prepare.mini.captions import (
     Label,
     captions_for,
     captions_for_animated_drawings,
-    captions_for_cmu,
-    knows_cmu_label,
-    mirror_caption,
     parse_bandai_name,
 )
+from lamp.prepare.mini.cmu import describe_cmu, find_captures, read_clips, shipped_clips, with_humanml3d_captions
+from lamp.prepare.mini.tables import ANIMATED_DRAWINGS
+from lamp.prepare.plan import ClipText, Plan
+from lamp.prepare.texts import mirror_caption
 from lamp.utils.errors import UserError
 
 # Held out of training in every form, with their mirror images: whole styles of set 1 and these cells of set 2.
@@ -33,11 +33,6 @@ UNSEEN_NAMES = (
     "dataset-2_raise-up-right-hand_active",
     "dataset-2_raise-up-both-hands_normal",
 )
-# CMU clips that are tested on, never trained on.
-HELD_OUT_CMU = frozenset(
-    "01_03 01_05 01_07 02_06 05_01 05_10 05_11 05_14 05_19 06_05 06_06 06_12 06_13 06_15 07_12 08_06 09_06 09_08 "
-    "10_05 13_30 13_33 13_34 13_37 13_38 13_39".split()
-)
 TRAIN_CAPTIONS = 6
 TEST_CAPTIONS = 3
 SEEN_FRACTION = 0.1
@@ -46,50 +41,70 @@ VALIDATION_FRACTION = 0.05
 BALANCE = 0.4
 
 
-def plan_mini(bandai_namco: Path, cmu: Path, cmu_labels: Path | None, seed: int) -> Plan:
+@dataclass(frozen=True)
+class MiniSources:
+    """What mini is made of.
+
+    Attributes:
+        bandai_namco: folder below which the `dataset-*.bvh` files lie.
+        cmu: folder below which the CMU .bvh, .amc and .asf files lie.
+        animated_drawings: folder below which AnimatedDrawings' BVH examples lie; None to leave them out.
+        humanml3d: clone of HumanML3D's repository, whose captions the held-out CMU clips have; None for those of their
+            labels.
+        cmu_labels: JSON list of CMU clips instead of our own, see `lamp.prepare.mini.cmu.read_clips`.
+    """
+
+    bandai_namco: Path
+    cmu: Path
+    animated_drawings: Path | None = None
+    humanml3d: Path | None = None
+    cmu_labels: Path | None = None
+
+
+def plan_mini(sources: MiniSources, seed: int) -> Plan:
     """Plan of the mini data set.
 
     Args:
-        bandai_namco: folder below which the `dataset-*.bvh` files lie.
-        cmu: folder below which the CMU .bvh, .amc and .asf files lie; AnimatedDrawings' BVH examples are used when
-            they are there too.
-        cmu_labels: JSON list of the CMU clips with label, captions and the held-out mark; None to look for
-            `labels_cmu.json` in or beside `cmu`, else for the database's `CMU-INDEX.md`.
+        sources: files to make it of.
         seed: of captions and the validation split.
 
     Raises:
         UserError: a folder holds no such files.
     """
-    takes = sorted(bandai_namco.rglob("dataset-*_*.bvh"), key=lambda path: path.stem)
+    takes = sorted(sources.bandai_namco.rglob("dataset-*_*.bvh"), key=lambda path: path.stem)
     if not takes:
-        raise UserError(f"--bandai_namco {bandai_namco} holds no dataset-*.bvh files")
-    entries = _cmu_entries(cmu, cmu_labels)
-    jobs = [Job(path, path.stem) for path in takes]
+        raise UserError(f"--bandai_namco {sources.bandai_namco} holds no dataset-*.bvh files")
     splits = _bandai_splits([path.stem for path in takes], seed)
-    by_name = {}
-    for path, entry in entries:
-        spans = ()
-        if entry["held_out"]:
-            spans = tuple(
-                (int(c["start_frame"]) / 20.0, int(c["end_frame"]) / 20.0) for c in entry["humanml3d_captions"]
-            )
-        name = f"cmu_{path.stem}"
-        by_name[name] = entry
-        jobs.append(Job(path, name, spans))
-    drawings = sorted(path for root in {cmu, cmu.parent} for path in root.glob("**/animated_drawings/*/*.bvh"))
-    jobs += [Job(path, f"drawings_{path.stem}") for path in dict.fromkeys(drawings)]
+    clips = shipped_clips() if sources.cmu_labels is None else read_clips(sources.cmu_labels)
+    if sources.humanml3d is not None:
+        clips = with_humanml3d_captions(clips, sources.humanml3d)
+    captures = find_captures(sources.cmu, clips)
+    by_job = {f"cmu_{clip.name}": clip for _, clip in captures}
+    jobs = [Job(path, path.stem) for path in takes]
+    jobs += [Job(path, f"cmu_{clip.name}", clip.spans) for path, clip in captures]
+    jobs += [Job(path, f"drawings_{path.stem}") for path in _drawings(sources.animated_drawings)]
 
-    def describe(clip: Clip) -> ClipText | str:
+    def describe(clip: Clip) -> ClipText:
         rng = random.Random(f"{seed} {clip.id}")
-        if clip.job.startswith("dataset-"):
+        if clip.job in splits:
             return _describe_bandai(parse_bandai_name(clip.job), splits[clip.job], rng)
-        if clip.job.startswith("cmu_"):
-            return _describe_cmu(by_name[clip.job], clip, rng)
+        if clip.job in by_job:
+            return describe_cmu(by_job[clip.job], clip.job, clip.segment, rng)
         texts = captions_for_animated_drawings(clip.job.removeprefix("drawings_"))
-        key = clip.job
-        return ClipText(texts, [mirror_caption(t) for t in texts], "train", [], [], key, key)
+        return ClipText(texts, list(map(mirror_caption, texts)), label=clip.job, mirrored_label=clip.job)
 
     return Plan(jobs, describe, BALANCE)
+
+
+def _drawings(folder: Path | None) -> list[Path]:
+    """AnimatedDrawings' BVH examples below a folder."""
+    if folder is None:
+        print("no --animated_drawings DIR: the six BVH examples of AnimatedDrawings are left out")
+        return []
+    files = sorted(path for path in folder.rglob("*.bvh") if path.stem in ANIMATED_DRAWINGS)
+    if not files:
+        raise UserError(f"--animated_drawings {folder} holds none of {', '.join(ANIMATED_DRAWINGS)} (.bvh)")
+    return list({path.stem: path for path in files}.values())
 
 
 def _bandai_splits(stems: list[str], seed: int) -> dict[str, str]:
@@ -128,58 +143,3 @@ def _describe_bandai(label: Label, split: str, rng: random.Random) -> ClipText:
     captions, heldout = write(label)
     mirrored, heldout_mirrored = write(label.mirrored())
     return ClipText(captions, mirrored, split, heldout, heldout_mirrored, label.key, label.mirrored().key)
-
-
-def _describe_cmu(entry: dict, clip: Clip, rng: random.Random) -> ClipText:
-    if entry["held_out"] and entry["humanml3d_captions"]:
-        texts = entry["humanml3d_captions"][clip.segment]
-        captions = [c.strip() for c in texts["captions"] if c.strip()]
-        mirrored = [c.strip() for c in texts["mirror_captions"] if c.strip()] or [mirror_caption(c) for c in captions]
-        return ClipText(captions, mirrored, "test_cmu", [], [], clip.job, f"{clip.job}_mirrored")
-    split = "test_cmu" if entry["held_out"] else "train"
-    captions = captions_for_cmu(entry, rng, TRAIN_CAPTIONS)
-    key = "cmu_" + re.sub(r"[^a-z0-9]+", "_", entry["cmu_label"].lower()).strip("_")
-    sided = any(mirror_caption(c) != c for c in captions)
-    mirrored = [mirror_caption(c) for c in captions]
-    return ClipText(captions, mirrored, split, [], [], key, f"{key}_mirrored" if sided else key)
-
-
-def _cmu_entries(cmu: Path, labels: Path | None) -> list[tuple[Path, dict]]:
-    """(file, what is known of it) of every CMU clip that mini uses."""
-    files = {path.name: path for suffix in ("bvh", "amc") for path in sorted(cmu.rglob(f"*.{suffix}"))}
-    entries = _read_labels(cmu, labels)
-    chosen, missing = [], []
-    for entry in entries:
-        # Subject 01 climbs on a playground that the motion alone does not show.
-        if entry["file"].startswith("01_") and not entry["file"].startswith("01_01"):
-            continue
-        if entry["file"] in files:
-            chosen.append((files[entry["file"]], entry))
-        else:
-            missing.append(entry["file"])
-    if missing:
-        print(f"{len(missing)} CMU clips of the label list are not in {cmu}, the first {missing[:3]}")
-    if not chosen:
-        raise UserError(f"--cmu {cmu} holds none of the labelled clips (files such as 02_01.bvh)")
-    return chosen
-
-
-def _read_labels(cmu: Path, labels: Path | None) -> list[dict]:
-    """Label, held-out mark and captions of CMU clips: from a JSON list, or from the database's own index.
-
-    The index has no captions and no marks: the held-out clips are then `HELD_OUT_CMU`, with captions from the label.
-    """
-    places = [labels] if labels else [cmu / "labels_cmu.json", cmu.parent / "labels_cmu.json"]
-    found = next((place for place in places if place.is_file()), None)
-    if found is not None:
-        return json.loads(found.read_text(encoding="utf-8"))
-    index = next(iter(sorted(cmu.rglob("CMU-INDEX*"))), None)
-    if labels is not None or index is None:
-        raise UserError(f"no CMU labels at {places[0]} and no CMU-INDEX.md in {cmu}; name the file with --cmu_labels")
-    names = {path.stem: path.name for suffix in ("bvh", "amc") for path in cmu.rglob(f"*.{suffix}")}
-    rows = re.findall(r"^\**(\d+_\d+)\**[ \t]+(.+?)\s*$", index.read_text(encoding="utf-8", errors="replace"), re.M)
-    return [
-        {"file": names[stem], "cmu_label": label, "held_out": stem in HELD_OUT_CMU, "humanml3d_captions": []}
-        for stem, label in rows
-        if stem in names and knows_cmu_label(label)
-    ]

@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lamp.utils.capture.mocap import Take
+from lamp.utils.capture.take import Take
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import facing
 from lamp.utils.kinematics.skeleton import HUMANML3D
 
-# A target joint is a source joint, or [a, b, t]: the point that lies t of the way from a to b, for joints that the
+# A target joint is a source joint, or (a, b, t): the point that lies t of the way from a to b, for joints that the
 # source lacks or gives no length of their own.
-Source = str | list
+Source = str | tuple[str, str, float]
 JointMap = dict[str, Source]
 
 
@@ -39,7 +39,7 @@ JOINT_MAPS: dict[str, JointMap] = {
     "smpl": {name: name for name in HUMANML3D.joint_names},
     "bandai_namco": {
         "pelvis": "Hips",
-        "spine1": ["Hips", "Spine", 0.5],
+        "spine1": ("Hips", "Spine", 0.5),
         "spine2": "Spine",
         "spine3": "Chest",
         "neck": "Neck",
@@ -53,7 +53,7 @@ JOINT_MAPS: dict[str, JointMap] = {
     },
     "cmu_daz": {
         "pelvis": "hip",
-        "spine1": ["hip", "abdomen", 0.5],
+        "spine1": ("hip", "abdomen", 0.5),
         "spine2": "abdomen",
         "spine3": "chest",
         "neck": "neck",
@@ -64,23 +64,23 @@ JOINT_MAPS: dict[str, JointMap] = {
     "cmu": {
         "pelvis": "Hips",
         "spine1": "Chest",
-        "spine2": ["Chest", "Chest2", 0.5],
+        "spine2": ("Chest", "Chest2", 0.5),
         "spine3": "Chest2",
         "neck": "Neck",
         "head": "Head",
-        "left_collar": ["Chest2", "LeftShoulder", 0.5],
-        "right_collar": ["Chest2", "RightShoulder", 0.5],
+        "left_collar": ("Chest2", "LeftShoulder", 0.5),
+        "right_collar": ("Chest2", "RightShoulder", 0.5),
         **_sided(_CMU_LIMBS, "Left", "Right"),
     },
     "cmu_motionbuilder": {
         "pelvis": "Hips",
         "spine1": "Spine",
-        "spine2": ["Spine", "Spine1", 0.5],
+        "spine2": ("Spine", "Spine1", 0.5),
         "spine3": "Spine1",
         "neck": "Neck1",
         "head": "Head",
-        "left_collar": ["Spine1", "LeftArm", 0.5],
-        "right_collar": ["Spine1", "RightArm", 0.5],
+        "left_collar": ("Spine1", "LeftArm", 0.5),
+        "right_collar": ("Spine1", "RightArm", 0.5),
         **_sided(_MIXAMO_LIMBS, "Left", "Right"),
     },
     "cmu_asf": {
@@ -90,8 +90,8 @@ JOINT_MAPS: dict[str, JointMap] = {
         "spine3": "thorax",
         "neck": "lowerneck",
         "head": "upperneck",
-        "left_collar": ["thorax", "lclavicle", 0.5],
-        "right_collar": ["thorax", "rclavicle", 0.5],
+        "left_collar": ("thorax", "lclavicle", 0.5),
+        "right_collar": ("thorax", "rclavicle", 0.5),
         **_sided(_limbs("{}hipjoint", "{}femur", "{}tibia", "{}foot", "{}clavicle", "{}humerus", "{}radius"), "l", "r"),
     },
     "mixamo_4_spines": {
@@ -133,14 +133,25 @@ def load_joint_map(path: str | Path) -> JointMap:
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read joint map {path}: {error}") from error
     wanted = set(HUMANML3D.joint_names)
-    if not isinstance(table, dict) or set(table) != wanted:
+    if not isinstance(table, dict):
+        raise UserError(f"joint map {path} must be a JSON object from our 22 joint names to yours")
+    if set(table) != wanted:
         missing, unknown = sorted(wanted - set(table)), sorted(set(table) - wanted)
         raise UserError(f"joint map {path} must name exactly our 22 joints; missing {missing}, unknown {unknown}")
-    return table
+    return {joint: _source(path, joint, value) for joint, value in table.items()}
 
 
-def _source_names(source: Source) -> list[str]:
-    return [source] if isinstance(source, str) else list(source[:2])
+def _source(path: str | Path, joint: str, value: object) -> Source:
+    match value:
+        case str():
+            return value
+        case [str(a), str(b), int(t) | float(t)]:
+            return a, b, float(t)
+    raise UserError(f'joint map {path}: {joint} must be a name, or ["NAME", "NAME", share of the way], not {value!r}')
+
+
+def _source_names(source: Source) -> tuple[str, ...]:
+    return (source,) if isinstance(source, str) else source[:2]
 
 
 def _short(name: str) -> str:
@@ -173,7 +184,7 @@ def map_joints(take: Take, table: JointMap) -> Tensor:
             columns.append(take.positions[:, index[source]])
         else:
             a, b, t = source
-            columns.append(torch.lerp(take.positions[:, index[a]], take.positions[:, index[b]], float(t)))
+            columns.append(torch.lerp(take.positions[:, index[a]], take.positions[:, index[b]], t))
     return torch.stack(columns, dim=1)
 
 

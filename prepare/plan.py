@@ -1,0 +1,42 @@
+"""What a data set is to be made of: capture files, and what is said of each clip that is cut from them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lamp.prepare.clips import Clip, Job
+
+
+@dataclass
+class ClipText:
+    """What a data set says of a clip.
+
+    Attributes:
+        captions, mirrored: of the clip and of its mirror image.
+        split: "train", "val", "test", or "test_<part>", which is also in "test".
+        heldout, heldout_mirrored: captions in wording that training never uses, for a test of language.
+        label, mirrored_label: key of the action; equal labels are the same action.
+    """
+
+    captions: list[str]
+    mirrored: list[str]
+    split: str = "train"
+    heldout: list[str] = field(default_factory=list)
+    heldout_mirrored: list[str] = field(default_factory=list)
+    label: str = ""
+    mirrored_label: str = ""
+
+
+@dataclass
+class Plan:
+    """A data set before it is built.
+
+    Attributes:
+        jobs: capture files.
+        describe: what is said of a finished clip, or the reason to drop it.
+        balance: a label's clips are drawn in proportion to (clips of the label) ** `balance` in all: 1 is uniform over
+            clips, 0 uniform over labels.
+    """
+
+    jobs: list[Job]
+    describe: Callable[[Clip], ClipText | str]
+    balance: float = 1.0
