@@ -175,14 +175,10 @@ class ConditionedEncoder(nn.Module):
         Returns:
             Hidden states of the motion tokens (G * B, n, D).
         """
-        tokens = self.encode(self.tokens(embedded, condition, extra), mask, causal=causal)
-        return tokens[:, -embedded.shape[1] :]
-
-    def encode(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
-        """All layers, (G * B, 1 + m + n, D) to the same shape; the rest as in `forward`."""
+        tokens = self.tokens(embedded, condition, extra)
         for layer in self.layers:
             tokens = layer(tokens, mask, causal=causal)
-        return tokens
+        return tokens[:, -embedded.shape[1] :]
 
     def tokens(self, embedded: Tensor, condition: Tensor, extra: Tensor | None = None) -> Tensor:
         """What the first layer reads, (G * B, 1 + m + n, D); see `forward`."""

@@ -54,12 +54,12 @@ def test_generation_keeps_states(monkeypatch) -> None:
 
 @torch.inference_mode()
 def test_residual_padding_can_be_skipped() -> None:
-    model, fast, levels = residual_model(), speed_up(residual_model()), torch.tensor([1, 3, 2])
+    model, fast = residual_model(), speed_up(residual_model())
     valid = masking.lengths_to_mask(LENGTHS, 9)
     codes = random_codes(3, 9, 4).masked_fill(~valid.unsqueeze(-1), model.pad_id)
-    inputs = model.history(codes, levels), masking.with_unconditional(conditions(), 2.0), levels, ~valid
+    inputs = codes, masking.with_unconditional(conditions(), 2.0), 2, ~valid
     inside = valid.repeat(2, 1)
-    plain, skipped = model.hidden(*inputs), fast.hidden(*inputs)
+    plain, skipped = model.level_vectors(*inputs), fast.level_vectors(*inputs)
     torch.testing.assert_close(skipped[inside], plain[inside])
     nothing = model.head(torch.zeros(model.config.latent_dim))
     torch.testing.assert_close(skipped[~inside], nothing.expand_as(skipped[~inside]))

@@ -477,7 +477,8 @@ def check_residual(model: ResidualTransformer, golden: dict, atol: float) -> Non
             logits = model.logits(codes, condition, levels, padding)
             assert_close(logits.transpose(1, 2), outputs[f"logits_{suffix}"], atol)
             stacked = masking.with_unconditional(condition, 5.0)
-            guided = model._guided_logits(codes, stacked, int(suffix[1:]), padding, 5.0)
+            level = int(suffix[1:])
+            guided = masking.guide(model.project(model.level_vectors(codes, stacked, level, padding), level), 5.0)
             # Guidance multiplies rounding by up to 9; the reference itself is this far from a float64 evaluation.
             assert_close(guided.transpose(1, 2), outputs[f"logits_cfg5_{suffix}"], 3 * atol)
         if "mixed_qids" in outputs:

@@ -14,10 +14,10 @@ from lamp.models.fast.gpt_steps import FastCaptioner
 from lamp.models.fast.linear import FastLinear, PackableLayer
 from lamp.models.fast.loading import WithoutDraws
 from lamp.models.fast.pretraining import FastFeedForward, FastLaMP, FastLanguageHead
-from lamp.models.fast.transformer import FastConditionedEncoder, FastEncoderLayer, FastPredictionHead
+from lamp.models.fast.transformer import FastEncoderLayer, FastPredictionHead, FastResidualTransformer
 from lamp.models.lamp.model import LaMP
 from lamp.models.lamp.qformer import FeedForward, LanguageHead
-from lamp.models.layers import Attention, ConditionedEncoder, EncoderLayer, PredictionHead
+from lamp.models.layers import Attention, EncoderLayer, PredictionHead
 from lamp.models.m2t.captioner import Captioner
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
@@ -32,12 +32,11 @@ _COMMON: Classes = {nn.Linear: FastLinear, nn.Dropout: FastDropout, Attention: F
 _ENCODER: Classes = _COMMON | {
     EncoderLayer: FastEncoderLayer,
     PredictionHead: FastPredictionHead,
-    ConditionedEncoder: FastConditionedEncoder,
 }
 FAST_CLASSES: dict[type[nn.Module], Classes] = {
     RVQVAE: _COMMON | {RVQVAE: FastRVQVAE, nn.Conv1d: FastConv1d, UpsampleConv: FastUpsampleConv, Decoder: FastDecoder},
     MaskedTransformer: _ENCODER | {MaskedTransformer: FastMaskedTransformer},
-    ResidualTransformer: _ENCODER,
+    ResidualTransformer: _ENCODER | {ResidualTransformer: FastResidualTransformer},
     LaMP: _COMMON | {LaMP: FastLaMP, FeedForward: FastFeedForward, LanguageHead: FastLanguageHead},
     # Not its language model, whose dropout would draw other numbers.
     Captioner: {Captioner: FastCaptioner},

@@ -7,9 +7,11 @@ which saves the padded share of a batch; elsewhere, to wait for the number of to
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lamp.models.layers import ConditionedEncoder, EncoderLayer, PredictionHead
+from lamp.models.t2m.residual import ResidualTransformer
 
 
 class FastEncoderLayer(EncoderLayer):
@@ -47,22 +49,32 @@ class FastPredictionHead(PredictionHead):
         return self.output(self.norm(self.dense(hidden, "none")))
 
 
-class FastConditionedEncoder(ConditionedEncoder):
-    """`ConditionedEncoder` that leaves out what a padding mask hides, on the CPU and outside of training."""
+class FastResidualTransformer(ResidualTransformer):
+    """`ResidualTransformer` that generates without hidden states of padding, on the CPU."""
 
-    def encode(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
-        """All layers, (G * B, N, D) to the same shape; zero where tokens are skipped."""
-        if mask is None or not self._skips(tokens, mask):
-            return super().encode(tokens, mask, causal=causal)
-        rows = mask.flatten().nonzero()[:, 0]
-        some, states = tokens.flatten(0, 1).index_select(0, rows), torch.zeros_like(tokens)
-        qkv = tokens.new_zeros(*tokens.shape[:2], 3 * tokens.shape[2])
-        for layer in cast("list[FastEncoderLayer]", self.layers):
-            some = layer.forward_rows(some, rows, qkv, mask, causal=causal)
-        states.flatten(0, 1).index_copy_(0, rows, some.to(states.dtype))
-        return states
+    def level_vectors(self, codes: Tensor, conditions: Tensor, level: int, padding: Tensor | None) -> Tensor:
+        """Predicted code vectors (G * B, n, code_dim) of one level in `generate`; those at padding mean nothing."""
+        if padding is None or self.training or not codes.is_cpu:
+            return super().level_vectors(codes, conditions, level, padding)
+        levels = torch.full(codes.shape[:1], level)
+        extra = self.level_embedding(levels).unsqueeze(1)
+        tokens = self.encoder.tokens(self.history(codes, levels), conditions, extra)
+        visible = F.pad(~padding, (2, 0), value=True).repeat(len(conditions) // len(codes), 1)
+        return self.head(encode_visible(self.encoder, tokens, visible)[:, 2:])
 
-    def _skips(self, tokens: Tensor, mask: Tensor) -> bool:
-        unused = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
-        hides_keys = mask.dtype == torch.bool and mask.shape == (len(tokens), 1, 1, tokens.shape[1])
-        return tokens.is_cpu and hides_keys and not unused
+
+def encode_visible(encoder: ConditionedEncoder, tokens: Tensor, visible: Tensor) -> Tensor:
+    """Hidden states (B, N, D) of the tokens that are visible to all; zero elsewhere. Without dropout and gradients.
+
+    Args:
+        encoder: of fast layers.
+        tokens: (B, N, D), see `ConditionedEncoder.tokens`.
+        visible: (B, N) boolean.
+    """
+    rows = visible.flatten().nonzero()[:, 0]
+    some, states = tokens.flatten(0, 1).index_select(0, rows), torch.zeros_like(tokens)
+    qkv = tokens.new_zeros(*tokens.shape[:2], 3 * tokens.shape[2])
+    for layer in cast("list[FastEncoderLayer]", encoder.layers):
+        some = layer.forward_rows(some, rows, qkv, visible[:, None, None, :])
+    states.flatten(0, 1).index_copy_(0, rows, some.to(states.dtype))
+    return states

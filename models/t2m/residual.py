@@ -253,7 +253,8 @@ class ResidualTransformer(LaMPModel[ResidualConfig]):
         codes = torch.full((batch, size, last + 1), self.pad_id, device=self.device)
         codes[..., 0] = base_codes.to(self.device).masked_fill(~valid, self.pad_id)
         for level in range(1, last + 1):
-            logits = self._guided_logits(codes, conditions, level, padding, cond_scale)
+            vectors = self.level_vectors(codes, conditions, level, padding)
+            logits = masking.guide(self.project(vectors, level), cond_scale)
             drawn = masking.sample_tokens(
                 logits, noise[level - 1], topkr=topkr, temperature=temperature, gumbel=gumbel
             ).ids
@@ -265,14 +266,14 @@ class ResidualTransformer(LaMPModel[ResidualConfig]):
                 progress(level, last)
         return codes.masked_fill(codes == self.pad_id, masking.IGNORE)
 
-    def _guided_logits(
-        self,
-        codes: Tensor,
-        conditions: Tensor,
-        level: int,
-        padding: Tensor | None,
-        cond_scale: float,
-    ) -> Tensor:
+    def level_vectors(self, codes: Tensor, conditions: Tensor, level: int, padding: Tensor | None) -> Tensor:
+        """Predicted code vectors (G * B, n, code_dim) of one level in `generate`; those at padding mean nothing.
+
+        Args:
+            codes: (B, n, Q), known below `level`.
+            conditions: (G * B, cond_dim): G variants of the condition.
+            level: to predict.
+            padding: (B, n), True at padding; None: no padding.
+        """
         levels = torch.full(codes.shape[:1], level, device=codes.device)
-        vectors = self.hidden(self.history(codes, levels), conditions, levels, padding)
-        return masking.guide(self.project(vectors, level), cond_scale)
+        return self.hidden(self.history(codes, levels), conditions, levels, padding)
