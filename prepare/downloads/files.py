@@ -6,6 +6,7 @@ Nothing is executed here: checkpoints and pickles are looked at, not loaded.
 import contextlib
 import errno
 import lzma
+import os
 import pickle
 import pickletools
 import re
@@ -29,7 +30,7 @@ _CALLING_OPCODES = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_E
 # How PyTorch's format before 1.6 begins: its magic number as a pickle (torch/serialization.py).
 _OLD_CHECKPOINT = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)[:-1]
 # What zipfile, tarfile and their decompressors raise for damaged files.
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error)
+_DAMAGE: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error)
 _DAMAGE += (EOFError, ValueError, IndexError, NotImplementedError, RuntimeError)
 
 
@@ -139,7 +140,7 @@ def _is_torch_zip(path: Path) -> bool:
 def move_aside(path: Path, suffix: str) -> Path:
     """Rename `path` to a free name beside it and return that."""
     aside, number = path.with_name(f"{path.name}.{suffix}"), 1
-    while aside.exists() or aside.is_symlink():
+    while os.path.lexists(aside):
         number += 1
         aside = path.with_name(f"{path.name}.{suffix}{number}")
     shutil.move(path, aside)

@@ -1,5 +1,6 @@
 """From the mirrors of a package to its files in the target folder, by way of a cache."""
 
+import os
 import shutil
 import time
 import urllib.parse
@@ -37,11 +38,9 @@ class Downloader:
             UserError: the disk is full or not writable.
         """
         target = self.root / package.target
-        if not self.force:
-            if _is_complete(package, target):
-                say(f"{package.name}: already in {package.target}, left as it is (--force installs it anew)")
-                return
-            _refuse_incomplete(package, target)
+        if not self.force and _is_complete(package, target):
+            say(f"{package.name}: already in {package.target}, left as it is (--force installs it anew)")
+            return
         # On the target's disk, so that installing is a rename.
         near = next(folder for folder in target.resolve().parents if folder.is_dir())
         try:
@@ -106,7 +105,7 @@ class Downloader:
             if entry.name.startswith((".", "__MACOSX")) or (package.keep and entry.name not in package.keep):
                 continue
             place, shown = target / entry.name, f"{package.target}/{entry.name}"
-            if place.exists() or place.is_symlink():
+            if os.path.lexists(place):
                 if not self.force:
                     say(f"{package.name}: {shown} exists, left as it is")
                     continue
@@ -121,20 +120,21 @@ def say(text: str) -> None:
 
 
 def _is_complete(package: Package, target: Path) -> bool:
+    """Whether a package is installed.
+
+    Raises:
+        PackageError: a folder of it is there, and would be left as it is, although a file is missing in it.
+    """
     if package.plain:
         return (target / package.file).exists() or (target / Path(package.file).stem).exists()
-    return all((target / name).is_file() for name in package.expects)
-
-
-def _refuse_incomplete(package: Package, target: Path) -> None:
-    """Complain of a folder that would be left as it is although a file is missing in it."""
-    for name in package.expects:
-        entry = target / Path(name).parts[0]
-        if not (target / name).is_file() and (entry.exists() or entry.is_symlink()):
+    missing = [name for name in package.expects if not (target / name).is_file()]
+    for name in missing:
+        if os.path.lexists(entry := target / Path(name).parts[0]):
             raise PackageError(
                 f"{package.name}: {entry} exists, but {target / name} does not; "
                 "--force puts the folder aside and installs the public one"
             )
+    return not missing
 
 
 def _open_package(package: Package, files: Sequence[tuple[Path, str]], aside: Path) -> Path:
@@ -152,19 +152,17 @@ def _open_package(package: Package, files: Sequence[tuple[Path, str]], aside: Pa
         LinkError: a file is not what it should be.
     """
     aside.mkdir()
-    archive, name = files[0]
+    root, (archive, _) = aside, files[0]
     if len(files) == 1 and is_archive(archive):
-        # Checkpoints are called .tar here; should one be a real archive, its content is what is wanted.
-        root = aside / Path(name).stem if package.plain else aside
-        unpack(archive, root)
+        # LaMP's checkpoints are called .tar; should one be a real archive, its content is what is wanted.
+        unpack(archive, aside / Path(package.file).stem if package.plain else aside)
         root = aside if package.plain else find_root(aside, package.expects[0])
     elif len(files) == 1 and not package.plain:
         raise LinkError("is neither a zip nor a tar archive")
     else:
-        root = aside
         for path, name in files:
             check_file(path)
-            shutil.copyfile(path, root / name)
+            shutil.copyfile(path, aside / name)
     for name in package.expects:
         if not (root / name).is_file():
             raise LinkError(f"is another file than expected: {name} is not in it")
