@@ -17,7 +17,7 @@ from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.prepare.import_checkpoint import main
-from lamp.prepare.public.weights.vq import public_name
+from lamp.prepare.public.weights.vq import source_name
 
 # Checkpoints come with this beside the weights.
 BESIDE = {"ep": np.float64(3.0), "total_it": 70, "scheduler": {"milestones": Counter([5]), "_last_lr": [np.float32(1)]}}
@@ -72,7 +72,7 @@ def public_run(
 
 def public_tokenizer(model: RVQVAE) -> dict[str, Tensor]:
     """Our tokenizer's weights under MoMask's names."""
-    named = {public_name(key, model.config): value for key, value in model.state_dict().items()}
+    named = {source_name(key, model.config): value for key, value in model.state_dict().items()}
     return {key: value for key, value in named.items() if key is not None}
 
 

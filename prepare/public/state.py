@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=LaMPModel)
 LISTED = 30
 
 
-class PublicState(dict[str, Tensor]):
+class TrackedState(dict[str, Tensor]):
     """Public state dict that knows which of its tensors were read by `[]`, and which were asked for in vain.
 
     A tensor that is not there reads as an empty one: a conversion first reads all it needs, then calls `finish`, which
