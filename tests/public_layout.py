@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from golden import FOLDERS, load_golden
 from torch import Tensor
 
 from lamp.models.evaluator import EvaluatorConfig
@@ -45,12 +44,6 @@ def refused(capsys: pytest.CaptureFixture, *arguments: Any) -> str:
 
 def close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
-
-
-def golden_file(name: str) -> Path:
-    """Path of a fixture of the public systems."""
-    load_golden(name)
-    return next(path for folder in FOLDERS if (path := folder / f"{name}.pt").is_file())
 
 
 def public_run(

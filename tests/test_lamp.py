@@ -15,6 +15,7 @@ from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig
 from lamp.models.lamp.text import TextBatch, TextTokenizer
 from lamp.prepare.public.weights.lamp import convert_qformer
 from lamp.utils.errors import UserError
+from tests.marks import needs_golden
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a person walks runs jumps forward back left right slowly ##s jump . ,".split()
 TEXTS = ["a person walks forward", "a person jumps", "a person slowly runs back , left", "a person walks back"]
@@ -473,6 +474,7 @@ def public() -> tuple[LaMP, dict, TextBatch, Tensor]:
     return model, golden, text, features.float()
 
 
+@needs_golden("lamp_qformer_small")
 @torch.no_grad()
 def test_public_pretraining_features(public):
     model, golden, text, features = public
@@ -490,6 +492,7 @@ def test_public_pretraining_features(public):
     close(scaled.T, expected["sim_m2t_max_scaled"])
 
 
+@needs_golden("lamp_qformer_small")
 @torch.no_grad()
 def test_public_pretraining_losses(public):
     model, golden, text, features = public
@@ -513,6 +516,7 @@ def test_public_pretraining_losses(public):
     close(output.captioning, expected["lm_loss"])
 
 
+@needs_golden("lamp_mask_transformer_small")
 @torch.no_grad()
 def test_public_text_condition():
     golden = load_golden("lamp_mask_transformer_small")

@@ -21,6 +21,7 @@ from lamp.models.vq.quantizer import Codebook
 from lamp.models.vq.residual import ResidualQuantizer
 from lamp.prepare.public.weights.vq import LAMP_PREFIX, convert_tokenizer, source_name
 from lamp.utils.errors import UserError
+from tests.marks import needs_golden
 
 TINY = RVQConfig(input_width=12, num_quantizers=3, nb_code=16, code_dim=8, width=16, depth=2, dropout=0.0)
 make_codebook = partial(
@@ -68,10 +69,10 @@ def public_model(name: str, prefix: str) -> tuple[RVQVAE, dict]:
 @pytest.mark.parametrize(
     ("name", "prefix", "atol"),
     [
-        ("rvqvae_small", "", 1e-5),
+        pytest.param("rvqvae_small", "", 1e-5, marks=needs_golden("rvqvae_small")),
         ("rvqvae_default", "", 2e-5),
-        ("lamp_vqvae_small", LAMP_PREFIX, 1e-5),
-        ("lamp_vqvae_default", LAMP_PREFIX, 2e-5),
+        pytest.param("lamp_vqvae_small", LAMP_PREFIX, 1e-5, marks=needs_golden("lamp_vqvae_small")),
+        pytest.param("lamp_vqvae_default", LAMP_PREFIX, 2e-5, marks=needs_golden("lamp_vqvae_default")),
     ],
 )
 @torch.no_grad()
