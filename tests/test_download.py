@@ -486,7 +486,7 @@ def test_a_damaged_part_in_the_cache_is_fetched_again(server, downloader):
 def test_no_damage_goes_unnoticed_or_has_another_error(tmp_path, make):
     good = make({"a.bin": DATA[:2000], "folder/b.bin": DATA[:3000]})
     random = np.random.default_rng(0)
-    for number in range(300):
+    for number in range(150):
         bad = bytearray(good)
         bad[random.integers(len(bad))] ^= 1 << random.integers(8)
         path = tmp_path / "archive"

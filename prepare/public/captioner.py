@@ -73,7 +73,7 @@ def _build(config: CaptionerConfig, tensors: Mapping[str, Tensor], tokenizer: An
 
 
 def _language_options(request: Request) -> dict[str, Any]:
-    """What `convert_captioner` cannot tell by shapes.
+    """Options of `convert_captioner` that shapes do not determine.
 
     Raises:
         UserError: nothing tells the heads.

@@ -43,7 +43,7 @@ class Part:
 
 @dataclass
 class Request:
-    """An import under way.
+    """State of one import.
 
     Attributes:
         file: the checkpoint.

@@ -16,7 +16,9 @@ _GRU = [f"gru.{part}_l0{way}" for way in ("", "_reverse") for part in ("weight_i
 
 
 def convert_evaluator(state: Mapping[str, Tensor]) -> tuple[EvaluatorConfig, dict[str, Tensor]]:
-    """Evaluators from `movement_encoder.*`, `text_encoder.*` and `motion_encoder.*`; statistics and words are apart.
+    """Evaluators from `movement_encoder.*`, `text_encoder.*` and `motion_encoder.*`.
+
+    Statistics and word vectors are in other files.
 
     Raises:
         UserError: tensors are lacking or unknown, which are listed.
