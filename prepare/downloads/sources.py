@@ -41,7 +41,7 @@ class Link:
 
 def address(link: Link) -> str:
     """Where a link is fetched from: HF_ENDPOINT names a mirror of the Hugging Face hub, as for its own library."""
-    endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
     return link.url.replace(HUB, endpoint, 1) if link.url.startswith(f"{HUB}/") else link.url
 
 
