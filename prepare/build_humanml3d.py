@@ -85,7 +85,7 @@ class Plan:
         return "\n".join(rows)
 
     def check(self) -> None:
-        """Look into one recording of each subset before hours of work.
+        """Read one recording of each subset, so that wrong files fail before hours of work.
 
         Raises:
             UserError: nothing was found, or it is AMASS of another body model.
@@ -110,7 +110,7 @@ class Plan:
 
 
 def build(plan: Plan, work: Work, published: Published, workers: int) -> dict[str, Any]:
-    """Make all clips that are not there yet, then captions, splits, statistics and the report, which is returned.
+    """Write all missing clips, then captions, splits, statistics and the report, which is returned.
 
     Raises:
         UserError: no clip could be made, the disk is full, or the folder holds something else.

@@ -37,7 +37,7 @@ from typing import Any
 
 from lamp.models.hub import CONFIG_FILE
 from lamp.models.text_condition import CLIP_SOURCE
-from lamp.prepare.public.files import PublicFile, read_checkpoint, read_options
+from lamp.prepare.public.files import CheckpointFile, read_checkpoint, read_options
 from lamp.prepare.public.kinds import Kind, recognise
 from lamp.prepare.public.request import IMPORTED, Part, Request, plain_name, read_config
 from lamp.utils.errors import UserError, main_with_errors
@@ -83,12 +83,12 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def is_public_run(folder: Path, file: PublicFile) -> bool:
+def is_public_run(folder: Path, file: CheckpointFile) -> bool:
     """Whether `folder` is the one of the public run, `<folder>/model/<file>`."""
     return file.path.parent.name == "model" and folder.resolve() == file.space.resolve()
 
 
-def check_destination(folder: Path, file: PublicFile) -> None:
+def check_destination(folder: Path, file: CheckpointFile) -> None:
     """Make sure that writing `folder` replaces nothing but an earlier import.
 
     Raises:
@@ -106,7 +106,7 @@ def check_destination(folder: Path, file: PublicFile) -> None:
         raise UserError(f"{folder} exists and is no import of this file{holds}; choose another DST")
 
 
-def convert(args: argparse.Namespace, file: PublicFile) -> tuple[Kind, Request, list[Part]]:
+def convert(args: argparse.Namespace, file: CheckpointFile) -> tuple[Kind, Request, list[Part]]:
     """Find out what the file is, and convert all that comes of it."""
     kind, state = recognise(file)
     flags = {name: getattr(args, name) for name in TOLD}

@@ -278,7 +278,8 @@ def _place_arm(joints: np.ndarray, body: _Body, side: int, chest: np.ndarray, an
     swing, lift = angles[..., 0], angles[..., 1]
     local = np.stack((sign * np.sin(lift), -np.cos(lift) * np.cos(swing), np.cos(lift) * np.sin(swing)), axis=-1)
     arm = np.einsum("tij,tsj->sti", chest, local)
-    chain, directions = body.arms[side], [chest @ [sign, 0.0, 0.0], *arm]
+    chain: tuple[int, ...] = body.arms[side]
+    directions = [chest @ [sign, 0.0, 0.0], *arm]
     if body.collars:
         chain, directions = (body.collars[side], *chain), [chest @ [0.6 * sign, 0.8, 0.0], *directions]
     _chain(joints, body.skeleton.parents[chain[0]], chain, directions, body.lengths)

@@ -5,9 +5,24 @@ import os
 import pytest
 import torch
 
+from tests.marks import LACKS, skip_without_shared
+
 # Tests never reach for a hub; with two workers more threads than one only get in each other's way.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skip what needs files beside the repository before its fixtures ask for them."""
+    skip_without_shared(item)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests were skipped for files beside the repository."""
+    count = sum(LACKS in str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    if count:
+        terminalreporter.write_line(f"{count} tests were skipped: they need files of ../shared, {LACKS}")
 
 
 @pytest.fixture(scope="session")

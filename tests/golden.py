@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
-HERE = Path(__file__).resolve().parent
-FOLDERS = (HERE / "golden", HERE.parent.parent / "shared" / "golden" / "public")
+from tests.marks import GOLDEN, SHARED
+
+
+def golden_file(name: str) -> Path:
+    """Path of the fixture `name`; a test that uses one outside `tests/golden` is marked by `needs_golden`."""
+    own = GOLDEN / f"{name}.pt"
+    return own if own.is_file() else SHARED / "golden" / "public" / own.name
 
 
 def load_golden(name: str) -> dict[str, Any]:
-    """The fixture `name`: `config`, `inputs`, `outputs` and, where stored, `state_dict`; skips the test if absent."""
-    for folder in FOLDERS:
-        if (path := folder / f"{name}.pt").is_file():
-            return torch.load(path, weights_only=True)
-    pytest.skip(f"the reference tensors {name}.pt are not part of the repository")
+    """The fixture `name`: `config`, `inputs`, `outputs` and, where stored, `state_dict`."""
+    return torch.load(golden_file(name), weights_only=True)
 
 
 def procedural_weights(shapes: Mapping[str, Sequence[int]], codebook_scale: float = 1.0) -> dict[str, Tensor]:

@@ -1,7 +1,34 @@
 """Marks that several test modules use."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).resolve().parent
+GOLDEN = HERE / "golden"
+SHARED = HERE.parent.parent / "shared"
+LACKS = "not part of the repository"
+
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch's compiler needs a C++ compiler")
+
+
+def needs_shared(*paths: str) -> pytest.MarkDecorator:
+    """Mark `shared` of a test that reads files beside the repository; where one lacks, `conftest.py` skips the test.
+
+    Args:
+        paths: files relative to `../shared`.
+    """
+    return pytest.mark.shared(*paths)
+
+
+def needs_golden(*names: str) -> pytest.MarkDecorator:
+    """`needs_shared` for the reference tensors `names` (see `golden.load_golden`) that `tests/golden` does not have."""
+    return needs_shared(*(f"golden/public/{name}.pt" for name in names if not (GOLDEN / f"{name}.pt").is_file()))
+
+
+def skip_without_shared(item: pytest.Item) -> None:
+    """Skip a test that is marked by `needs_shared` if a file that it names is missing."""
+    for mark in item.iter_markers("shared"):
+        if missing := [path for path in mark.args if not (SHARED / path).is_file()]:
+            pytest.skip(f"{LACKS}: ../shared/{', ../shared/'.join(missing)}")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from golden import FOLDERS, load_golden
 from torch import Tensor
 
 from lamp.models.evaluator import EvaluatorConfig
@@ -17,7 +16,7 @@ from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.prepare.import_checkpoint import main
-from lamp.prepare.public.weights.vq import public_name
+from lamp.prepare.public.weights.vq import source_name
 
 # Checkpoints come with this beside the weights.
 BESIDE = {"ep": np.float64(3.0), "total_it": 70, "scheduler": {"milestones": Counter([5]), "_last_lr": [np.float32(1)]}}
@@ -47,12 +46,6 @@ def close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
-def golden_file(name: str) -> Path:
-    """Path of a fixture of the public systems."""
-    load_golden(name)
-    return next(path for folder in FOLDERS if (path := folder / f"{name}.pt").is_file())
-
-
 def public_run(
     folder: Path, content: dict[str, Any], options: dict[str, Any], file: str = "net_best_fid.tar", meta: int = 0
 ) -> Path:
@@ -72,7 +65,7 @@ def public_run(
 
 def public_tokenizer(model: RVQVAE) -> dict[str, Tensor]:
     """Our tokenizer's weights under MoMask's names."""
-    named = {public_name(key, model.config): value for key, value in model.state_dict().items()}
+    named = {source_name(key, model.config): value for key, value in model.state_dict().items()}
     return {key: value for key, value in named.items() if key is not None}
 
 

@@ -13,8 +13,9 @@ from lamp.utils.errors import UserError
 from lamp.utils.scores import captions
 from lamp.utils.scores.captions import bert_score_f1, caption_scores
 from lamp.utils.tagging import tag_sentences, token_words
+from tests.marks import SHARED, needs_shared
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "captions_motiongpt.json"
+PUBLISHED = "data/captions_motiongpt.json"
 BLEU = ("bleu1", "bleu2", "bleu3", "bleu4")
 WALK, JUMP = "a person walks forward slowly", "someone is jumping up high"
 
@@ -42,10 +43,9 @@ def no_spacy(monkeypatch):
 # BLEU, ROUGE-L, CIDEr
 
 
+@needs_shared(PUBLISHED)
 def test_published_scores(coco):
-    if not SHARED.is_file():
-        pytest.skip("the captions with published scores are not part of the repository")
-    stored = json.loads(SHARED.read_text(encoding="utf-8"))
+    stored = json.loads((SHARED / PUBLISHED).read_text(encoding="utf-8"))
     cases, published = stored["cases"], stored["published_raw"]
     scores = caption_scores([case["caption"] for case in cases], [case["references"] for case in cases])
     assert scores.samples == 4400

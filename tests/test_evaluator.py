@@ -17,6 +17,7 @@ from lamp.models.evaluator import (
 from lamp.models.words import WORD_CLASSES, WORD_DIM, WordVectors, hashed_vector, read_glove, read_our_vab
 from lamp.utils.errors import UserError
 from tests.golden import load_golden, procedural_weights
+from tests.marks import needs_golden
 
 TINY = EvaluatorConfig(
     input_width=67, movement_hidden=16, movement_latent=12, text_hidden=10, motion_hidden=14, embed_dim=8
@@ -45,7 +46,10 @@ def public_evaluator(golden) -> Evaluator:
     return model
 
 
-@pytest.mark.parametrize("name", ["t2m_evaluator_small", "t2m_evaluator_default"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("t2m_evaluator_small", marks=needs_golden("t2m_evaluator_small")), "t2m_evaluator_default"],
+)
 @torch.no_grad()
 def test_the_public_outputs(name):
     golden = load_golden(name)

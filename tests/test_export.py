@@ -24,6 +24,7 @@ from lamp.utils.kinematics.geometry import quat_from_euler, quat_multiply, quat_
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
 from lamp.utils.scores.physics import floating, floor_penetration, foot_skating_ratio, foot_sliding, jitter
+from tests.marks import needs_golden
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SMALL = Style(size=(96, 96))
@@ -136,6 +137,7 @@ def test_euler_angles_do_not_jump() -> None:
     assert (quat_from_euler(euler, "ZYX") * q).sum(-1).abs().min() > 1 - 1e-9
 
 
+@needs_golden("joints2bvh")
 def test_fit_and_skate_removal_match_the_public_system() -> None:
     golden = load_golden("joints2bvh")
     order, expected = golden["config"]["re_order"], golden["outputs"]

@@ -26,6 +26,7 @@ from lamp.utils.kinematics.features import (
 )
 from lamp.utils.kinematics.inverse_kinematics import local_rotations
 from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, Skeleton
+from tests.marks import needs_golden
 
 SKELETONS = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda skeleton: skeleton.name)
 UP = torch.tensor([0.0, 1.0, 0.0])
@@ -283,6 +284,7 @@ def test_too_short_or_wrong_motion_is_refused() -> None:
         extract_features(torch.zeros(5, 21, 3), HUMANML3D)
 
 
+@needs_golden("motion_features")
 def test_parity_with_published_features() -> None:
     golden = load_golden("motion_features")
     inputs, outputs = golden["inputs"], golden["outputs"]
@@ -305,6 +307,7 @@ def test_parity_with_published_features() -> None:
     torch.testing.assert_close(by_rotation, outputs["recover_from_rot"], **close)
 
 
+@needs_golden("motion_features")
 def test_parity_of_recovery_on_random_features_of_both_skeletons() -> None:
     golden = load_golden("motion_features")
     for suffix in ("", "_kit"):
@@ -313,6 +316,7 @@ def test_parity_of_recovery_on_random_features_of_both_skeletons() -> None:
         torch.testing.assert_close(recovered, expected, rtol=1e-4, atol=1e-4)
 
 
+@needs_golden("humanml3d_012314")
 def test_parity_with_the_published_example_clip() -> None:
     golden = load_golden("humanml3d_012314")
     inputs, outputs = golden["inputs"], golden["outputs"]

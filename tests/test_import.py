@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from golden import load_golden
-from public_layout import BESIDE, OPTIMIZER, SMALL_EVALUATOR, by_module, close, golden_file, public_run, refused, run
+from golden import golden_file, load_golden
+from public_layout import BESIDE, OPTIMIZER, SMALL_EVALUATOR, by_module, close, public_run, refused, run
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
@@ -25,8 +25,10 @@ from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.vq.model import RVQVAE
+from tests.marks import needs_golden
 
 
+@needs_golden("rvqvae_small", "lamp_vqvae_small")
 @pytest.mark.parametrize(
     ("name", "key"), [("rvqvae_small", "vq_model"), ("lamp_vqvae_small", "net"), ("rvqvae_small", None)]
 )
@@ -46,6 +48,7 @@ def test_tokenizers_reproduce_their_outputs(name: str, key: str | None, tmp_path
         assert model.meta["ep"] == 3.0 and model.meta["total_it"] == 70
 
 
+@needs_golden("mask_transformer_small")
 @torch.no_grad()
 def test_masked_transformer_reproduces_its_outputs(tmp_path: Path) -> None:
     golden = load_golden("mask_transformer_small")
@@ -61,6 +64,7 @@ def test_masked_transformer_reproduces_its_outputs(tmp_path: Path) -> None:
     assert torch.equal(codes, golden["outputs"]["generate_greedy_t6_cfg4"][:, : codes.shape[1]])
 
 
+@needs_golden("residual_transformer_small", "residual_transformer_noshare")
 @pytest.mark.parametrize("name", ["residual_transformer_small", "residual_transformer_noshare"])
 @torch.no_grad()
 def test_residual_transformers_reproduce_their_outputs(name: str, tmp_path: Path) -> None:
@@ -74,6 +78,7 @@ def test_residual_transformers_reproduce_their_outputs(name: str, tmp_path: Path
     assert torch.equal(codes, golden["outputs"]["generate_greedy"])
 
 
+@needs_golden("length_estimator")
 @torch.no_grad()
 def test_length_estimator_reproduces_its_outputs(tmp_path: Path) -> None:
     golden = load_golden("length_estimator")
@@ -90,6 +95,7 @@ def short_vocabulary(folder: Path, words: list[str]) -> Path:
     return folder / "short"
 
 
+@needs_golden("lamp_qformer_small")
 @torch.no_grad()
 def test_lamp_pretraining_model_comes_with_its_two_encoders(tmp_path: Path, capsys) -> None:
     golden = load_golden("lamp_qformer_small")
@@ -116,6 +122,7 @@ def test_lamp_pretraining_model_comes_with_its_two_encoders(tmp_path: Path, caps
     close(lamp.encode_text(golden["config"]["texts"]).embedding, expected["text_feat"])
 
 
+@needs_golden("lamp_mask_transformer_small")
 @torch.no_grad()
 def test_lamp_masked_transformer_comes_with_its_text_encoder(tmp_path: Path) -> None:
     golden, path = load_golden("lamp_mask_transformer_small"), golden_file("lamp_mask_transformer_small")
@@ -129,6 +136,7 @@ def test_lamp_masked_transformer_comes_with_its_text_encoder(tmp_path: Path) -> 
     close(model.logits(inputs["ids"], condition, None).transpose(1, 2), golden["outputs"]["logits"])
 
 
+@needs_golden("lamp_vqvae_small", "lamp_mask_transformer_small")
 def test_an_imported_lamp_set_generates(tmp_path: Path) -> None:
     run(golden_file("lamp_vqvae_small"), tmp_path / "vq")
     run(golden_file("lamp_mask_transformer_small"), tmp_path / "t2m", "--vq_name", "vq")
@@ -137,6 +145,7 @@ def test_an_imported_lamp_set_generates(tmp_path: Path) -> None:
     assert pipe.cut_prompts(["walks " * 40]) == [] and pipe.cut_prompts(["walks " * 60])
 
 
+@needs_golden("lamp_qformer_small", "lamp_mask_transformer_small")
 def test_a_lamp_model_takes_the_text_condition_of_its_text_to_motion_file(tmp_path: Path, capsys) -> None:
     pretrained, generator = load_golden("lamp_qformer_small"), load_golden("lamp_mask_transformer_small")
     keys = ("Qformer.", "query_tokens")
@@ -157,6 +166,7 @@ def test_a_lamp_model_takes_the_text_condition_of_its_text_to_motion_file(tmp_pa
     assert not (tmp_path / "lamp2").exists() and not (tmp_path / "t2m2").exists()
 
 
+@needs_golden("t2m_evaluator_small")
 @torch.no_grad()
 def test_evaluator_reproduces_its_outputs(tmp_path: Path) -> None:
     golden = load_golden("t2m_evaluator_small")
@@ -196,6 +206,7 @@ def all_words(ids: Tensor) -> TextBatch:
     return TextBatch(ids, torch.ones_like(ids, dtype=torch.bool))
 
 
+@needs_golden("m2t_gpt_small")
 @torch.no_grad()
 def test_motion_code_gpt_reproduces_its_outputs(tmp_path: Path) -> None:
     golden = load_golden("m2t_gpt_small")
@@ -227,6 +238,7 @@ def captioner_file(folder: Path) -> tuple[Path, dict[str, Any]]:
     return folder / "m2t.pth", golden
 
 
+@needs_golden("lamp_qformer_small")
 @torch.no_grad()
 def test_captioner_reproduces_its_outputs_and_runs(tmp_path: Path, capsys) -> None:
     path, golden = captioner_file(tmp_path)
@@ -245,6 +257,7 @@ def test_captioner_reproduces_its_outputs_and_runs(tmp_path: Path, capsys) -> No
     assert not (tmp_path / "m2t_vq").exists()
 
 
+@needs_golden("lamp_qformer_small")
 def test_captions_end_as_the_public_ones_do(tmp_path: Path, capsys) -> None:
     transformers = pytest.importorskip("transformers")
     path, _ = captioner_file(tmp_path)

@@ -17,6 +17,7 @@ from lamp.models.lamp.text import TextBatch, TextTokenizer
 from lamp.models.vq.model import RVQConfig
 from lamp.prepare.public.weights.lamp import convert_qformer
 from lamp.utils.errors import UserError
+from tests.marks import needs_golden
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a person walks runs jumps forward back left right slowly ##s jump . ,".split()
 TEXTS = ["a person walks forward", "a person jumps", "a person slowly runs back , left", "a person walks back"]
@@ -481,6 +482,7 @@ def public() -> tuple[LaMP, dict, TextBatch, Tensor]:
     return model, golden, text, features.float()
 
 
+@needs_golden("lamp_qformer_small")
 @torch.no_grad()
 def test_public_pretraining_features(public):
     model, golden, text, features = public
@@ -498,6 +500,7 @@ def test_public_pretraining_features(public):
     close(scaled.T, expected["sim_m2t_max_scaled"])
 
 
+@needs_golden("lamp_qformer_small")
 @torch.no_grad()
 def test_public_pretraining_losses(public):
     model, golden, text, features = public
@@ -521,6 +524,7 @@ def test_public_pretraining_losses(public):
     close(output.captioning, expected["lm_loss"])
 
 
+@needs_golden("lamp_mask_transformer_small")
 @torch.no_grad()
 def test_public_text_condition():
     golden = load_golden("lamp_mask_transformer_small")

@@ -216,8 +216,9 @@ def test_mistakes_in_evaluations_are_one_line(workshop, script, flags, word, mon
     names = "--name vq_name" if script == "eval_t2m_vq" else "--name mtrans_name --res_name rtrans_name"
     with pytest.raises(SystemExit) as stop:
         run(script, f"{common} {names} --gpu_id -1 {flags}", monkeypatch)
-    message = capsys.readouterr().err.strip()
-    assert stop.value.code == 2 and word in message and len(message.splitlines()) == 1
+    notes, _, message = capsys.readouterr().err.strip().rpartition("\n")
+    assert stop.value.code == 2 and message.startswith("error: ") and word in message
+    assert all(note.startswith("best checkpoint of ") for note in notes.splitlines())
 
 
 def test_generation_writes_the_promised_files(workshop, monkeypatch):

@@ -14,7 +14,7 @@ from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer, draw_l
 from lamp.prepare.public.weights.t2m import convert_length, convert_masked, convert_residual
 from lamp.utils.errors import UserError
 from tests.golden import load_golden, procedural_weights
-from tests.marks import needs_compiler
+from tests.marks import needs_compiler, needs_golden
 
 SMALL = {
     "num_tokens": 20,
@@ -438,6 +438,7 @@ def check_masked(model: MaskedTransformer, golden: dict, condition: Tensor, atol
         assert torch.equal(codes, expected)
 
 
+@needs_golden("mask_transformer_small")
 def test_parity_masked_small() -> None:
     golden = load_golden("mask_transformer_small")
     model = imported(convert_masked, MaskedTransformer, golden["state_dict"], golden["config"])
@@ -456,6 +457,7 @@ def test_parity_masked_default() -> None:
     check_masked(model, golden, golden["inputs"]["cond"], 3e-5)
 
 
+@needs_golden("lamp_mask_transformer_small")
 def test_parity_lamp_masked_soft_attention() -> None:
     golden = load_golden("lamp_mask_transformer_small")
     model = imported(convert_masked, MaskedTransformer, golden["state_dict"], golden["config"])
@@ -488,6 +490,7 @@ def check_residual(model: ResidualTransformer, golden: dict, atol: float) -> Non
             assert torch.equal(generated, outputs["generate_greedy"])
 
 
+@needs_golden("residual_transformer_small", "residual_transformer_noshare")
 @pytest.mark.parametrize("name", ["residual_transformer_small", "residual_transformer_noshare"])
 def test_parity_residual_stored(name: str) -> None:
     golden = load_golden(name)
@@ -509,6 +512,7 @@ def test_parity_residual_default() -> None:
     check_residual(model, golden, 2e-5)
 
 
+@needs_golden("length_estimator")
 def test_parity_length_estimator() -> None:
     golden = load_golden("length_estimator")
     model = imported(convert_length, LengthEstimator, golden["state_dict"], golden["config"])

@@ -16,8 +16,9 @@ from lamp.models.vq.losses import reconstruction_loss
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.models.vq.quantizer import Codebook
 from lamp.models.vq.residual import ResidualQuantizer
-from lamp.prepare.public.weights.vq import LAMP_PREFIX, convert_tokenizer, public_name
+from lamp.prepare.public.weights.vq import LAMP_PREFIX, convert_tokenizer, source_name
 from lamp.utils.errors import UserError
+from tests.marks import needs_golden
 
 TINY = RVQConfig(input_width=12, num_quantizers=3, nb_code=16, code_dim=8, width=16, depth=2, dropout=0.0)
 make_codebook = partial(
@@ -50,7 +51,7 @@ def public_model(name: str, prefix: str) -> tuple[RVQVAE, dict]:
     if state is None:
         ours = RVQConfig(num_quantizers=config.get("num_quantizers", 1))
         with torch.device("meta"):
-            names = {public_name(key, ours): value.shape for key, value in RVQVAE(ours).state_dict().items()}
+            names = {source_name(key, ours): value.shape for key, value in RVQVAE(ours).state_dict().items()}
         shapes = {prefix + key: shape for key, shape in names.items() if key}
         state = procedural_weights(shapes, codebook_scale=config["codebook_scale"])
     ours, state = convert_tokenizer(state, config)
@@ -65,10 +66,10 @@ def public_model(name: str, prefix: str) -> tuple[RVQVAE, dict]:
 @pytest.mark.parametrize(
     ("name", "prefix", "atol"),
     [
-        ("rvqvae_small", "", 1e-5),
+        pytest.param("rvqvae_small", "", 1e-5, marks=needs_golden("rvqvae_small")),
         ("rvqvae_default", "", 2e-5),
-        ("lamp_vqvae_small", LAMP_PREFIX, 1e-5),
-        ("lamp_vqvae_default", LAMP_PREFIX, 2e-5),
+        pytest.param("lamp_vqvae_small", LAMP_PREFIX, 1e-5, marks=needs_golden("lamp_vqvae_small")),
+        pytest.param("lamp_vqvae_default", LAMP_PREFIX, 2e-5, marks=needs_golden("lamp_vqvae_default")),
     ],
 )
 @torch.no_grad()
@@ -115,7 +116,7 @@ def test_public_codebook_updates_are_reproduced() -> None:
 @pytest.mark.parametrize("changes", [{}, {"num_quantizers": 1}, {"down_t": 3, "depth": 1, "norm": "LN"}])
 def test_conversion_undoes_renaming(changes: dict) -> None:
     model = make_model(**changes)
-    public = {public_name(key, model.config): value for key, value in model.state_dict().items()}
+    public = {source_name(key, model.config): value for key, value in model.state_dict().items()}
     public.pop(None)
     config, state = convert_tokenizer(public, {"vq_norm": model.config.norm})
     sizes = ("input_width", "num_quantizers", "nb_code", "code_dim", "width", "down_t", "stride_t", "depth", "norm")
@@ -128,7 +129,7 @@ def test_conversion_undoes_renaming(changes: dict) -> None:
 
 def test_conversion_recognises_a_shared_codebook() -> None:
     model = make_model(shared_codebook=True)
-    public = {public_name(key, model.config): value for key, value in model.state_dict().items()}
+    public = {source_name(key, model.config): value for key, value in model.state_dict().items()}
     public.pop(None)
     public |= {f"quantizer.layers.{q}.codebook": public["quantizer.layers.0.codebook"] for q in range(3)}
     config, state = convert_tokenizer(public, {})
@@ -140,7 +141,7 @@ def test_conversion_refuses_other_weights() -> None:
     with pytest.raises(UserError, match="not the weights of a public motion tokenizer"):
         convert_tokenizer({"a.weight": torch.zeros(2)}, {})
     model = make_model()
-    public = {public_name(key, model.config): value for key, value in model.state_dict().items()}
+    public = {source_name(key, model.config): value for key, value in model.state_dict().items()}
     public.pop(None)
     with pytest.raises(UserError, match="unknown tensors"):
         convert_tokenizer(public | {"extra": torch.zeros(1)}, {})

@@ -1,10 +1,11 @@
 """Where the public files are: MoMask's and LaMP's checkpoints, the evaluators of Guo et al., the word vectors.
 
 Every address is copied from the place its `origin` names. None of them was opened when this table was written: links
-may be dead, and what the archives hold is known from the public code that reads them. A checksum stands only where one
-is published (Git LFS pointers on the Hugging Face hub); for all other files none is known.
+may be dead, and what the archives hold is known from the public code that reads them. A checksum is given only where
+one is published (Git LFS pointers on the Hugging Face hub); for all other files none is known.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,24 +15,19 @@ T2M_GPT_SCRIPTS = "github.com/Mael-zys/T2M-GPT, dataset/prepare/*.sh"
 HUB_COPY = "a user's copy, as its page on the hub lists it"
 NAMED_COPY = "a user's copy, named in public scripts of third parties"
 MOMASK_FOLDER = "https://drive.google.com/drive/folders/1sHajltuE2xgHh91H9pFpMAYAkHaX9o57"
-STORE = "https://virutalbuy-public.oss-cn-hangzhou.aliyuncs.com/"
-LAMP_PAGE = "https://github.com/gentlefress/LaMP#get-you-ready"
+HUB = "https://huggingface.co"
+STORE = "https://virutalbuy-public.oss-cn-hangzhou.aliyuncs.com"
 
-Host = Literal["hub", "drive", "store"]
+Dataset = Literal["t2m", "kit"]
 
 
 @dataclass(frozen=True)
 class Link:
     """One file at one place."""
 
-    host: Host
-    where: str
-    """Repository of the hub, file id of Google Drive, or path in the paper's object store."""
+    url: str
     origin: str
     """Where the address is published."""
-    path: str = ""
-    """File in the hub's repository."""
-    revision: str = "main"
     sha256: str = ""
     """Empty: none is published."""
     save_as: str = ""
@@ -40,14 +36,13 @@ class Link:
     @property
     def page(self) -> str:
         """Address for a browser."""
-        if self.host == "hub":
-            return f"https://huggingface.co/{self.where}/blob/{self.revision}/{self.path}"
-        return f"https://drive.google.com/file/d/{self.where}/view" if self.host == "drive" else STORE + self.where
+        return self.url.replace("/resolve/", "/blob/", 1)
 
-    def __str__(self) -> str:
-        if self.host == "hub":
-            return f"huggingface.co/{self.where} {self.path}"
-        return f"Google Drive {self.where}" if self.host == "drive" else f"object store {self.where}"
+
+def address(link: Link) -> str:
+    """Where a link is fetched from: HF_ENDPOINT names a mirror of the Hugging Face hub, as for its own library."""
+    endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    return link.url.replace(HUB, endpoint, 1) if link.url.startswith(f"{HUB}/") else link.url
 
 
 @dataclass(frozen=True)
@@ -56,15 +51,15 @@ class Package:
 
     name: str
     action: Literal["models", "evaluator", "glove"]
-    dataset: Literal["t2m", "kit", ""]
+    dataset: Dataset | None
     file: str
-    """Name in the cache, also that of a file fetched by hand."""
+    """Name in the cache, and of the file to get by hand."""
     target: str
-    """Folder below the repository."""
+    """Folder, relative to the root."""
     mirrors: tuple[tuple[Link, ...], ...]
-    """Tried in this order; a mirror is one file, or several that belong together."""
+    """Tried in this order; each has everything."""
     page: str
-    """Where its publishers link to the file."""
+    """Page of the publisher, for a browser."""
     expects: tuple[str, ...] = ()
     """Files below the target that make it complete; the first tells where an archive's content begins."""
     keep: tuple[str, ...] = ()
@@ -81,21 +76,37 @@ class Package:
         return self.mirrors[0][0].save_as == self.file
 
 
+def _hub(path: str, origin: str, sha256: str = "") -> tuple[Link, ...]:
+    return (Link(f"{HUB}/{path}", origin, sha256),)
+
+
 def _drive(file_id: str, origin: str, sha256: str = "") -> tuple[Link, ...]:
-    return (Link("drive", file_id, origin, sha256=sha256),)
+    return (Link(f"https://drive.google.com/file/d/{file_id}/view", origin, sha256),)
 
 
-def _lamp(name: str, dataset: Literal["t2m", "kit"], file: str) -> Package:
+def _momask(dataset: Dataset, file: str, expects: tuple[str, ...], *mirrors: tuple[Link, ...]) -> Package:
+    return Package(
+        f"momask-{dataset}", "models", dataset, file, f"checkpoints/{dataset}", mirrors, MOMASK_FOLDER, expects
+    )
+
+
+def _lamp(name: str, dataset: Dataset, file: str) -> Package:
     """Checkpoint of the LaMP release, which has them in an object store of its own and names no folder for them."""
-    link = Link("store", f"share/aigc3d/lamp/{file}", LAMP_README, save_as=file)
-    return Package(name, "models", dataset, file, f"checkpoints/{dataset}/lamp_release", ((link,),), page=LAMP_PAGE)
+    link = Link(f"{STORE}/share/aigc3d/lamp/{file}", LAMP_README, save_as=file)
+    page = "https://github.com/gentlefress/LaMP#get-you-ready"
+    return Package(f"lamp-{name}", "models", dataset, file, f"checkpoints/{dataset}/lamp_release", ((link,),), page)
+
+
+def _evaluator(dataset: Dataset, file: str, *mirrors: tuple[Link, ...]) -> Package:
+    expects = ("text_mot_match/model/finest.tar", "Comp_v6_KLD005/opt.txt")
+    # T2M-GPT's archives keep the evaluator's mean and std in the last one.
+    keep = ("text_mot_match", "Comp_v6_KLD005", "VQVAEV3_CB1024_CMT_H1024_NRES3")
+    folder = f"checkpoints/{dataset}"
+    return Package(f"evaluator-{dataset}", "evaluator", dataset, file, folder, mirrors, MOMASK_FOLDER, expects, keep)
 
 
 # LFS pointer of nanxiz/zcabnzhmm at 357c06b; a public report gives the same checksum for the file in Google Drive.
 _HUMANML3D_MODELS_SHA256 = "3ed737fe352c4cdc671b0c133d6c0090690468d58832bd883686188d5f333ec7"
-_EVALUATOR_FILES = ("text_mot_match/model/finest.tar", "Comp_v6_KLD005/opt.txt")
-# T2M-GPT's archives keep the evaluator's mean and std in the last one.
-_EVALUATOR_FOLDERS = ("text_mot_match", "Comp_v6_KLD005", "VQVAEV3_CB1024_CMT_H1024_NRES3")
 _GLOVE_COPY = {
     "our_vab_data.npy": "73ed9b73ee5bc5ab683661c132b9f98fe305672dffdf70ceeac1bc447543d668",
     "our_vab_words.pkl": "fac88da1be6f00d36b72b88c9745c8ac35a94a7bd6ccf1fa3bab380faf8c2e0d",
@@ -103,92 +114,59 @@ _GLOVE_COPY = {
 }
 
 PACKAGES: tuple[Package, ...] = (
-    Package(
-        name="momask-t2m",
-        action="models",
-        dataset="t2m",
-        file="humanml3d_models.zip",
-        target="checkpoints/t2m",
-        mirrors=(
-            (
-                Link(
-                    "hub",
-                    "nanxiz/zcabnzhmm",
-                    HUB_COPY,
-                    path="humanml3d_models.zip",
-                    revision="357c06b1f09cf29a2b2b936772e37439e243d86e",
-                    sha256=_HUMANML3D_MODELS_SHA256,
-                ),
-            ),
-            (Link("hub", "camenduru/MoMask", NAMED_COPY, path="humanml3d_models.zip"),),
-            _drive("1vXS7SHJBgWPt59wupQ5UUzhFObrnGkQ0", MOMASK_SCRIPTS, sha256=_HUMANML3D_MODELS_SHA256),
-        ),
-        page=MOMASK_FOLDER,
-        expects=(
+    _momask(
+        "t2m",
+        "humanml3d_models.zip",
+        (
             "rvq_nq6_dc512_nc512_noshare_qdp0.2/model/net_best_fid.tar",
             "t2m_nlayer8_nhead6_ld384_ff1024_cdp0.1_rvq6ns/model/latest.tar",
             "tres_nlayer8_ld384_ff1024_rvq6ns_cdp0.2_sw/model/net_best_fid.tar",
         ),
-    ),
-    Package(
-        name="momask-kit",
-        action="models",
-        dataset="kit",
-        file="kit_models.zip",
-        target="checkpoints/kit",
-        mirrors=(
-            (Link("hub", "nanxiz/zcabnzhmm", HUB_COPY, path="kit_models.zip"),),
-            _drive("1FapdHNkxPouasVM8MWgg1f6sd_4Lua2q", MOMASK_SCRIPTS),
+        _hub(
+            "nanxiz/zcabnzhmm/resolve/357c06b1f09cf29a2b2b936772e37439e243d86e/humanml3d_models.zip",
+            HUB_COPY,
+            _HUMANML3D_MODELS_SHA256,
         ),
-        page=MOMASK_FOLDER,
-        expects=(
+        _hub("camenduru/MoMask/resolve/main/humanml3d_models.zip", NAMED_COPY),
+        _drive("1vXS7SHJBgWPt59wupQ5UUzhFObrnGkQ0", MOMASK_SCRIPTS, _HUMANML3D_MODELS_SHA256),
+    ),
+    _momask(
+        "kit",
+        "kit_models.zip",
+        (
             "rvq_nq6_dc512_nc512_noshare_qdp0.2_k/model/net_best_fid.tar",
             "t2m_nlayer8_nhead6_ld384_ff1024_cdp0.1_rvq6ns_k/model/latest.tar",
         ),
+        _hub("nanxiz/zcabnzhmm/resolve/main/kit_models.zip", HUB_COPY),
+        _drive("1FapdHNkxPouasVM8MWgg1f6sd_4Lua2q", MOMASK_SCRIPTS),
     ),
-    _lamp("lamp-vq", "t2m", "vq.tar"),
-    _lamp("lamp-qformer-t2m", "t2m", "h3d-qformer.tar"),
-    _lamp("lamp-qformer-kit", "kit", "kit-qformer.tar"),
-    _lamp("lamp-t2m", "t2m", "t2m.tar"),
-    _lamp("lamp-m2t", "t2m", "m2t.pth"),
-    Package(
-        name="evaluator-t2m",
-        action="evaluator",
-        dataset="t2m",
-        file="humanml3d_evaluator.zip",
-        target="checkpoints/t2m",
-        mirrors=(
-            (Link("hub", "camenduru/MoMask", NAMED_COPY, path="humanml3d_evaluator.zip"),),
-            _drive("19C_eiEr0kMGlYVJy_yFL6_Dhk3RvmwhM", MOMASK_SCRIPTS),
-            _drive("1FIiqtkt4F-GVWmnBgtZnv9W3cPWS-oM-", T2M_GPT_SCRIPTS),
-        ),
-        page=MOMASK_FOLDER,
-        expects=_EVALUATOR_FILES,
-        keep=_EVALUATOR_FOLDERS,
+    _lamp("vq", "t2m", "vq.tar"),
+    _lamp("qformer-t2m", "t2m", "h3d-qformer.tar"),
+    _lamp("qformer-kit", "kit", "kit-qformer.tar"),
+    _lamp("t2m", "t2m", "t2m.tar"),
+    _lamp("m2t", "t2m", "m2t.pth"),
+    _evaluator(
+        "t2m",
+        "humanml3d_evaluator.zip",
+        _hub("camenduru/MoMask/resolve/main/humanml3d_evaluator.zip", NAMED_COPY),
+        _drive("19C_eiEr0kMGlYVJy_yFL6_Dhk3RvmwhM", MOMASK_SCRIPTS),
+        _drive("1FIiqtkt4F-GVWmnBgtZnv9W3cPWS-oM-", T2M_GPT_SCRIPTS),
     ),
-    Package(
-        name="evaluator-kit",
-        action="evaluator",
-        dataset="kit",
-        file="kit_evaluator.zip",
-        target="checkpoints/kit",
-        mirrors=(
-            _drive("1TKIZ3TSSZawpilC-7Kw7Ws4sNNuzb49p", MOMASK_SCRIPTS),
-            _drive("1KNU8CsMAnxFrwopKBBkC8jEULGLPBHQp", T2M_GPT_SCRIPTS),
-        ),
-        page=MOMASK_FOLDER,
-        expects=_EVALUATOR_FILES,
-        keep=_EVALUATOR_FOLDERS,
+    _evaluator(
+        "kit",
+        "kit_evaluator.zip",
+        _drive("1TKIZ3TSSZawpilC-7Kw7Ws4sNNuzb49p", MOMASK_SCRIPTS),
+        _drive("1KNU8CsMAnxFrwopKBBkC8jEULGLPBHQp", T2M_GPT_SCRIPTS),
     ),
     Package(
         name="glove",
         action="glove",
-        dataset="",
+        dataset=None,
         file="glove.zip",
         target="glove",
         mirrors=(
             tuple(
-                Link("hub", "andrewatef/MoMask-test", HUB_COPY, path=f"glove/{name}", sha256=sha256, save_as=name)
+                Link(f"{HUB}/andrewatef/MoMask-test/resolve/main/glove/{name}", HUB_COPY, sha256, save_as=name)
                 for name, sha256 in _GLOVE_COPY.items()
             ),
             _drive("1cmXKUT31pqd7_XpJAiWEo1K81TMYHA5n", MOMASK_SCRIPTS),

@@ -1,28 +1,33 @@
-"""Fetching one file over HTTP: goes on where a broken transfer stopped, repeats with growing waits, shows progress.
+"""Fetching one file: resumes a broken transfer, retries with growing waits, shows progress with the time left.
 
-A transfer is kept as `<name>.part` with `<name>.part.json` (what the server called this version of the file) until it
-is complete, so that an interrupted command goes on when it is run again (HTTP Range, RFC 9110 section 14).
+An unfinished transfer is a folder `<name>.<hash of the address>.part`, so that an interrupted command goes on when it
+is run again. Files of Google Drive come through gdown, which knows Drive's pages; all others over plain HTTP with Range
+and If-Range (RFC 9110, sections 13 and 14).
 """
 
 import errno
 import hashlib
-import http.client
 import os
-import re
+import shutil
 import time
-import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import gdown
+import requests
 from tqdm import tqdm
 
-from lamp.prepare.downloads.open import HostError, LinkError, open_file
 from lamp.utils.errors import UserError
-from lamp.utils.files import read_json, write_json
 
-_CHUNK = 1 << 18
 _LASTING_ANSWERS = (401, 403, 404, 410)
+
+
+class LinkError(Exception):
+    """This link does not give the file; another one may."""
+
+
+class HostError(LinkError):
+    """The link's server cannot be reached at all."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,14 @@ class Patience:
     lasting_attempts: int = 3
     """The same for what repeating seldom changes: 404, no such server."""
     first_wait: float = 1.0
+    """Seconds; doubles with each failure in a row."""
     longest_wait: float = 30.0
     timeout: float = 20.0
     """Seconds without a byte."""
 
 
 def fetch(url: str, path: Path, patience: Patience, *, sha256: str = "", label: str = "") -> None:
-    """Download a file; a former transfer of the same address is continued.
+    """Download a file; an earlier unfinished transfer from the same address is continued.
 
     Args:
         url: what to fetch.
@@ -53,7 +59,7 @@ def fetch(url: str, path: Path, patience: Patience, *, sha256: str = "", label: 
         LinkError: the address does not give the file.
         UserError: the disk is full or not writable.
     """
-    part = _part_of(path, url)
+    part = path.with_name(f"{path.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
     for last_try in (False, True):
         continued = part.exists()
         try:
@@ -61,14 +67,19 @@ def fetch(url: str, path: Path, patience: Patience, *, sha256: str = "", label: 
         except KeyboardInterrupt:
             print(f"\n{path.name}: {_size(part) / 1e6:.1f} MB are kept; run the same command to go on", flush=True)
             raise
-        if not sha256 or file_sha256(part) == sha256:
+        finally:
+            if part.is_dir() and not _size(part):
+                shutil.rmtree(part)
+        if not part.exists():
+            raise LinkError("gives an empty file")
+        if not sha256 or file_sha256(part / "content") == sha256:
             break
-        _discard(part)
-        # Two versions of a file glued together are the likely cause after a continued transfer.
+        shutil.rmtree(part)
+        # After a resumed transfer the likely cause is two versions of the file in one.
         if last_try or not continued:
             raise LinkError("gives a file with another checksum than the published one")
-    os.replace(part, path)
-    _state_of(part).unlink(missing_ok=True)
+    os.replace(part / "content", path)
+    shutil.rmtree(part)
 
 
 def file_sha256(path: Path) -> str:
@@ -80,128 +91,104 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _part_of(path: Path, url: str) -> Path:
-    """Unfinished file; each address has its own, since mirrors may differ."""
-    return path.with_name(f"{path.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
-
-
-def _state_of(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
-
-
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _state_of(part).unlink(missing_ok=True)
-
-
 def _size(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
+    """Bytes that an unfinished transfer has; gdown adds a suffix to the name until the file is complete."""
+    return sum(file.stat().st_size for file in part.glob("content*"))
 
 
 def _insist(url: str, part: Path, patience: Patience, label: str) -> None:
-    """Repeat `_attempt` until it succeeds or patience ends; new bytes restore patience."""
+    """Repeat attempts until one succeeds or patience ends; new bytes restore patience."""
+    attempt = _from_drive if url.startswith("https://drive.google.com/") else _over_http
     failures, furthest = 0, _size(part)
     while True:
         try:
-            return _attempt(url, part, patience, label)
-        except (OSError, http.client.HTTPException) as error:
-            if _is_of_the_disk(error):
+            part.mkdir(parents=True, exist_ok=True)
+            return attempt(url, part, patience.timeout, label)
+        except OSError as error:
+            # Errors of the disk name a file or have one of these numbers.
+            if error.filename or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
                 raise UserError(f"cannot write {part}: {error.strerror}; make room, or use --cache") from error
             if (reached := _size(part)) > furthest:
                 failures, furthest = 0, reached
             failures += 1
-            unreachable = isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError)
-            lasting = (unreachable and not reached) or getattr(error, "code", 0) in _LASTING_ANSWERS
+            answer = error.response if isinstance(error, requests.HTTPError) else None
+            unreachable = isinstance(error, requests.ConnectionError) and not reached
+            lasting = unreachable or (answer is not None and answer.status_code in _LASTING_ANSWERS)
             if failures >= (patience.lasting_attempts if lasting else patience.attempts):
                 raise (HostError if unreachable else LinkError)(_explain(error)) from error
-            wait = _wait_before(failures, error, patience)
+            asked = answer.headers.get("Retry-After", "") if answer is not None else ""
+            wait = max(patience.first_wait * 2 ** (failures - 1), float(asked) if asked.isdigit() else 0.0)
+            wait = min(wait, patience.longest_wait)
             print(f"{label}: {_explain(error)}; again in {wait:.0f} s", flush=True)
             time.sleep(wait)
 
 
-def _is_of_the_disk(error: Exception) -> bool:
-    """Whether an error is not the network's: full, not writable."""
-    if isinstance(error, urllib.error.URLError) or not isinstance(error, OSError):
-        return False
-    return error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-
-
-def _wait_before(failures: int, error: Exception, patience: Patience) -> float:
-    """Seconds before the next attempt: doubling, or what the server asks for."""
-    wait = patience.first_wait * 2 ** (failures - 1)
-    asked = error.headers.get("Retry-After", "") if isinstance(error, urllib.error.HTTPError) else ""
-    return min(max(wait, float(asked) if asked.isdigit() else 0.0), patience.longest_wait)
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"answers {error.code} {error.reason}".strip()
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(reason, TimeoutError):
+def _explain(error: OSError) -> str:
+    """One line for an error of the network; those of requests hold whole object representations."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"answers {error.response.status_code} {error.response.reason}".strip()
+    if isinstance(error, requests.Timeout):
         return "no answer in time"
-    return getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke"
+    return f"no connection ({type(error).__name__})" if isinstance(error, requests.RequestException) else str(error)
 
 
-def _attempt(url: str, part: Path, patience: Patience, label: str) -> None:
-    """One connection: ask for what is missing and append it to `part`."""
-    state = _read_state(part)
+def _over_http(url: str, part: Path, timeout: float, label: str) -> None:
+    """One connection: ask for what is missing and append it to the content."""
+    content, version = part / "content", part / "version"
+    have = _size(part) if version.is_file() else 0
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-", "If-Range": version.read_text(encoding="utf-8")}
+    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        place = response.headers.get("Content-Range", "")
+        # 416, nothing is missing; otherwise the file has become shorter.
+        if have and response.status_code == 416 and place.endswith(f"/{have}"):
+            return
+        if have and (response.status_code == 416 or (response.status_code == 206 and f"bytes {have}-" not in place)):
+            shutil.rmtree(part)
+            raise ConnectionError("the file has changed; from the beginning")
+        response.raise_for_status()
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise LinkError("answers with a web page instead of the file")
+        if response.status_code != 206:
+            have = 0
+            version.unlink(missing_ok=True)
+            content.unlink(missing_ok=True)
+            etag = response.headers.get("ETag", "W/")
+            # A transfer can be continued only if the server has a strong name for this version of the file.
+            if name := response.headers.get("Last-Modified", "") if etag.startswith("W/") else etag:
+                version.write_text(name, encoding="utf-8")
+        length = response.headers.get("Content-Length")
+        with content.open("ab") as file, _bar(label, have + int(length) if length else None, have) as bar:
+            for chunk in response.iter_content(1 << 16):
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _from_drive(url: str, part: Path, timeout: float, label: str) -> None:
+    """One attempt of gdown, which resumes from what its last attempt left in the folder."""
     have = _size(part)
     try:
-        response = open_file(url, have, state.get("version", ""), patience.timeout)
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not have:
-            raise
-        # Nothing is missing, or the file has become shorter.
-        if _total(error.headers.get("Content-Range", "")) == have:
-            return
-        _discard(part)
-        raise ConnectionError("the file has changed; from the beginning") from error
-    with response:
-        start, total = _place(response)
-        known = state.get("total")
-        if start != have or (start and known is not None and total != known):
-            if start:
-                _discard(part)
-                raise ConnectionError("the server continues at another place; from the beginning")
-            have = 0
-        version = response.headers.get("ETag", "")
-        version = response.headers.get("Last-Modified", "") if not version or version.startswith("W/") else version
-        _append(response, part, {"url": url, "version": version, "total": total}, start=have, label=label)
-    if total is not None and _size(part) < total:
-        raise ConnectionError(f"the connection ended at {_size(part) / 1e6:.1f} of {total / 1e6:.1f} MB")
+        with _bar(label) as bar:
+
+            def show(done: int, total: int | None) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            target = str(part / "content")
+            gdown.download(url, target, quiet=True, use_cookies=False, resume=True, progress=show, timeout=timeout)
+    except gdown.FileURLRetrievalError as error:
+        reason = " ".join(str(error).split()).removeprefix("Failed to retrieve file url: ")
+        raise LinkError(reason.partition(" You may still be able")[0]) from error
+    except gdown.DownloadError as error:
+        # Without progress what is here cannot be continued.
+        if have and _size(part) <= have:
+            shutil.rmtree(part)
+        raise ConnectionError(str(error).partition("\n")[0]) from error
 
 
-def _read_state(part: Path) -> dict[str, Any]:
-    """What is known of an unfinished file; without it nothing can be continued."""
-    try:
-        return read_json(_state_of(part))
-    except (OSError, ValueError):
-        _discard(part)
-        return {}
-
-
-def _place(response: Any) -> tuple[int, int | None]:
-    """Offset of the first byte of an answer, and the size of the whole file if the server tells it."""
-    if response.status == 206:
-        content_range = response.headers.get("Content-Range", "")
-        found = re.match(r"bytes (\d+)-", content_range)
-        return (int(found[1]) if found else -1), _total(content_range)
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
-
-
-def _total(content_range: str) -> int | None:
-    found = re.search(r"/(\d+)$", content_range)
-    return int(found[1]) if found else None
-
-
-def _append(response: Any, part: Path, state: dict[str, Any], *, start: int, label: str) -> None:
-    """Write an answer's body behind the first `start` bytes of `part`."""
-    write_json(_state_of(part), state)
-    bar = tqdm(desc=label, total=state["total"], initial=start, unit="B", unit_scale=True, disable=None)
-    with part.open("r+b" if start else "wb") as file, bar:
-        file.seek(start)
-        # Not read(): that waits until a chunk is full, and what it has gathered is lost if the connection breaks.
-        while chunk := response.read1(_CHUNK):
-            file.write(chunk)
-            bar.update(len(chunk))
+def _bar(label: str, total: int | None = None, initial: int = 0) -> tqdm:
+    """Progress bar with the time left; none where the output is not a terminal."""
+    return tqdm(desc=label, total=total, initial=initial, unit="B", unit_scale=True, disable=None)

@@ -6,6 +6,7 @@ them about their parents. The hands do not move the 22 body joints, and HumanML3
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def read_take(path: Path, fps: float = HUMANML3D.fps) -> Take:
     )
 
 
-def choose_body(take: Take, bodies: dict[str, BodyJoints]) -> BodyJoints:
+def choose_body(take: Take, bodies: Mapping[str, BodyJoints]) -> BodyJoints:
     """The body that HumanML3D takes: the female one for everybody who is not exactly "male"."""
     return bodies["male" if take.gender == "male" else "female"]
 

@@ -154,7 +154,7 @@ class Folder:
     """The data folder while it is built."""
 
     def __init__(self, root: Path, options: dict[str, Any]) -> None:
-        """Begin or go on with a build.
+        """Start or resume a build.
 
         Raises:
             UserError: the folder holds something else, or was built with other options.

@@ -15,7 +15,7 @@ from lamp.models.m2t.language import CaptionerConfig
 from lamp.models.m2t.pipeline import LAMP_FOLDER
 from lamp.models.m2t.vocabulary import INSTALL, LibraryVocabulary
 from lamp.prepare.public.request import Part, Request
-from lamp.prepare.public.state import PublicState, build_model, listed
+from lamp.prepare.public.state import TrackedState, build_model, listed
 from lamp.prepare.public.tokenizers import add_tokenizers
 from lamp.prepare.public.weights.codes import convert_code_gpt
 from lamp.prepare.public.weights.lamp import convert_qformer
@@ -73,7 +73,7 @@ def _build(config: CaptionerConfig, tensors: Mapping[str, Tensor], tokenizer: An
 
 
 def _language_options(request: Request) -> dict[str, Any]:
-    """What `convert_captioner` cannot tell by shapes.
+    """Options of `convert_captioner` that shapes do not determine.
 
     Raises:
         UserError: nothing tells the heads.
@@ -94,7 +94,8 @@ def _plain_language(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     The public file has the language model twice, by itself and inside the wrapper that gave it LoRA.
     """
     language = _LANGUAGE if any(key.startswith(_LANGUAGE) for key in state) else _SAME_LANGUAGE
-    plain, updates = {}, {}
+    plain: dict[str, Tensor] = {}
+    updates: dict[str, dict[str, Tensor]] = {}
     for key in state:
         if key.startswith("opt_proj."):
             plain[key] = state[key].float()
@@ -124,7 +125,7 @@ def _own_lamp(request: Request) -> LaMP:
     # With its motion projection it would be taken for a Q-Former that has the heads too.
     former = {key: value for key, value in request.state.items() if key.startswith(("Qformer.", "query_tokens"))}
     tensors = convert_qformer(former, heads)[1]
-    tensors["motion_to_former.weight"] = PublicState(request.state)["motion_projection"].t().contiguous()
+    tensors["motion_to_former.weight"] = TrackedState(request.state)["motion_projection"].t().contiguous()
     if wrong := [key for key, value in tensors.items() if key not in state or value.shape != state[key].shape]:
         raise UserError(f"--lamp_name {request.lamp_name} is not the LaMP of this file ({listed(wrong[:3])} differ)")
     lamp = build_model(LaMP, base.config, state | tensors)

@@ -21,7 +21,7 @@ _OPTION_KEYS = ("config", "opt", "args", "hparams")
 
 
 @dataclass(frozen=True)
-class PublicFile:
+class CheckpointFile:
     """What a checkpoint holds.
 
     Attributes:
@@ -43,7 +43,7 @@ class PublicFile:
         return folder.parent if folder.name == "model" else folder
 
 
-def read_checkpoint(path: str | Path) -> PublicFile:
+def read_checkpoint(path: str | Path) -> CheckpointFile:
     """Read a `.tar`, `.pth` or `.pt` file of torch; classes that are not plain data are refused, never run.
 
     Raises:
@@ -66,11 +66,11 @@ def read_checkpoint(path: str | Path) -> PublicFile:
     for key in _OPTION_KEYS:
         value = content.get(key)
         options |= vars(value) if isinstance(value, argparse.Namespace) else dict(_plain(value))
-    facts = {key: _number(value) for key, value in content.items() if _number(value) is not None}
-    return PublicFile(path, states, options, facts)
+    facts = {str(key): number for key, value in content.items() if (number := _number(value)) is not None}
+    return CheckpointFile(path, states, options, facts)
 
 
-def read_options(file: PublicFile, opt: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+def read_options(file: CheckpointFile, opt: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
     """Public options: the file's own, then those of `opt.txt` (beside the checkpoint by default), then the flags.
 
     Raises:
@@ -88,18 +88,19 @@ def read_options(file: PublicFile, opt: Path | None, flags: Mapping[str, Any]) -
     return options | {key: value for key, value in flags.items() if value is not None}
 
 
-def read_statistics(folder: Path, width: int, required: bool) -> tuple[Tensor, Tensor] | None:
+def read_statistics(folder: Path, width: int) -> tuple[Tensor, Tensor] | None:
     """Mean and std (width,) from `mean.npy` and `std.npy` (or HumanML3D's `Mean.npy`, `Std.npy`) of a folder.
 
+    Returns:
+        None if one of them is not there.
+
     Raises:
-        UserError: they are broken, of another width, or `required` and not there.
+        UserError: they are broken or of another width.
     """
     values = []
     for names in STATISTICS:
         path = next((folder / name for name in names if (folder / name).is_file()), None)
         if path is None:
-            if required:
-                raise UserError(f"--meta {folder}: there is no {names[0]}")
             return None
         try:
             value = np.load(path, allow_pickle=False)
@@ -136,6 +137,7 @@ def _load(path: Path) -> Any:
 def _harmless() -> list[Any]:
     """Classes of plain data that checkpoints come with beside tensors: option namespaces and numpy's numbers."""
     scalar = np.float64(0).__reduce__()[0]
+    assert callable(scalar)
     numbers = [np.dtype, *{type(np.dtype(code)) for code in ("?", *np.typecodes["AllInteger"], *np.typecodes["Float"])}]
     # The function's module was renamed in numpy 2; files have either name.
     aliases = [_renamed(scalar, module) for module in ("numpy.core.multiarray", "numpy._core.multiarray")]

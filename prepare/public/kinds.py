@@ -15,7 +15,7 @@ from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.words import HASHED, WordVectors, read_our_vab
 from lamp.prepare.public.captioner import captioner_parts, code_gpt_parts
-from lamp.prepare.public.files import PublicFile, read_checkpoint
+from lamp.prepare.public.files import CheckpointFile, read_checkpoint
 from lamp.prepare.public.request import EVALUATOR_META, Part, Request
 from lamp.prepare.public.state import build_model, listed
 from lamp.prepare.public.tokenizers import add_tokenizers, build_tokenizer
@@ -49,7 +49,7 @@ class Kind:
         return all(any(re.match(pattern, key) for key in state) for pattern in self.keys)
 
 
-def recognise(file: PublicFile) -> tuple[Kind, dict[str, Tensor]]:
+def recognise(file: CheckpointFile) -> tuple[Kind, dict[str, Tensor]]:
     """Kind and state dict of a checkpoint; those of several modules are joined, the module's name before the key.
 
     Raises:

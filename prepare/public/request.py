@@ -12,7 +12,7 @@ from lamp.models.checkpoints import model_folder
 from lamp.models.hub import CONFIG_FILE, LaMPModel
 from lamp.models.lamp.text import VOCABULARY_FILE, TextTokenizer
 from lamp.models.text_condition import CLIP_SOURCE
-from lamp.prepare.public.files import PublicFile, read_statistics
+from lamp.prepare.public.files import CheckpointFile, read_statistics
 from lamp.prepare.public.state import listed
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass
 class Request:
-    """An import under way.
+    """State of one import.
 
     Attributes:
         file: the checkpoint.
@@ -60,7 +60,7 @@ class Request:
         notes: lines for the user.
     """
 
-    file: PublicFile
+    file: CheckpointFile
     state: dict[str, Tensor]
     options: dict[str, Any]
     dst: Path
@@ -75,14 +75,21 @@ class Request:
     notes: list[str] = field(default_factory=list)
 
     def statistics(self, width: int, others: tuple[str, ...] = ()) -> dict[str, Tensor]:
-        """Buffers `mean` and `std` (width,), from `--meta` or the first of the usual places that has them."""
-        if self.meta is not None:
-            mean, std = read_statistics(self.meta, width, required=True)
-            return {"mean": mean, "std": std}
-        for place in ("meta", *others):
-            found = read_statistics(self.file.space / place, width, required=False)
+        """Buffers `mean` and `std` (width,), from `--meta` or the first of the usual places that has them.
+
+        Args:
+            width: features of a frame.
+            others: places to look at after `meta`, relative to the folder of the public run.
+
+        Raises:
+            UserError: `--meta` lacks them, or they are broken or of another width.
+        """
+        for folder in [self.meta] if self.meta else [self.file.space / place for place in ("meta", *others)]:
+            found = read_statistics(folder, width)
             if found is not None:
-                return {"mean": found[0], "std": found[1]}
+                return dict(zip(STATISTICS_BUFFERS, found))
+        if self.meta:
+            raise UserError(f"--meta {self.meta}: there is no mean.npy and std.npy")
         self.notes.append("no meta/mean.npy and std.npy found: the model reads normalised motion only (--meta FOLDER)")
         return {"mean": torch.zeros(width), "std": torch.ones(width)}
 

@@ -1,4 +1,4 @@
-"""Account of what a conversion reads of a public state dict, so that nothing is missing or left over unnoticed."""
+"""Tracks what a conversion reads of a public state dict, so that missing and unread tensors are reported."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +15,11 @@ Model = TypeVar("Model", bound=LaMPModel)
 LISTED = 30
 
 
-class PublicState(dict[str, Tensor]):
-    """Public state dict that knows which of its tensors were read by `[]`, and which were asked for in vain.
+class TrackedState(dict[str, Tensor]):
+    """Public state dict that records which of its tensors were read by `[]`, and which of those read are missing.
 
-    A tensor that is not there reads as an empty one: a conversion first reads all it needs, then calls `finish`, which
-    reports everything that is amiss at once.
+    A missing tensor reads as an empty one: a conversion first reads all it needs, then calls `finish`, which reports
+    all missing and unread tensors at once.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -41,7 +41,7 @@ class PublicState(dict[str, Tensor]):
         return sorted({int(match[1]) for match in matches if match})
 
     def finish(self, lacks: str, ignore: Sequence[str] = ()) -> None:
-        """Check that nothing is missing and nothing is left.
+        """Check that no tensor is missing and none is unread.
 
         Args:
             lacks: start of the message, such as "the public weights lack".

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lamp.models.m2t.language import CaptionerConfig
-from lamp.prepare.public.state import PublicState
+from lamp.prepare.public.state import TrackedState
 from lamp.utils.errors import UserError
 
 # Heads of the published size by its width.
@@ -35,7 +35,7 @@ def convert_code_gpt(
     Raises:
         UserError: tensors are lacking or unknown, which are listed, or nothing tells the heads.
     """
-    state = PublicState(state)
+    state = TrackedState(state)
     tensors = {f"projection.{part}": state[f"{_BASE}cond_emb.{part}"] for part in ("weight", "bias")}
     positions, words = state[f"{_BASE}pos_embed.embed"], state[f"{_BASE}tok_emb.weight"]
     head = state[f"{_HEAD}head.weight"]
@@ -75,7 +75,7 @@ def convert_code_gpt(
     return ours, tensors
 
 
-def _block(state: PublicState, old: str, new: str) -> dict[str, Tensor]:
+def _block(state: TrackedState, old: str, new: str) -> dict[str, Tensor]:
     tensors = {}
     for part in ("weight", "bias"):
         for number in (1, 2):

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from lamp.models.lamp.model import LaMPConfig
-from lamp.prepare.public.state import PublicState
+from lamp.prepare.public.state import TrackedState
 from lamp.utils.errors import UserError
 
-PUBLIC_CONDITION_LENGTH = 49
-PUBLIC_TEXT_LENGTH = 32
+CONDITION_LENGTH = 49
+TEXT_LENGTH = 32
 # What the files hold beside the Q-Former: tokenizer, motion encoder, masked transformer; and tied or unused tensors.
 IGNORED = (
     r"(vq_model|motion_encoder|input_process|position_enc|seqTransEncoder|cond_emb|output_process|token_emb)\..*",
@@ -57,7 +57,7 @@ def convert_qformer(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> t
     if not anchors:
         raise UserError(f"the weights hold no Q-Former (no {_WORDS}); give a LaMP pretraining or text-to-motion file")
     start = anchors[0].removesuffix(_WORDS)
-    state = PublicState({key.removeprefix(start): value for key, value in state.items() if key.startswith(start)})
+    state = TrackedState({key.removeprefix(start): value for key, value in state.items() if key.startswith(start)})
     tensors = {"former.query_tokens": state["query_tokens"]}
     tensors |= {new: state[f"Qformer.bert.embeddings.{old}"] for new, old in _EMBEDDINGS.items()}
     for index in range(1 + max(state.numbers(_LAYER_NUMBER), default=0)):
@@ -72,14 +72,14 @@ def convert_qformer(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> t
     return _config(state, config), tensors
 
 
-def _check_tied(state: PublicState, has_motion: bool) -> None:
+def _check_tied(state: TrackedState, has_motion: bool) -> None:
     """The language head must be the word embedding, as it is in ours."""
     head = "Qformer.cls.predictions.decoder.weight"
     if has_motion and head in state and not torch.equal(state[head], state[_WORDS]):
         raise UserError(f"{head} is not {_WORDS}; language heads of their own are not supported")
 
 
-def _config(state: PublicState, config: Mapping[str, Any]) -> LaMPConfig:
+def _config(state: TrackedState, config: Mapping[str, Any]) -> LaMPConfig:
     vocab_size, hidden = state[_WORDS].shape
     crossing = state.numbers(_CROSSING_NUMBER)
     layers = 1 + max(state.numbers(_LAYER_NUMBER))
@@ -92,7 +92,7 @@ def _config(state: PublicState, config: Mapping[str, Any]) -> LaMPConfig:
         sizes["embed_dim"] = state["motion_proj.weight"].shape[0]
         sizes["nb_code"] = state["motion_cls.weight"].shape[0]
     has_condition = "text2former.weight" in state
-    length = PUBLIC_TEXT_LENGTH if has_motion or not has_condition else PUBLIC_CONDITION_LENGTH
+    length = TEXT_LENGTH if has_motion or not has_condition else CONDITION_LENGTH
     return LaMPConfig(
         vocab_size=vocab_size,
         hidden_size=hidden,
@@ -107,7 +107,7 @@ def _config(state: PublicState, config: Mapping[str, Any]) -> LaMPConfig:
         max_text_length=config.get("max_txt_len", length),
         temperature="raw",
         text_condition="embedding",
-        condition_length=PUBLIC_CONDITION_LENGTH if has_condition else 0,
+        condition_length=CONDITION_LENGTH if has_condition else 0,
         has_motion=has_motion,
         has_condition=has_condition,
         **sizes,
@@ -121,20 +121,20 @@ def _heads_of(hidden: int, config: Mapping[str, Any]) -> int:
     return heads
 
 
-def _linear(state: PublicState, old: str, new: str, bias: bool = True) -> dict[str, Tensor]:
+def _linear(state: TrackedState, old: str, new: str, bias: bool = True) -> dict[str, Tensor]:
     return {f"{new}.{part}": state[f"{old}.{part}"] for part in (("weight", "bias") if bias else ("weight",))}
 
 
-def _fused(state: PublicState, old: str, names: tuple[str, ...], new: str) -> dict[str, Tensor]:
+def _fused(state: TrackedState, old: str, names: tuple[str, ...], new: str) -> dict[str, Tensor]:
     """Several projections of one input as one, rows in the order of `names`."""
     return {f"{new}.{part}": torch.cat([state[f"{old}{name}.{part}"] for name in names]) for part in ("weight", "bias")}
 
 
-def _residual(state: PublicState, old: str, new: str) -> dict[str, Tensor]:
+def _residual(state: TrackedState, old: str, new: str) -> dict[str, Tensor]:
     return _linear(state, f"{old}.dense", f"{new}.linear") | _linear(state, f"{old}.LayerNorm", f"{new}.norm")
 
 
-def _layer(state: PublicState, old: str, new: str) -> dict[str, Tensor]:
+def _layer(state: TrackedState, old: str, new: str) -> dict[str, Tensor]:
     attention = f"{new}self_attention."
     tensors = _fused(state, f"{old}attention.self.", ("query", "key", "value"), f"{attention}query_key_value")
     tensors |= _residual(state, f"{old}attention.output", f"{attention}output")
@@ -149,7 +149,7 @@ def _layer(state: PublicState, old: str, new: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _heads(state: PublicState) -> dict[str, Tensor]:
+def _heads(state: TrackedState) -> dict[str, Tensor]:
     """Motion side, heads and temperature; public plain matrices multiply from the right."""
     head = "Qformer.cls.predictions."
     tensors = {

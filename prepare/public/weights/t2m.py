@@ -12,7 +12,7 @@ from torch import Tensor
 from lamp.models.t2m.length import LengthConfig
 from lamp.models.t2m.masked import MaskedConfig
 from lamp.models.t2m.residual import ResidualConfig
-from lamp.prepare.public.state import PublicState
+from lamp.prepare.public.state import TrackedState
 from lamp.utils.errors import UserError
 
 LACKS = "the public weights lack"
@@ -56,7 +56,7 @@ _SIZES = {
 }
 
 
-def _convert_trunk(state: PublicState) -> dict[str, Tensor]:
+def _convert_trunk(state: TrackedState) -> dict[str, Tensor]:
     """Encoder, condition and head."""
     converted = {
         f"{ours}.{part}": state[f"{public}.{part}"] for public, ours in _TRUNK.items() for part in ("weight", "bias")
@@ -80,7 +80,7 @@ def _sizes(converted: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[s
         UserError: the options are those of other weights, or nothing tells the heads.
     """
     latent_dim, code_dim = converted["encoder.input_projection.weight"].shape
-    sizes = {
+    sizes: dict[str, Any] = {
         "latent_dim": latent_dim,
         "ff_size": converted["encoder.layers.0.linear1.weight"].shape[0],
         "num_layers": len({key.split(".")[2] for key in converted if key.startswith("encoder.layers.")}),
@@ -109,7 +109,7 @@ def convert_masked(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> tu
     Raises:
         UserError: tensors are lacking or unknown, which are listed, or the options do not fit.
     """
-    state = PublicState(state)
+    state = TrackedState(state)
     converted = _convert_trunk(state)
     converted["token_embedding.weight"] = state["token_emb.weight"]
     state.finish(LACKS, IGNORED)
@@ -134,7 +134,7 @@ def convert_residual(
     Raises:
         UserError: tensors are lacking or unknown, which are listed, or the options do not fit.
     """
-    state = PublicState(state)
+    state = TrackedState(state)
     converted = _convert_trunk(state)
     shared = any(key in state for key in ("embed_proj_shared_weight", "token_embed_weight_"))
     names = ("token_embed_weight", "output_proj_weight", "output_proj_bias")
@@ -170,7 +170,7 @@ def convert_length(
     Raises:
         UserError: tensors are lacking or unknown, which are listed.
     """
-    state = PublicState(state)
+    state = TrackedState(state)
     numbers = state.numbers(r"output\.(\d+)\.(?:weight|bias)")
     linear = [n for n in numbers if f"output.{n}.weight" in state and state[f"output.{n}.weight"].dim() == 2] or [0]
     converted = {}

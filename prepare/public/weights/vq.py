@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lamp.models.vq.encdec import ACTIVATIONS
 from lamp.models.vq.model import RVQVAE, RVQConfig
-from lamp.prepare.public.state import PublicState
+from lamp.prepare.public.state import TrackedState
 from lamp.utils.errors import UserError
 
 # The LaMP release wraps its tokenizer in a module of this name.
@@ -38,11 +38,11 @@ def convert_tokenizer(state: Mapping[str, Tensor], config: Mapping[str, Any]) ->
     plain = {key.removeprefix(LAMP_PREFIX): value for key, value in state.items()}
     if _SECOND_LEVEL not in plain and _FIRST_LEVEL in plain:  # a residual quantizer of one level
         plain["quantizer.codebook"] = plain.pop(_FIRST_LEVEL)
-    state = PublicState(plain)
+    state = TrackedState(plain)
     ours = infer_config(state, config)
     with torch.device("meta"):
         expected = RVQVAE(ours).state_dict()
-    converted = {key: state[source] for key in expected if (source := public_name(key, ours)) is not None}
+    converted = {key: state[source] for key in expected if (source := source_name(key, ours)) is not None}
     ignored = [r"quantizer\.layers\.\d+\.codebook"] if ours.shared_codebook else []
     state.finish("the public tokenizer lacks", ignored)
     for key in expected:
@@ -83,7 +83,7 @@ def infer_config(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> RVQC
     )
 
 
-def _norm(state: Mapping[str, Tensor], option: str | None) -> str | None:
+def _norm(state: Mapping[str, Tensor], option: str | None) -> Literal["LN"] | None:
     """Norm of the residual blocks: whether there is one is told by the keys, of which kind only by the options."""
     if f"{_BLOCK}norm1.weight" not in state:
         return None
@@ -96,7 +96,7 @@ def _norm(state: Mapping[str, Tensor], option: str | None) -> str | None:
     return "LN"
 
 
-def public_name(key: str, config: RVQConfig) -> str | None:
+def source_name(key: str, config: RVQConfig) -> str | None:
     """Public name of our parameter `key`; None if the public tokenizers do not store it."""
     module, *path = key.split(".")
     tail = path[-1] if path else ""
