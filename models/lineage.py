@@ -50,5 +50,5 @@ def check_built_on(model: LaMPModel, role: Role, part: Identified) -> None:
     reason = f"this one was trained anew: {here}" if name == name_here else f"this is {here}"
     raise UserError(
         f"{model.folder} was trained on the {what} {name}@{digest}; {reason}; "
-        f"train {model.folder.name} again on it, or name the {what} that it was trained on"
+        f"train {model.identity.partition('@')[0]} again on it, or name the {what} that it was trained on"
     )

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -96,8 +97,11 @@ def test_the_best_by_fid_is_kept(workshop):
 
 
 @pytest.mark.parametrize("stage", range(7))
-def test_resume(workshop, stage, monkeypatch):
-    folder, common, stages = workshop
+def test_resume(workshop, stage, tmp_path, monkeypatch):
+    origin, common, stages = workshop
+    # A copy: models that were built on a tokenizer refuse it once it was trained on.
+    folder, common = tmp_path, common.replace(f"{origin}/checkpoints", f"{tmp_path}/checkpoints")
+    shutil.copytree(origin / "checkpoints", folder / "checkpoints")
     script, arguments = stages[stage]
     name = re.search(r"--name (\S+)", arguments)[1]
     run(script, f"{common} {FEW} {arguments} --max_iter 3 --max_epoch 2 --is_continue", monkeypatch)
@@ -217,7 +221,7 @@ def test_mistakes_in_evaluations_are_one_line(workshop, script, flags, word, mon
     with pytest.raises(SystemExit) as stop:
         run(script, f"{common} {names} --gpu_id -1 {flags}", monkeypatch)
     notes, _, message = capsys.readouterr().err.strip().rpartition("\n")
-    assert stop.value.code == 2 and message.startswith("error: ") and word in message
+    assert stop.value.code == 2 and "error: " in message and word in message
     assert all(note.startswith("best checkpoint of ") for note in notes.splitlines())
 
 
