@@ -23,7 +23,7 @@ from lamp.data.motion import MotionBatch, TextMotionBatch
 from lamp.data.spec import get_spec
 from lamp.models.evaluator import optional_evaluator
 from lamp.models.fast import speed_up
-from lamp.models.vq.losses import reconstruction_loss
+from lamp.models.vq.losses import FURTHER_LOSSES, reconstruction_loss
 from lamp.models.vq.model import RVQVAE
 from lamp.options.vq import VQOptions
 from lamp.stages.loading import loading
@@ -41,24 +41,28 @@ from lamp.utils.scores.reconstruction import evaluate_reconstruction
 
 def make_step(options: VQOptions, layout: FeatureLayout) -> Step[MotionBatch]:
     """Loss of one batch of windows."""
+    weights = options.loss_weights
 
     def step(model: nn.Module, batch: MotionBatch) -> dict[str, Tensor]:
         output = model(batch.motion, batch.lengths)
-        frames = torch.arange(batch.motion.shape[1], device=batch.motion.device)
+        inside = torch.arange(batch.motion.shape[1], device=batch.motion.device) < batch.lengths[:, None]
         loss = reconstruction_loss(
             output.recon,
             batch.motion,
-            frames < batch.lengths[:, None],
+            inside,
             layout.positions,
             kind=options.recons_loss,
             position_weight=options.loss_vel,
         )
+        further = {name: FURTHER_LOSSES[name](output.recon, batch.motion, inside) for name in weights}
+        total = loss.total + options.commit * output.commit_loss
         return {
-            "loss": loss.total + options.commit * output.commit_loss,
+            "loss": total + sum(weights[name] * value for name, value in further.items()),
             "features": loss.features,
             "positions": loss.positions,
             "commit": output.commit_loss,
             "perplexity": output.perplexity.nanmean(),
+            **further,
         }
 
     return step

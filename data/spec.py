@@ -29,6 +29,7 @@ class DatasetSpec:
         unit_length: frames of one motion token; lengths are multiples of it.
         texts: folder of the caption files below `root`.
         test_splits: what evaluations take by default.
+        obtain: what to do where the folder is missing.
         shorten_lengths: in training a third of the samples is one unit shorter (HumanML3D's recipe, not KIT-ML's).
     """
 
@@ -42,6 +43,7 @@ class DatasetSpec:
     shorten_lengths: bool = True
     texts: str = "texts"
     test_splits: tuple[str, ...] = ("test",)
+    obtain: str = ""
 
     @property
     def fps(self) -> float:
@@ -77,17 +79,20 @@ class DatasetSpec:
 SPECS: dict[str, DatasetSpec] = {
     spec.name: spec
     for spec in (
-        DatasetSpec("t2m", DATASETS / "HumanML3D", HUMANML3D, min_frames=40),
-        DatasetSpec("kit", DATASETS / "KIT-ML", KIT, min_frames=24, shorten_lengths=False),
-        DatasetSpec("mini", DATASETS / "mini", HUMANML3D, min_frames=24, test_splits=("test_seen", "test_unseen")),
+        DatasetSpec(
+            "t2m", DATASETS / "HumanML3D", HUMANML3D, min_frames=40,
+            obtain="copy HumanML3D there (docs/humanml3d.md says how to get it)",
+        ),
+        DatasetSpec(
+            "kit", DATASETS / "KIT-ML", KIT, min_frames=24, shorten_lengths=False,
+            obtain="copy KIT-ML there",
+        ),
+        DatasetSpec(
+            "mini", DATASETS / "mini", HUMANML3D, min_frames=24, test_splits=("test_seen", "test_unseen"),
+            obtain="make it with `python -m lamp.prepare.build_dataset --preset mini`",
+        ),
     )
-}
-
-_REMEDIES = {
-    "t2m": "copy HumanML3D there (docs/humanml3d.md says how to get it)",
-    "kit": "copy KIT-ML there",
-    "mini": "make it with `python -m lamp.prepare.build_dataset --preset mini`",
-}
+}  # fmt: skip
 
 
 def get_spec(name: str, data_root: str | Path | None = None) -> DatasetSpec:
@@ -111,7 +116,7 @@ def get_spec(name: str, data_root: str | Path | None = None) -> DatasetSpec:
     motions = root / MOTIONS
     if not motions.is_dir():
         state = f"has no folder {MOTIONS}" if root.is_dir() else "does not exist"
-        remedy = "give" if data_root is not None or known is None else f"{_REMEDIES[name]}, or give"
+        remedy = "give" if data_root is not None or known is None else f"{known.obtain}, or give"
         raise UserError(f"data folder {root} {state}; {remedy} the right one with --data_root")
     return replace(known, root=root) if known else _own_spec(name, root)
 

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
@@ -52,7 +52,8 @@ class _Redirect(MetaPathFinder, Loader):
     def get_code(self, fullname: str) -> CodeType | None:
         """Code of a module, which `python -m` asks for."""
         spec = importlib.util.find_spec(_new_name(fullname))
-        return None if spec is None else spec.loader.get_code(spec.name)
+        loader = None if spec is None else spec.loader
+        return loader.get_code(spec.name) if spec is not None and isinstance(loader, InspectLoader) else None
 
 
 def _new_name(old: str) -> str:

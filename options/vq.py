@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lamp.models.vq.losses import FURTHER_LOSSES
 from lamp.models.vq.model import RVQConfig
 from lamp.options.common import TrainOptions
 from lamp.utils.cli import alias, nested
@@ -33,6 +34,8 @@ class VQOptions(TrainOptions):
     """weight of the commitment loss"""
     loss_vel: float = field(default=0.5, metadata=alias("--loss_position"))
     """weight of the second reconstruction term, over the local joint positions"""
+    further_losses: list[str] = field(default_factory=list)
+    """further terms of the loss, each as NAME=WEIGHT: velocity"""
     evaluator: str = "evaluator"
     """evaluator for FID in validation, <checkpoints_dir>/<dataset_name>/<evaluator>; without one there is no FID"""
     model: RVQConfig = nested(RVQConfig, skip=("input_width", "quantize_dropout_prob"))
@@ -44,3 +47,22 @@ class VQOptions(TrainOptions):
         super().__post_init__()
         if self.window_size % self.model.frames_per_token:
             raise UserError(f"--window_size {self.window_size} is not a multiple of {self.model.frames_per_token}")
+        _ = self.loss_weights
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the further losses by name.
+
+        Raises:
+            UserError: an unknown name, or no weight.
+        """
+        weights = {}
+        for term in self.further_losses:
+            name, _, weight = term.partition("=")
+            try:
+                weights[name] = float(weight)
+            except ValueError as error:
+                raise UserError(f"--further_losses {term}: write NAME=WEIGHT, for instance velocity=0.5") from error
+            if name not in FURTHER_LOSSES:
+                raise UserError(f"--further_losses {term}: no loss {name!r}; there are {', '.join(FURTHER_LOSSES)}")
+        return weights

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lamp.utils.cli import parse
+from lamp.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("models", "data", "utils", "options", "prepare", "lamp")
@@ -55,3 +56,12 @@ def test_names_that_become_folders_are_plain(flag: str, name: str, capsys: pytes
             parse(options, [flag, name])
         error = capsys.readouterr().err
         assert stop.value.code == 2 and "plain name" in error and len(error) < 500, options
+
+
+@pytest.mark.parametrize(("terms", "word"), [(["speed=1"], "velocity"), (["velocity"], "NAME=WEIGHT")])
+def test_further_losses_are_checked(terms: list[str], word: str) -> None:
+    from lamp.options.vq import VQOptions
+
+    with pytest.raises(UserError, match=f"--further_losses {terms[0]}.*{word}"):
+        VQOptions(further_losses=terms)
+    assert VQOptions(further_losses=["velocity=0.5"]).loss_weights == {"velocity": 0.5}

@@ -12,7 +12,7 @@ from golden import load_golden, procedural_weights
 from torch import nn
 
 from lamp.models.fast import disabled
-from lamp.models.vq.losses import reconstruction_loss
+from lamp.models.vq.losses import reconstruction_loss, velocity_loss
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.models.vq.quantizer import Codebook
 from lamp.models.vq.residual import ResidualQuantizer
@@ -399,6 +399,15 @@ def test_save_and_load(tmp_path) -> None:
 
 
 # ------------------------------------------------------------------------------------------- loss
+
+
+def test_velocity_loss_counts_changes_between_valid_frames() -> None:
+    target = torch.zeros(1, 4, 3)
+    recon = torch.tensor([0.0, 2.0, 2.0, 50.0])[None, :, None].expand(1, 4, 3)
+    mask = torch.tensor([[True, True, True, False]])
+    assert velocity_loss(recon, target, mask).item() == pytest.approx((4 + 0) / 2)
+    assert velocity_loss(recon + 7, target, mask).item() == pytest.approx(2)
+    assert velocity_loss(recon, target, torch.zeros(1, 4, dtype=torch.bool)).item() == 0
 
 
 def test_reconstruction_loss_counts_valid_frames() -> None:

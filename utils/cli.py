@@ -22,11 +22,13 @@ from lamp.utils.errors import UserError
 from lamp.utils.files import read_json, write_json
 
 
-class _Dataclass(Protocol):
+class Dataclass(Protocol):
+    """Any instance of a dataclass."""
+
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-Options = TypeVar("Options", bound=_Dataclass)
+Options = TypeVar("Options", bound=Dataclass)
 
 TRANSIENT = {"transient": True}
 """Field metadata of what concerns one call of a script only (resume, overwrite) and is not saved with the options."""
@@ -79,7 +81,7 @@ def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
     return result
 
 
-def flatten(options: _Dataclass) -> dict[str, Any]:
+def flatten(options: Dataclass) -> dict[str, Any]:
     """Values of `options` by flag name, those of nested dataclasses included."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(options):
@@ -91,7 +93,7 @@ def flatten(options: _Dataclass) -> dict[str, Any]:
     return values
 
 
-def print_options(options: _Dataclass) -> None:
+def print_options(options: Dataclass) -> None:
     """Print the options a script runs with, one a line (first process only)."""
     if int(os.environ.get("RANK", 0)) == 0:
         values = flatten(options)
@@ -99,7 +101,7 @@ def print_options(options: _Dataclass) -> None:
         print("\n".join(f"{name:<{width}}  {value}" for name, value in values.items()), flush=True)
 
 
-def save_options(options: _Dataclass, path: str | Path) -> None:
+def save_options(options: Dataclass, path: str | Path) -> None:
     """Write `options` as flat JSON, which `--config` and `load_options` read; `TRANSIENT` fields are left out."""
     transient = {field.name for field in dataclasses.fields(options) if field.metadata.get("transient")}
     values = {name: value for name, value in flatten(options).items() if name not in transient}
@@ -206,7 +208,7 @@ def _flags(options: type) -> Iterator[_Flag]:
             yield flag
 
 
-def _all_flags(options: type, instance: _Dataclass | None, skip: Sequence[str]) -> Iterator[_Flag]:
+def _all_flags(options: type, instance: Dataclass | None, skip: Sequence[str]) -> Iterator[_Flag]:
     hints, helps = typing.get_type_hints(options), _help_texts(options)
     for field in dataclasses.fields(options):
         if not field.init:

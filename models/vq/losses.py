@@ -1,5 +1,9 @@
-"""Reconstruction loss of the motion tokenizer (MoMask, equation 2, with the weight of local positions)."""
+"""Reconstruction loss of the motion tokenizer (MoMask, equation 2, with the weight of local positions).
 
+`FURTHER_LOSSES` are terms that can be added to it (`--further_losses NAME=WEIGHT`); none is by default.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,3 +49,20 @@ def reconstruction_loss(
     positions = distance[..., position_slice]
     positions = positions.sum() / (frames * positions.shape[-1])
     return ReconstructionLoss(features + position_weight * positions, features, positions)
+
+
+def velocity_loss(recon: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Squared error of the change from frame to frame (Tevet et al. 2023, MDM, equation 5, on features).
+
+    Args:
+        recon, target: normalised features (B, T, D).
+        mask: True at frames that count (B, T).
+    """
+    change = (recon[:, 1:] - recon[:, :-1]) - (target[:, 1:] - target[:, :-1])
+    both = (mask[:, 1:] & mask[:, :-1])[..., None]
+    return (change.float().square() * both).sum() / (both.sum().clamp(min=1) * change.shape[-1])
+
+
+FurtherLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+FURTHER_LOSSES: dict[str, FurtherLoss] = {"velocity": velocity_loss}
+"""By name: (reconstruction (B, T, D), target (B, T, D), frames that count (B, T)) to a scalar."""

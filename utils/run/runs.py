@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from lamp.utils.cli import Dataclass
 from lamp.utils.errors import UserError
 
 
-class RunOptions(Protocol):
+class RunOptions(Dataclass, Protocol):
     """What the training loop wants to know of a run; `lamp.options.common.TrainOptions` says what each is."""
 
     name: str

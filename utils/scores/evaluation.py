@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
-from lamp.utils.kinematics.skeleton import SKELETONS, Skeleton
+from lamp.utils.kinematics.skeleton import SKELETONS
 from lamp.utils.scores import physics
 from lamp.utils.scores.metrics import diversity, fid, matching_score, mpjpe, multimodality, r_precision
 
@@ -24,7 +24,6 @@ MULTIMODALITY_PAIRS = 10
 NORMAL_95 = 1.96
 # A repetition of labelled data holds too few motions for an FID.
 QUICK_REPEATS = 5
-MEASURES = ("foot skating", "penetration mm", "floating mm", "jitter m/s^3", "bone drift mm")
 
 
 class Evaluator(Protocol):
@@ -220,22 +219,11 @@ def measure_batch(features: Tensor, lengths: Tensor, target: Tensor | None = Non
     for length in lengths.unique().tolist():
         rows = lengths == length
         motions = joints[rows, :length]
-        values = _plausibility(motions, skeleton)
+        values = {name: measure(motions, skeleton) for name, measure in physics.MEASURES.items()}
         if wanted is not None:
             values["MPJPE mm"] = 1000 * mpjpe(motions, wanted[rows, :length]).mean(-1)
         _add(sums, {key: value.sum().item() for key, value in values.items()})
     return sums
-
-
-def _plausibility(joints: Tensor, skeleton: Skeleton) -> dict[str, Tensor]:
-    """Measures (B,) of motions (B, T, J, 3) in metres."""
-    return {
-        "foot skating": physics.foot_skating_ratio(joints, skeleton.fps, skeleton=skeleton),
-        "penetration mm": 1000 * physics.floor_penetration(joints),
-        "floating mm": 1000 * physics.floating(joints),
-        "jitter m/s^3": physics.jitter(joints, skeleton.fps),
-        "bone drift mm": 1000 * physics.bone_drift(joints, skeleton),
-    }
 
 
 def _add(sums: dict[str, float], values: dict[str, float]) -> None:

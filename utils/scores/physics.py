@@ -3,6 +3,8 @@
 All take joint positions (..., T, J, 3) in metres, Y up, as tensor or array, with any leading batch dimensions.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -77,3 +79,14 @@ def bone_drift(joints: Tensor | np.ndarray, skeleton: Skeleton = HUMANML3D) -> T
 def _horizontal_speed(points: Tensor, fps: float) -> Tensor:
     """(..., T-1, K) of points (..., T, K, 3)."""
     return points.diff(dim=-3)[..., [0, 2]].norm(dim=-1) * fps
+
+
+Measure = Callable[[Tensor, Skeleton], Tensor]
+MEASURES: dict[str, Measure] = {
+    "foot skating": lambda joints, skeleton: foot_skating_ratio(joints, skeleton.fps, skeleton=skeleton),
+    "penetration mm": lambda joints, skeleton: 1000 * floor_penetration(joints),
+    "floating mm": lambda joints, skeleton: 1000 * floating(joints),
+    "jitter m/s^3": lambda joints, skeleton: jitter(joints, skeleton.fps),
+    "bone drift mm": lambda joints, skeleton: 1000 * bone_drift(joints, skeleton),
+}
+"""What evaluations measure of motions (B, T, J, 3) in metres, by the name in their tables; values are (B,)."""

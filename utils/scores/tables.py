@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from lamp.utils.scores.evaluation import MEASURES, Scores
+from lamp.utils.scores.evaluation import Scores
+from lamp.utils.scores.physics import MEASURES
 from lamp.utils.scores.published import PAPER, Rows
 
 MISSING = "-"
@@ -27,6 +28,6 @@ def protocol_tables(scores: Scores, made: str, columns: Sequence[str], published
         published: rows that are printed beside ours; empty for none.
     """
     rows: dict[str, Mapping[str, object]] = {"real motions": scores.rows["real"], made: scores.rows["produced"]}
-    lines = format_table(rows, MEASURES)
+    lines = format_table(rows, list(MEASURES))
     rows |= {f"{name} ({PAPER})": row for name, row in published.items()}
     return lines + format_table(rows, columns)
