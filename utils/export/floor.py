@@ -27,8 +27,8 @@ class Floor:
         reach = (camera.targets[0, 1] + camera.distance * BACK[1]) / np.maximum(down, HORIZON)
         haze = np.clip((reach / camera.distance - 1) / (HAZE_DISTANCE - 1), 0, 1)
         # Rows above this one are all sky; the slope along z needs two rows.
-        self._first_row = min(np.count_nonzero(haze == 1), camera.height - 2)
-        slope, reach, haze = (rows[self._first_row :] for rows in (slope, reach, haze))
+        first_row = min(int(np.count_nonzero(haze == 1)), camera.height - 2)
+        slope, reach, haze = (rows[first_row:] for rows in (slope, reach, haze))
         right = (np.arange(camera.width) + 0.5 - camera.width / 2) / camera.focal
         self._x = np.outer(reach / PERIOD, right).astype(np.float32)
         self._z = (camera.distance * BACK[2] + reach * (slope * UP[2] - BACK[2])) / PERIOD
@@ -38,7 +38,7 @@ class Floor:
         haze = np.maximum(haze**1.3, np.clip(4 * np.maximum(across, deep) - 1, 0, 1))
         # Of the palette: 0 is a dark tile, 127 a light one, 255 the sky.
         self._contrast, self._middle = 63.5 * (1 - haze), 63.5 + (255 - 63.5) * haze
-        self._sky = np.full((self._first_row, camera.width), 255, dtype=np.uint8)
+        self._sky = np.full((first_row, camera.width), 255, dtype=np.uint8)
         stops = np.array((DARK, LIGHT, SKY)).T
         palette = np.stack([np.interp(np.arange(256), (0, 127, 255), values) for values in stops], axis=1)
         self._palette = palette.round().astype(np.uint8).tobytes()
