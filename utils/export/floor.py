@@ -34,10 +34,11 @@ class Floor:
         self._z = (camera.distance * BACK[2] + reach * (slope * UP[2] - BACK[2])) / PERIOD
         # A pixel's width and depth on the floor, in periods.
         across, deep = reach / camera.focal / PERIOD, np.abs(np.gradient(self._z))
-        self._x_gain, self._z_gain = 2 / across, 2 / deep
+        self._x_gain, self._z_gain = (2 / across).astype(np.float32)[:, None], 2 / deep
         haze = np.maximum(haze**1.3, np.clip(4 * np.maximum(across, deep) - 1, 0, 1))
         # Of the palette: 0 is a dark tile, 127 a light one, 255 the sky.
-        self._contrast, self._middle = 63.5 * (1 - haze), 63.5 + (255 - 63.5) * haze
+        self._contrast = 63.5 * (1 - haze)
+        self._middle = (63.5 + (255 - 63.5) * haze).astype(np.float32)[:, None]
         self._sky = np.full((first_row, camera.width), 255, dtype=np.uint8)
         stops = np.array((DARK, LIGHT, SKY)).T
         palette = np.stack([np.interp(np.arange(256), (0, 127, 255), values) for values in stops], axis=1)
@@ -47,9 +48,9 @@ class Floor:
         """RGB image of the empty stage as the camera sees it in a frame."""
         x, _, z = self._camera.targets[frame] / PERIOD % 1.0
         rows = self._contrast * _square_wave(self._z + z, self._z_gain)
-        tones = _square_wave(self._x + np.float32(x), self._x_gain.astype(np.float32)[:, None])
+        tones = _square_wave(self._x + np.float32(x), self._x_gain)
         tones *= rows.astype(np.float32)[:, None]
-        tones += self._middle.astype(np.float32)[:, None]
+        tones += self._middle
         image = Image.fromarray(np.concatenate((self._sky, tones.astype(np.uint8))))
         image.putpalette(self._palette)
         return image.convert("RGB")

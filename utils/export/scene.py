@@ -58,7 +58,8 @@ class Scene:
         self.joints = _seen_from_camera(joints * (0.001 if skeleton is KIT else 1.0), skeleton)
         self.camera = Camera(self.joints, fps, (self.width, self.height))
         self._floor = Floor(self.camera)
-        self._stage: tuple[np.ndarray, Image.Image] | None = None  # the floor drawn last, and the camera's target
+        still = (self.camera.targets == self.camera.targets[0]).all()
+        self._stage = self._floor.draw(0) if still else None
         self._chains = [list(chain) for chain in skeleton.chains]
         self._root_path = self.joints[:, 0] * [1, 0, 1]
         # One frame of the path for each step along it, however long and slow the motion is.
@@ -73,11 +74,8 @@ class Scene:
         self._colors = np.stack((fills + (np.array(INK) - fills) * 0.6, fills), axis=1)  # (limbs, 2, 3) edge, inside
 
     def draw(self, frame: int) -> Image.Image:
-        """RGB image of a frame."""
-        target = self.camera.targets[frame]
-        if self._stage is None or (self._stage[0] != target).any():
-            self._stage = target, self._floor.draw(frame)
-        image = self._stage[1].copy()
+        """RGB image of a frame; several threads may draw at once."""
+        image = self._floor.draw(frame) if self._stage is None else self._stage.copy()
         self._draw_path(image, frame)
         self._draw_shadow(image, frame)
         self._draw_figure(image, frame)
@@ -86,7 +84,7 @@ class Scene:
     def _draw_path(self, image: Image.Image, frame: int) -> None:
         """The root's way over the floor up to a frame."""
         passed = self._path_frames[: np.searchsorted(self._path_frames, frame)]
-        points = self._root_path[[*passed, frame]]
+        points = self._root_path[np.append(passed, frame)]
         pixels, depth = self.camera.project(points, frame)
         # What is behind the camera or lost in the haze divides the path.
         hidden = (depth < 0.5) | (depth > HAZE_DISTANCE * self.camera.distance)

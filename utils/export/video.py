@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lamp.utils.errors import UserError
-from lamp.utils.export.scene import INK, Scene, Style
+from lamp.utils.export.scene import INK, Box, Scene, Style
 from lamp.utils.files import atomic_path
 
 # Tried in this order; Pillow's own font, which has Latin letters only, comes last.
@@ -21,6 +22,7 @@ TITLE_LINES = 3
 # x264's step, the same for all frames. Its -crf would look at every frame once more to choose one, for a quarter of its
 # time; at 24 it settles between 18 and 23 for people who walk, 47 dB and more of the drawn image in either case.
 QUANTIZER = 21
+FRAMES_AHEAD = 32  # drawn at most before they are written
 PIPE_BYTES = 2**20  # on Linux: an image of the default size fits, so the next is drawn while ffmpeg reads
 
 
@@ -82,14 +84,19 @@ def contact_sheet(
         sheet.save(aside)
 
 
-def _draw_frames(scene: Scene, indices: Iterable[int], title: str) -> Iterator[Image.Image]:
-    """Images of frames, each with the title over it."""
+def _draw_frames(scene: Scene, indices: Sequence[int], title: str) -> Iterator[Image.Image]:
+    """Images of frames, each with the title over it; two threads draw, as Pillow and NumPy let each other run."""
     caption = _title_mask(title, scene.width, scene.height)
-    for index in indices:
+
+    def draw(index: int) -> Image.Image:
         image = scene.draw(index)
         if caption is not None:
-            image.paste(INK, (0, 0), caption)
-        yield image
+            image.paste(INK, *caption)
+        return image
+
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, len(indices), FRAMES_AHEAD):
+            yield from pool.map(draw, indices[start : start + FRAMES_AHEAD])
 
 
 def _encode(images: Iterable[Image.Image], path: Path, size: tuple[int, int], fps: float) -> None:
@@ -131,8 +138,8 @@ def _feed(images: Iterable[Image.Image], process: subprocess.Popen[bytes]) -> bo
     return True
 
 
-def _title_mask(title: str, width: int, height: int) -> Image.Image | None:
-    """How strongly each pixel of an image's top takes the title's colour; None without a title."""
+def _title_mask(title: str, width: int, height: int) -> tuple[Box, Image.Image] | None:
+    """Where the title lies in an image, and how strongly each pixel there takes its colour; None without a title."""
     text = " ".join("".join(char if char.isprintable() else " " for char in title).split())
     if not text:
         return None
@@ -143,7 +150,8 @@ def _title_mask(title: str, width: int, height: int) -> Image.Image | None:
     draw = ImageDraw.Draw(mask)
     for row, line in enumerate(lines):
         draw.text((width / 2, 8 + row * step), line, fill=255, font=font, anchor="ma")
-    return mask
+    box = mask.getbbox()
+    return None if box is None else (box, mask.crop(box))
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> list[str]:
