@@ -17,9 +17,8 @@ TURN = np.deg2rad(35.0)  # from where the body faces first to where the camera s
 SLANT = (0.35, -0.2)  # a point's shadow moves by this (x, z) for each metre of height
 HEAD_RADIUS = 3.4  # in limbs' radii
 PATH_WIDTH, PATH_STEP = 0.02, 0.03  # metres
-HALF_CIRCLE = np.linspace(-np.pi / 2, np.pi / 2, 11)
-
-
+HALF_CIRCLE = np.linspace(-np.pi / 2, np.pi / 2, 10)
+STRIP = 120  # rows
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
@@ -74,7 +73,7 @@ class Scene:
         self._colors = np.stack((fills + (np.array(INK) - fills) * 0.6, fills), axis=1)  # (limbs, 2, 3) edge, inside
 
     def draw(self, frame: int) -> Image.Image:
-        """RGB image of a frame; several threads may draw at once."""
+        """RGB image of a frame."""
         image = self._floor.draw(frame) if self._stage is None else self._stage.copy()
         self._draw_path(image, frame)
         self._draw_shadow(image, frame)
@@ -87,10 +86,10 @@ class Scene:
         points = self._root_path[np.append(passed, frame)]
         pixels, depth = self.camera.project(points, frame)
         # What is behind the camera or lost in the haze divides the path.
-        hidden = (depth < 0.5) | (depth > HAZE_DISTANCE * self.camera.distance)
-        runs = [run[~hidden[run]] for run in np.split(np.arange(len(points)), np.flatnonzero(hidden))]
+        (seen,) = np.nonzero((depth > 0.5) & (depth < HAZE_DISTANCE * self.camera.distance))
+        runs = np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1)
         width = PATH_WIDTH * self.camera.focal / self.camera.distance
-        box = self._box(pixels[~hidden], margin=width)
+        box = self._box(pixels[seen], margin=width)
         if box is None:
             return
         factor = self.style.supersample
@@ -106,15 +105,17 @@ class Scene:
         ground = joints * [1, 0, 1] + np.maximum(joints[:, 1:2], 0) * [SLANT[0], 0, SLANT[1]]
         pixels, _ = self.camera.project(ground, frame)
         width = self.style.radius * self.camera.focal / self.camera.distance
-        blur = 0.6 * width
-        box = self._box(pixels, margin=2 * width + 2 * blur)
+        box = self._box(pixels, margin=4 * width)
         if box is None:
             return
-        mask = Image.new("L", (box[2] - box[0], box[3] - box[1]))
+        # At half the resolution, which the blur hides.
+        size = (box[2] - box[0], box[3] - box[1])
+        mask = Image.new("L", (-(-size[0] // 2), -(-size[1] // 2)))
         draw = ImageDraw.Draw(mask)
         for chain in self._chains:
-            draw.line((pixels[chain] - box[:2]).ravel().tolist(), fill=170, width=max(1, round(2 * width)))
-        image.paste(SHADOW, box, mask.filter(ImageFilter.BoxBlur(blur)))
+            draw.line(((pixels[chain] - box[:2]) / 2).ravel().tolist(), fill=170, width=max(1, round(width)))
+        mask = mask.filter(ImageFilter.BoxBlur(0.3 * width))
+        image.paste(SHADOW, box, mask.resize(size, Image.Resampling.NEAREST))
 
     def _draw_figure(self, image: Image.Image, frame: int) -> None:
         """Limbs and head, the farthest first; the farther ones are paler."""
@@ -130,21 +131,33 @@ class Scene:
         middle[-1] = min(middle[self._head - 1], middle[-1]) - 1e-3  # in front of the bone that ends in it
         edge = max(1.0, self.height / 480)
         outlines = _capsules(pixels[self._limbs], radii[self._limbs], np.array([edge, 0]))
-        box = self._box(outlines.reshape(-1, 2), margin=1)
-        if box is None:
-            return
         fade = np.minimum(0.4 * (middle - middle.min()), 0.4)[:, None, None]
-        colors = (self._colors + (np.array(SKY) - self._colors) * fade).round().astype(int).tolist()
-        # Enlarged without interpolation and averaged down again, what is around the figure stays as it is.
+        colors = (self._colors + (np.array(SKY) - self._colors) * fade).round().astype(int)
+        order = np.argsort(-middle, kind="stable")
+        self._fill(image, outlines[order], colors[order])
+
+    def _fill(self, image: Image.Image, outlines: np.ndarray, colors: np.ndarray) -> None:
+        """Draw polygons (limbs, E, N, 2) in colours (limbs, E, 3), one after another, antialiased.
+
+        In strips of the image, each as wide as the limbs in it: a box around the whole figure is mostly empty.
+        """
         factor = self.style.supersample
-        part = image.crop(box)
-        part = part.resize((factor * part.width, factor * part.height), Image.Resampling.NEAREST)
-        draw = ImageDraw.Draw(part)
-        shapes = (factor * (outlines - box[:2])).reshape(*outlines.shape[:2], -1).tolist()
-        for limb in np.argsort(-middle, kind="stable").tolist():
-            for shape, color in zip(shapes[limb], colors[limb]):
+        low, high = outlines.min((1, 2)) - 1, outlines.max((1, 2)) + 1
+        for top in range(0, self.height, STRIP):
+            inside = (low[:, 1] < top + STRIP) & (high[:, 1] > top)
+            corners = np.concatenate((low[inside], high[inside]))
+            corners[:, 1] = corners[:, 1].clip(top, top + STRIP)
+            box = self._box(corners, margin=0)
+            if box is None:
+                continue
+            # Enlarged without interpolation and averaged down again, what is around the figure stays as it is.
+            part = image.crop(box)
+            part = part.resize((factor * part.width, factor * part.height), Image.Resampling.NEAREST)
+            draw = ImageDraw.Draw(part)
+            shapes = (factor * (outlines[inside] - box[:2])).reshape(-1, 2 * outlines.shape[2]).tolist()
+            for shape, color in zip(shapes, colors[inside].reshape(-1, 3).tolist()):
                 draw.polygon(shape, fill=tuple(color))
-        image.paste(part.reduce(factor), box)
+            image.paste(part.reduce(factor), box)
 
     def _box(self, pixels: np.ndarray, margin: float) -> Box | None:
         """Box around points (N, 2), cut to the image; None where nothing is left."""

@@ -4,7 +4,6 @@ import subprocess
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +21,6 @@ TITLE_LINES = 3
 # x264's step, the same for all frames. Its -crf would look at every frame once more to choose one, for a quarter of its
 # time; at 24 it settles between 18 and 23 for people who walk, 47 dB and more of the drawn image in either case.
 QUANTIZER = 21
-FRAMES_AHEAD = 32  # drawn at most before they are written
 PIPE_BYTES = 2**20  # on Linux: an image of the default size fits, so the next is drawn while ffmpeg reads
 
 
@@ -84,19 +82,14 @@ def contact_sheet(
         sheet.save(aside)
 
 
-def _draw_frames(scene: Scene, indices: Sequence[int], title: str) -> Iterator[Image.Image]:
-    """Images of frames, each with the title over it; two threads draw, as Pillow and NumPy let each other run."""
+def _draw_frames(scene: Scene, indices: Iterable[int], title: str) -> Iterator[Image.Image]:
+    """Images of frames, each with the title over it."""
     caption = _title_mask(title, scene.width, scene.height)
-
-    def draw(index: int) -> Image.Image:
+    for index in indices:
         image = scene.draw(index)
         if caption is not None:
             image.paste(INK, *caption)
-        return image
-
-    with ThreadPoolExecutor(2) as pool:
-        for start in range(0, len(indices), FRAMES_AHEAD):
-            yield from pool.map(draw, indices[start : start + FRAMES_AHEAD])
+        yield image
 
 
 def _encode(images: Iterable[Image.Image], path: Path, size: tuple[int, int], fps: float) -> None:
