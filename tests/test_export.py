@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from golden import load_golden
 
 from lamp.utils.errors import UserError
 from lamp.utils.export.bvh import BVH_JOINTS, CHILDREN, PARENTS, fit_skeleton, rest_directions, solve_rotations, to_bvh
+from lamp.utils.export.floor import DARK, LIGHT, Floor
 from lamp.utils.export.npz import read_npz
-from lamp.utils.export.planes import YCBCR, aligned_boxes, is_empty
 from lamp.utils.export.rotations import continuous_euler_zyx
-from lamp.utils.export.scene import Scene, Style
+from lamp.utils.export.scene import LEFT, PATH, RIGHT, Scene, Style
 from lamp.utils.export.video import contact_sheet, render_frames, write_mp4
 from lamp.utils.kinematics.features import joints_to_features
 from lamp.utils.kinematics.foot_contact import FEET, clean_feet, detect_contacts, floor_height, remove_foot_skate
@@ -317,19 +318,117 @@ def test_a_video_shows_the_same_as_the_stills(sideways: float, size: tuple[int, 
         assert np.percentile(gap, 90) <= 10
 
 
+def pixels_at(scene: Scene, points: np.ndarray, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns (N,) of points (N, 3) of the scene."""
+    column, row = np.floor(scene.camera.project(points, frame)[0]).astype(int).T
+    return row, column
+
+
 @pytest.mark.parametrize("sideways", [STILL_CAMERA, MOVING_CAMERA])
-def test_planes_of_a_video_are_those_of_the_stills(sideways: float) -> None:
-    joints, style = stroll(sideways), Style(size=(130, 98))
-    video = Scene(joints, style=style, space=YCBCR).frames(range(40))
-    stills = Scene(joints, style=style).frames(range(40))
-    for planes, still in zip(video, stills):
-        rgb = np.asarray(still.image()).astype(float)
-        luma, *chroma = np.moveaxis(rgb @ np.array(YCBCR.matrix).T + YCBCR.offset, -1, 0)
-        assert np.abs(np.asarray(planes.planes[0]) - luma).max() < 3
-        for plane, fine in zip(planes.planes[1:], chroma):
-            coarse = fine.reshape(49, 2, 65, 2).mean((1, 3))
-            assert np.abs(np.asarray(plane) - coarse).max() < 6  # blends of averages, not averages of blends
-        assert [len(buffer) for buffer in planes.buffers()] == [98 * 130, 49 * 65, 49 * 65]
+def test_figure_is_where_its_joints_are_projected(sideways: float) -> None:
+    scene = Scene(stroll(sideways), style=Style(size=(240, 240)))
+    for frame in (0, 39):
+        image = np.asarray(scene.draw(frame), dtype=int)
+        drawn = np.abs(image - Floor(scene.camera).draw(frame)).max(-1) > 40
+        assert drawn[pixels_at(scene, scene.joints[frame], frame)].all()
+        # Whatever is red or blue is no farther from a bone than a limb is thick.
+        bones = scene.joints[frame][list(PARENTS[1:])], scene.joints[frame][1:]
+        start, stop = (scene.camera.project(ends, frame)[0] for ends in bones)
+        row, column = np.nonzero(np.abs(image[..., 0] - image[..., 2]) > 80)
+        away = np.stack((column, row), axis=-1)[:, None] + 0.5 - start
+        along = np.clip((away * (stop - start)).sum(-1) / np.square(stop - start).sum(-1), 0, 1)
+        gaps = np.linalg.norm(away - along[..., None] * (stop - start), axis=-1).min(1)
+        thickness = 1.3 * scene.style.radius * scene.camera.focal / scene.camera.distance + 1
+        assert len(gaps) > 100 and gaps.max() < thickness
+
+
+@pytest.mark.parametrize("left_is_nearer", [True, False])
+def test_the_nearer_limb_covers_the_farther(left_is_nearer: bool) -> None:
+    scene = Scene(walk(1), style=Style(size=(240, 240)))
+    nearer, farther = ((18, 20), (19, 21)) if left_is_nearer else ((19, 21), (18, 20))
+    middle = scene.camera.targets[0]
+    for (elbow, wrist), depth, lift in ((nearer, 0.6, 0.15), (farther, 0.4, -0.15)):
+        scene.joints[0, elbow] = middle + np.array([-0.2, lift, depth])
+        scene.joints[0, wrist] = middle + np.array([0.2, -lift, depth])
+    (row,), (column,) = pixels_at(scene, middle[None] + [0, 0, 0.6], 0)
+    shown = np.asarray(scene.draw(0))[row, column]
+    colors = np.array([LEFT, RIGHT]) if left_is_nearer else np.array([RIGHT, LEFT])
+    gaps = np.abs(shown - colors).mean(-1)
+    assert gaps[0] < 40 and gaps[0] < gaps[1]
+
+
+@pytest.mark.parametrize("sideways", [STILL_CAMERA, MOVING_CAMERA])
+def test_floor_stays_where_it_is_in_the_world(sideways: float) -> None:
+    scene = Scene(stroll(sideways), style=Style(size=(240, 240)))
+    camera, floor = scene.camera, Floor(scene.camera)
+    assert (np.ptp(camera.targets, axis=0).max() > 1) == (sideways == MOVING_CAMERA)
+    for frame in range(0, 40, 3):
+        tiles = np.array([(i, k) for i in range(-2, 3) for k in range(-2, 2)])
+        tiles += np.round(camera.targets[frame, [0, 2]] * 2).astype(int)
+        for side in (-0.2, 0.2):  # within 5 cm of the tiles' borders
+            row, column = pixels_at(scene, np.insert(tiles * 0.5 + [side, 0], 1, 0, axis=1), frame)
+            inside = (row < 240) & (column >= 0) & (column < 240)
+            assert inside.sum() > 8
+            tone = np.asarray(floor.draw(frame), dtype=float)[row[inside], column[inside]]
+            even = tiles[inside].sum(1, keepdims=True) % 2 == 0
+            assert np.abs(tone - np.where(even, LIGHT, DARK)).max() < 12  # the haze
+
+
+def test_floor_has_no_pattern_where_it_is_too_fine() -> None:
+    spread = walk(1) * 400
+    scene = Scene(spread, style=Style(size=(96, 96)))
+    tones = np.asarray(Floor(scene.camera).draw(0), dtype=int)
+    assert np.ptp(tones, axis=1).max() == 0
+
+
+def test_path_shows_where_the_root_has_been() -> None:
+    scene = Scene(stroll(MOVING_CAMERA), style=Style(size=(240, 240)))
+    rows, columns = pixels_at(scene, scene.joints[[15, 25], 0] * [1, 0, 1], 20)
+    image = np.asarray(scene.draw(20), dtype=int)
+    gaps = [np.abs(image[row - 2 : row + 3, column] - PATH).max(-1).min() for row, column in zip(rows, columns)]
+    assert gaps[0] < 50 < gaps[1]
+
+
+def ink_rows(title: str) -> np.ndarray:
+    """Which rows of an image (240 x 240) a title changes."""
+    plain, titled = (render_frames(walk(1), [0], title=text, style=Style(size=(240, 240)))[0] for text in ("", title))
+    changed = (np.asarray(plain) != np.asarray(titled)).any(-1)
+    assert not changed[:, :4].any() and not changed[:, -4:].any()  # nothing is cut at the sides
+    return changed.any(1)
+
+
+def test_title_is_drawn_above_the_figure_and_wrapped() -> None:
+    one, long, endless = (ink_rows(title) for title in ("a person walks", "a person walks " * 4, "W" * 500))
+    assert not ink_rows(" \n\t").any()
+    assert 5 < one.sum() < 16 and not one[20:].any()
+    lines = [np.diff(np.concatenate(([False], rows)).astype(int)).clip(0).sum() for rows in (one, long, endless)]
+    assert lines[0] == 1 and 2 <= lines[1] <= 3 and lines[2] == 3
+    assert not long[60:].any() and not endless[60:].any()
+
+
+@pytest.mark.parametrize("title", ["человек идёт вперёд", "걷는 사람", "一个人向前走" * 20, "😀"])
+def test_titles_of_other_scripts_are_drawn(title: str) -> None:
+    assert 3 < ink_rows(title).sum() < 60
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a script that stands for ffmpeg")
+@pytest.mark.parametrize("code", [0, 1])
+def test_ffmpeg_that_stops_leaves_no_file(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "ffmpeg"
+    script.write_text(f"#!/bin/sh\nhead -c 100 > /dev/null\necho 'No space left on device' >&2\nexit {code}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(script))
+    with pytest.raises(UserError, match=r"ffmpeg could not write .*No space left on device; .*check the disk"):
+        write_mp4(walk(80), tmp_path / "out" / "m.mp4", style=Style(size=(240, 240)))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_failure_while_drawing_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = Scene.draw
+    monkeypatch.setattr(Scene, "draw", lambda scene, frame: draw(scene, frame) if frame < 5 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_mp4(walk(30), tmp_path / "m.mp4", style=SMALL)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("sideways", [STILL_CAMERA, MOVING_CAMERA])
@@ -347,22 +446,7 @@ def test_equal_motions_give_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
-def test_bands_hold_the_whole_figure() -> None:
-    noise = 0.5 * np.random.default_rng(0).standard_normal((30, 22, 3))
-    for size in ((480, 480), (334, 502), (16, 16)):
-        scene = Scene(walk(30) + noise, style=Style(size=size))
-        for _ in scene.frames(range(30)):
-            assert scene.figure.canvas.getbbox(alpha_only=False) is None  # a pixel out of the bands would stay
-
-
-def test_boxes_are_even_and_inside() -> None:
-    low, high = np.array([[3.2, -7.0], [5.0, 4.0], [90.0, 3.0]]), np.array([[5.1, 9.0], [6.0, 6.0], [99.0, 8.0]])
-    boxes = aligned_boxes(low, high, (50, 50)).tolist()
-    assert boxes[:2] == [[2, 0, 6, 10], [4, 4, 6, 6]]
-    assert [is_empty(box) for box in boxes] == [False, False, True]
-
-
-@pytest.mark.parametrize("shift", [[0, 10, 0], [0, -10, 0]])
+@pytest.mark.parametrize("shift", [[0, 10, 0], [0, -10, 0], [1e6, 0, -1e6]])
 @pytest.mark.parametrize("size", [(1, 1), (400, 16), (16, 400)])
 def test_odd_stages_are_drawn(shift: list[float], size: tuple[int, int], tmp_path: Path) -> None:
     write_mp4(walk(3) + shift, tmp_path / "m.mp4", style=Style(size=size))

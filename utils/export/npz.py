@@ -12,6 +12,7 @@
 import json
 import zipfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,18 @@ class MotionArchive:
 
 def write_npz(archive: MotionArchive, path: str | Path) -> None:
     """Write an archive, compressed."""
-    arrays = {
-        "joints": archive.joints.astype(np.float32),
-        "fps": np.float64(archive.fps),
-        "text": np.str_(archive.text),
-        "meta": np.str_(json.dumps(archive.meta, ensure_ascii=False)),
-    }
-    if archive.features is not None:
-        arrays["features"] = archive.features.astype(np.float32)
+    save = partial(
+        np.savez_compressed,
+        joints=archive.joints.astype(np.float32),
+        fps=np.float64(archive.fps),
+        text=np.str_(archive.text),
+        meta=np.str_(json.dumps(archive.meta, ensure_ascii=False)),
+    )
     with atomic_path(path) as aside, aside.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        if archive.features is None:
+            save(file)
+        else:
+            save(file, features=archive.features.astype(np.float32))
 
 
 def read_npz(path: str | Path) -> MotionArchive:
