@@ -99,7 +99,7 @@ class Codebook(nn.Module):
             # -|x - c|**2 up to |x|**2, which is the same for all codes.
             scores = torch.addmm(-self.codebook.square().sum(1), x, self.codebook.t(), alpha=2)
             if temperature > 0:
-                # Gumbel noise; uniform numbers are drawn several times faster on the CPU than exponential ones.
+                # Minus Gumbel noise: the best of scores with Gumbel noise is a draw from their softmax.
                 noise = torch.rand_like(scores).clamp_(min=1e-10).log_().neg_().clamp_(min=1e-10).log_()
                 scores.div_(temperature).sub_(noise)
             return scores.argmax(dim=1)
