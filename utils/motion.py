@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from lamp.utils.errors import UserError
-from lamp.utils.export.bvh import SkeletonFit, fit_skeleton, format_bvh
+from lamp.utils.export import WRITERS, writer_of
+from lamp.utils.export.bvh import SkeletonFit, fit_skeleton
 from lamp.utils.export.checks import checked_joints, skeleton_of
-from lamp.utils.export.npz import MotionArchive, read_npz, write_npz
-from lamp.utils.files import atomic_path
+from lamp.utils.export.npz import read_npz
 from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.foot_contact import clean_feet
 
@@ -83,11 +83,11 @@ class Motion:
             UserError: unknown suffix, or a place that cannot be written to.
         """
         path = Path(path)
-        writer = _WRITERS.get(path.suffix.lower())
-        if writer is None:
-            raise UserError(f"cannot save a motion as {path.name}: use one of {', '.join(_WRITERS)}")
+        suffix = path.suffix.lower()
+        if suffix not in WRITERS:
+            raise UserError(f"cannot save a motion as {path.name}: use one of {', '.join(WRITERS)}")
         try:
-            writer(self, path)
+            writer_of(suffix)(self, path)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
         return path
@@ -111,28 +111,6 @@ class Motion:
             raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _save_npy(motion: Motion, path: Path) -> None:
-    with atomic_path(path) as aside:
-        np.save(aside, motion.joints)
-
-
-def _save_npz(motion: Motion, path: Path) -> None:
-    write_npz(MotionArchive(motion.joints, motion.features, motion.fps, motion.text, motion.meta), path)
-
-
-def _save_bvh(motion: Motion, path: Path) -> None:
-    text = format_bvh(motion.fit or fit_skeleton(motion.joints), motion.fps)
-    with atomic_path(path) as aside:
-        aside.write_text(text, encoding="ascii")
-
-
-def _save_mp4(motion: Motion, path: Path) -> None:
-    # Drawing brings Pillow and ffmpeg along, which nothing else here needs.
-    from lamp.utils.export.video import write_mp4
-
-    write_mp4(motion.joints, path, fps=motion.fps, title=motion.text)
-
-
 def _load_npy(path: Path) -> Motion:
     try:
         array = np.load(path, allow_pickle=False)
@@ -152,10 +130,4 @@ def _load_npz(path: Path) -> Motion:
     return Motion(archive.joints, archive.features, archive.fps, archive.text, archive.meta)
 
 
-_WRITERS: dict[str, Callable[[Motion, Path], None]] = {
-    ".npy": _save_npy,
-    ".npz": _save_npz,
-    ".bvh": _save_bvh,
-    ".mp4": _save_mp4,
-}
 _READERS: dict[str, Callable[[Path], Motion]] = {".npy": _load_npy, ".npz": _load_npz}

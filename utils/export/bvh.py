@@ -6,6 +6,8 @@ retargeting expect. Bone lengths are the motion's own.
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,8 +18,12 @@ from lamp.utils.errors import UserError
 from lamp.utils.export.checks import checked_joints
 from lamp.utils.export.rotations import align_directions, continuous_euler_zyx, kabsch, one_thread, quat_from_frames
 from lamp.utils.export.smooth import smooth_along_time
+from lamp.utils.files import atomic_path
 from lamp.utils.kinematics.geometry import quat_between, quat_inverse, quat_multiply, quat_rotate, quat_slerp
 from lamp.utils.kinematics.skeleton import HUMANML3D
+
+if TYPE_CHECKING:
+    from lamp.utils.motion import Motion
 
 # Names and depth-first order of the file, with each joint's index in the motion.
 BVH_JOINTS: tuple[tuple[str, int], ...] = (
@@ -175,6 +181,13 @@ def _hinge_axis(limb: Tensor, carried: Tensor) -> Tensor:
     if limb.shape[1] == 4:
         axis = axis + 0.5 * torch.linalg.cross(bones[:, 2], bones[:, 1])
     return torch.from_numpy(smooth_along_time(axis.numpy(), HINGE_SMOOTHING_FRAMES))
+
+
+def write(motion: "Motion", path: Path) -> None:
+    """Write a motion of the 22 joints as BVH."""
+    text = format_bvh(motion.fit or fit_skeleton(motion.joints), motion.fps)
+    with atomic_path(path) as aside:
+        aside.write_text(text, encoding="ascii")
 
 
 def to_bvh(joints: np.ndarray, fps: float) -> str:

@@ -14,12 +14,15 @@ import zipfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path
+
+if TYPE_CHECKING:
+    from lamp.utils.motion import Motion
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class MotionArchive:
     fps: float = 20.0
     text: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+def write(motion: "Motion", path: Path) -> None:
+    """Write all that is known of a motion."""
+    write_npz(MotionArchive(motion.joints, motion.features, motion.fps, motion.text, motion.meta), path)
 
 
 def write_npz(archive: MotionArchive, path: str | Path) -> None:

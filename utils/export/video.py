@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import imageio_ffmpeg
 import numpy as np
@@ -15,6 +16,9 @@ from lamp.utils.errors import UserError
 from lamp.utils.export.scene import INK, Box, Scene, Style
 from lamp.utils.files import atomic_path
 
+if TYPE_CHECKING:
+    from lamp.utils.motion import Motion
+
 # Tried in this order; Pillow's own font, which has Latin letters only, comes last.
 FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf", "Helvetica.ttc")
 TITLE_LINES = 3
@@ -22,6 +26,11 @@ TITLE_LINES = 3
 # time; at 24 it settles between 18 and 23 for people who walk, 47 dB and more of the drawn image in either case.
 QUANTIZER = 21
 PIPE_BYTES = 2**20  # on Linux: an image of the default size fits, so the next is drawn while ffmpeg reads
+
+
+def write(motion: "Motion", path: Path) -> None:
+    """Write a video of a motion, its text as the title."""
+    write_mp4(motion.joints, path, fps=motion.fps, title=motion.text)
 
 
 def write_mp4(
