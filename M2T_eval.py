@@ -25,9 +25,10 @@ from lamp.utils.run.device import resolve_device
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
+from lamp.utils.scores.cautions import pool_cautions
 from lamp.utils.scores.evaluation import Judge, Statistic
 from lamp.utils.scores.published import MOTION_TO_TEXT, PAPER
-from lamp.utils.scores.tables import format_table
+from lamp.utils.scores.tables import format_table, pool_table
 from lamp.utils.tagging import load_spacy, tag_sentences
 
 MATCHES = ("R@1", "R@2", "R@3", "MM-Dist")
@@ -58,7 +59,7 @@ def evaluate_split(
         by_sample = {name: dict(zip(found.samples, said)) for name, said in tokens.items()}
         matches = score_matches(by_sample, draws, judge, options)
     log(f"{draws.split}: {len(found.captions)} captions")
-    for line in format_table(matches, MATCHES) if matches else []:
+    for line in pool_table(matches, draws.pool, MATCHES, {}) + pool_cautions(draws.pool) if matches else []:
         log(f"  {line}")
     for protocol in [key for key in ("raw", "tm2t") if key in texts["captioner"]]:
         rows: dict[str, Mapping[str, object]] = {
@@ -78,7 +79,7 @@ def evaluate_split(
     ]
     write_json(options.space / "eval" / f"{options.ext}_{draws.split}.json", listed)
     plain = {name: {key: asdict(value) for key, value in row.items()} for name, row in matches.items()}
-    return {"matches": plain, "texts": texts, "made by": log.stamp}
+    return {"matches": plain, "pool": draws.pool, "texts": texts, "made by": log.stamp}
 
 
 @main_with_errors
