@@ -225,6 +225,36 @@ def test_mistakes_in_evaluations_are_one_line(workshop, script, flags, word, mon
     assert all(note.startswith("best checkpoint of ") for note in notes.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("script", "flags", "message"),
+    [
+        ("eval_t2m_trans_res", "--name= --res_name rtrans_name", r"--name ''.*runs in .*mtrans_name \(masked transf"),
+        ("train_t2m_transformer", "--name=", r"--name ''.*vq_name \(tokenizer\)"),
+        (
+            "eval_t2m_trans_res",  # the user's own command, which has the masked run in the wrong place
+            "--name eval_name --res_name mtrans_name",
+            r"--res_name mtrans_name is a run of a masked transformer, .*residual transformers in .*: rtrans_name$",
+        ),
+        ("eval_t2m_trans_res", "--name rtrans_name", r"--name rtrans_name is .* residual .*in .*t2m: mtrans_name$"),
+        ("eval_t2m_trans_res", "--name eval_name --res_name rtrans_name", r"eval_name.*mtrans_name \(masked"),
+        ("eval_t2m_trans_res", "--name mtrans_name", r"--res_name is missing.* in .*/t2m: rtrans_name$"),
+        ("gen_t2m", "--text_prompt walk --res_name rtrans_name", r"--name too.*masked transformers in .*: mtrans_name"),
+        ("gen_t2m", "--text_prompt walk --name mtrans_name --res_name mtrans_name", r"residual .*: rtrans_name$"),
+        ("eval_t2m_vq", "--name typo", r"typo.*vq_name \(tokenizer\)"),
+        ("eval_t2m_vq", "--name vq_name --evaluator typo", r"typo.*evaluators in .*: evaluator$"),
+    ],
+)
+def test_a_wrong_run_is_answered_by_those_there_are(workshop, script, flags, message, monkeypatch, capsys, tmp_path):
+    folder, common, _ = workshop
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        run(script, f"{common} {flags}", monkeypatch)
+    error = capsys.readouterr().err.strip().splitlines()[-1].removesuffix(" (see --help)")
+    assert stop.value.code == 2 and re.search(message, error), error
+    # Nothing was begun: a folder that a wrong name made would be listed as a run.
+    assert not (folder / "checkpoints/t2m/eval_name").exists() and not (folder / "checkpoints/t2m/typo").exists()
+
+
 def test_generation_writes_the_promised_files(workshop, monkeypatch):
     folder, common, _ = workshop
     prompts = folder / "prompts.txt"
