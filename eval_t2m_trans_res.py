@@ -81,6 +81,8 @@ def main() -> None:
     judge, splits, judged_by = Judge(evaluator), make_draws(spec, options), model_identity(folder)
     names = checkpoint_names(options.space, options.which_epoch)
     captioner = CaptionPipeline.from_runs(root, options.m2t_name, device=device) if options.m2t_name else None
+    if captioner:
+        options.encoder.check()
     total = len(names) * sum(count_motions(draws, options) for draws in splits)
     log = Report(options.space / "eval" / f"{options.ext}.log")
     results: dict[str, Any] = {}

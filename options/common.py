@@ -49,6 +49,11 @@ class CommonOptions:
             raise UserError(f"--seed {self.seed} must not be negative")
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages that the script needs with these options."""
+        return ()
+
+    @property
     def space(self) -> Path:
         """Folder of the run: weights, options, logs, state."""
         return Path(self.checkpoints_dir) / self.dataset_name / self.name
@@ -137,3 +142,8 @@ class TrainOptions(DataOptions):
             raise UserError(f"--ema_decay {self.ema_decay} must be at least 0 and below 1")
         if self.is_continue and self.overwrite:
             raise UserError("--is_continue and --overwrite exclude each other: resume, or start anew")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages that training needs."""
+        return "accelerate", "tensorboard"

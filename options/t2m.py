@@ -29,6 +29,11 @@ class GeneratorOptions(TrainOptions):
     clip_source: str = CLIP_SOURCE
     """with --text_encoder clip: hub id or folder of the CLIP model"""
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: CLIP comes through transformers."""
+        return (*super().packages, *(("transformers",) if self.text_encoder == "clip" else ()))
+
 
 @dataclass(kw_only=True)
 class T2MOptions(GeneratorOptions):

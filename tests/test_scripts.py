@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lamp.utils import packages
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(
     p.stem
@@ -181,6 +183,24 @@ def test_caption_evaluation_writes_logs_and_captions(workshop, plain_tagger, mon
     assert "LaMP-M2T" in log and all("commit" in line for line in log.splitlines())
     listed = json.loads((space / "Test_test.json").read_text())
     assert all(row["references"] and isinstance(row["caption"], str) for row in listed)
+
+
+def test_raw_captions_need_no_spacy(workshop, monkeypatch, capsys):
+    folder, common, _ = workshop
+    known = packages.find_spec
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if "en_core_web" in name else known(name))
+    flags = f"{common} --name m2t_name --gpu_id -1 --repeat_times 1 --num_beams 1 --ext raw"
+    run("M2T_eval", f"{flags} --protocol raw --bert_model nowhere/at_all", monkeypatch)
+    warnings = capsys.readouterr().err
+    assert "warning: R-precision and MM-Dist are left out: spaCy's English model" in warnings
+    assert "warning: BERTScore will be left out: nowhere/at_all" in warnings
+    space = folder / "checkpoints" / "t2m" / "m2t_name" / "eval"
+    result = json.loads((space / "raw.json").read_text())["test"]
+    assert result["texts"]["captioner"]["raw"]["BLEU-1"] >= 0 and not result["matches"]
+    assert "R-precision and MM-Dist are left out" in (space / "raw.log").read_text()
+    with pytest.raises(SystemExit):
+        run("M2T_eval", f"{flags} --protocol both", monkeypatch)
+    assert "--protocol raw needs none" in capsys.readouterr().err
 
 
 def test_bert_score_of_generated_motions(workshop, plain_tagger, monkeypatch, tmp_path):

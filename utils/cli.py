@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, Union
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json, write_json
+from lamp.utils.packages import need
 
 
 class Dataclass(Protocol):
@@ -67,7 +68,11 @@ def nested(config: type, skip: Sequence[str] = (), **defaults: Any) -> Any:
 
 
 def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
-    """Read `argv` (default: the process's own) into `options`; mistakes end the process with one line and code 2."""
+    """Read `argv` (default: the process's own) into `options`; mistakes end the process with one line and code 2.
+
+    Raises:
+        UserError: a package is not installed that these options need (their property `packages`, if they have one).
+    """
     flags = {flag.name: flag for flag in _flags(options)}
     parser = _Parser(
         description=_first_line(options),
@@ -101,6 +106,7 @@ def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
         result = _build(options, flags, values | given)
     except (UserError, ValueError) as error:
         parser.error(str(error))
+    need(*getattr(result, "packages", ()))
     if idle := [f"--{name}" for name in given if flags[name].idle]:
         print(f"note: without effect here: {', '.join(idle)}", file=sys.stderr)
     return result

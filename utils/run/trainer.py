@@ -11,11 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, send_to_device
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -32,6 +30,9 @@ from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
 from lamp.utils.run.runs import Progress, RunOptions, clear_run, find_state, replace_state, stop_signals
 from lamp.utils.run.schedule import set_base_rates
 from lamp.utils.run.seed import RandomStream
+
+if TYPE_CHECKING:  # of the extra `train`: a script says in one line that it is missing
+    from accelerate import Accelerator
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
@@ -61,12 +62,15 @@ def _save_pretrained(model: nn.Module, folder: Path, meta: dict[str, Any]) -> No
     cast(_Saves, model).save_pretrained(folder, meta=meta)
 
 
-def _make_accelerator(options: RunOptions) -> Accelerator:
+def _make_accelerator(options: RunOptions) -> "Accelerator":
     """Device, processes and number format of a run.
 
     Raises:
         UserError: fp16 on the CPU.
     """
+    from accelerate import Accelerator
+    from accelerate.utils import DataLoaderConfiguration
+
     cpu = accelerator_device(options.gpu_id)
     if cpu and options.mixed_precision == "fp16":
         raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
@@ -235,6 +239,8 @@ class Trainer(Generic[Model, Batch]):
 
     def _batches(self, loader: Batches[Batch]) -> Iterator[Batch]:
         """Batches of the epoch from the one under way, drawn in the epoch's own random stream."""
+        from accelerate.utils import send_to_device
+
         stream, skip = RandomStream(self.options.seed * 1_000_003 + self.progress.epoch), self.progress.batch
         with stream:
             if skip and hasattr(loader, "start_at"):
