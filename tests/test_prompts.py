@@ -47,17 +47,15 @@ def test_tables_are_not_sentences(name: str, content: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["a person walks, then sits", "start, end", "[slowly] a person walks", "walk\tand run"]
+    "text", ["a person walks, then sits", "start, end and start again", "[slowly] a person walks", "walk\tand run"]
 )
 def test_sentences_with_commas_and_brackets_are_sentences(text: str, tmp_path: Path) -> None:
-    if text == "start, end":  # which could be either
-        text += " and start again"
     assert prompts(tmp_path / "p.txt", f"{text}#40\n") == [(text, 40)]
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "1.5", "-3", "\N{ARABIC-INDIC DIGIT THREE}", "fast"])
 def test_a_length_that_is_none_is_one_short_line(length: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="line 1: .* after the # is neither a number") as error:
+    with pytest.raises(UserError, match=r"line 1: .* after the # is neither a number") as error:
         prompts(tmp_path / "p.txt", f"walk#{length}\n")
     assert len(str(error.value)) < 300
 
@@ -70,7 +68,7 @@ def test_a_length_that_is_none_is_one_short_line(length: str, tmp_path: Path) ->
         ("a person 걷는다 slowly", "LATIN", "걷는다"),
         ("человек идёт", "CYRILLIC", "человек"),
         ("人が歩く", "CJK", "人が歩く"),
-        ("ｗａｌｋ", "LATIN", ""),
+        ("".join(chr(ord(letter) + 0xFEE0) for letter in "walk"), "LATIN", ""),
         ("123 !?", "", ""),
     ],
 )
