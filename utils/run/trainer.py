@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -27,9 +26,9 @@ from lamp.utils.cli import save_options
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_folder
 from lamp.utils.run.accelerator import make_accelerator
-from lamp.utils.run.averaging import AveragedWeights
 from lamp.utils.run.compiling import compile_in_place, uncompiled
 from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
+from lamp.utils.run.optim import AveragedWeights
 from lamp.utils.run.runs import Progress, RunOptions, stop_signals
 from lamp.utils.run.schedule import set_base_rates, total_iterations
 from lamp.utils.run.seed import RandomStream, combined_seed, seed_everything
@@ -41,6 +40,9 @@ from lamp.utils.run.state import (
     newest_number,
     save_state,
 )
+
+if TYPE_CHECKING:  # of the extra `train`: a script says in one line that it is missing
+    pass
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
@@ -256,6 +258,8 @@ class Trainer(Generic[Model, Batch]):
 
     def _batches(self, loader: Batches[Batch]) -> Iterator[Batch]:
         """Batches of the epoch from the one under way, drawn in the epoch's own random stream."""
+        from accelerate.utils import send_to_device
+
         stream, skip = RandomStream(self.options.seed * 1_000_003 + self.progress.epoch), self.progress.batch
         with stream:
             if skip and hasattr(loader, "start_at"):
