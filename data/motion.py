@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from lamp.data.cache import MotionCache
 from lamp.data.frames import Frames
-from lamp.data.sampling import clip_weights, draw_stratified, uniform
+from lamp.data.sampling import clip_weights, draw_keys, draw_stratified, uniform
 from lamp.data.spec import DatasetSpec
 from lamp.data.text import Caption
 from lamp.utils.errors import UserError
@@ -67,12 +67,14 @@ class TextMotionBatch(MotionBatch):
         tokens: its `word/POS` lemmas.
         motion_ids: (B,) equal for motions that must not serve as each other's negatives.
         sample_ids: (B,) index of the sample in the data set.
+        keys: (B,) another for each sample and epoch, whatever batch or process it is in; for random draws.
     """
 
     captions: list[str]
     tokens: list[list[str]]
     motion_ids: Tensor
     sample_ids: Tensor
+    keys: Tensor
 
     def select(self, rows: list[int]) -> "TextMotionBatch":
         """The batch of some of its samples, which may repeat."""
@@ -281,6 +283,7 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
             tokens=[caption.tokens for caption in captions],
             motion_ids=torch.from_numpy(self._motion_ids[ids]),
             sample_ids=torch.from_numpy(ids),
+            keys=torch.from_numpy(draw_keys(self._seed, indices)),
         )
 
     def _crop(self, ids: np.ndarray, indices: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any
 from lamp.models.hub import CONFIG_FILE
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
+from lamp.utils.litter import standing
 from lamp.utils.run.listing import WORDS, list_runs, network_in
 
 BEST = ("fid", "R@1", "cider", "mpjpe", "loss")
@@ -32,12 +33,12 @@ def model_folder(space: str | Path, which: str = "best") -> Path:
         candidates = [space, *(space / f"net_best_{number}" for number in BEST), *others, space / "latest"]
     else:
         candidates = [space / which]
-    for folder in candidates:
+    for folder in map(standing, candidates):
         if (folder / CONFIG_FILE).is_file():
             if which == "best" and folder != space:
                 _say_once(f"best checkpoint of {space}: {folder.name}")
             return folder
-    there = sorted(f.parent.name for f in space.glob(f"*/{CONFIG_FILE}"))
+    there = _checkpoints(space)
     if not space.is_dir():
         raise UserError(
             f"no model {space}; train it first, or check its name and --dataset_name; {list_runs(space.parent)}"
@@ -56,8 +57,14 @@ def checkpoint_names(space: str | Path, which: str) -> list[str]:
 
     A shipped model, whose files lie directly in its space, is its own "best".
     """
-    found = sorted(file.parent.name for file in Path(space).glob(f"*/{CONFIG_FILE}")) if which == "all" else [which]
+    found = _checkpoints(Path(space)) if which == "all" else [which]
     return found or ["best"]
+
+
+def _checkpoints(space: Path) -> list[str]:
+    """Names of the model folders in a space, without what is being written or was left half-written."""
+    found = (file.parent.name for file in space.glob(f"*/{CONFIG_FILE}"))
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def check_network(space: str | Path, kind: str, flag: str) -> None:

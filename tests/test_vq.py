@@ -1,5 +1,6 @@
 """Motion tokenizer: agreement with the public systems, padding, learning of the codebooks, saving."""
 
+import copy
 import dataclasses
 import socket
 from functools import partial
@@ -423,6 +424,28 @@ def test_reconstruction_loss_counts_valid_frames() -> None:
     assert reconstruction_loss(recon, target, mask, kind="l1").features.item() == pytest.approx(3 * 4 / 24)
     assert reconstruction_loss(recon, target, mask, kind="l2").features.item() == pytest.approx(9 * 4 / 24)
     assert reconstruction_loss(recon, target).features > loss.features
+
+
+# ------------------------------------------------------------------------------------------- several batches
+
+
+@pytest.mark.parametrize("kind", ["ema_reset", "ema", "reset"])
+def test_codes_learn_from_the_batches_of_an_iteration_as_from_a_large_one(kind: str) -> None:
+    x = torch.randn(3, 32, 4)
+    valid = torch.arange(32) < torch.tensor([32, 20, 30])[:, None]
+    whole = make_codebook(8, 4, kind=kind, dead_codes="public", reset_threshold=2.0)
+    parts = copy.deepcopy(whole)
+    # The first batch of all starts the codes, and nobody knows those that follow.
+    for codebook in (whole, parts):
+        codebook(x[0])
+    whole(x.flatten(0, 1), valid.flatten())
+    for i in range(3):
+        parts.expect_more(i < 2)
+        before = parts.codebook.clone()
+        parts(x[i], valid[i])
+        assert i == 2 or torch.equal(parts.codebook, before)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value)
 
 
 # ------------------------------------------------------------------------------------------- several processes

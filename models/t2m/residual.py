@@ -185,7 +185,13 @@ class ResidualTransformer(LaMPModel[ResidualConfig]):
         return self.project(self.hidden(self.history(codes, levels), condition, levels, padding_mask), levels)
 
     def forward(
-        self, codes: Tensor, condition: Tensor, lengths: Tensor, *, generator: torch.Generator | None = None
+        self,
+        codes: Tensor,
+        condition: Tensor,
+        lengths: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        keys: Tensor | None = None,
     ) -> ResidualOutput:
         """Loss of one level for each sample, drawn by the cosine schedule.
 
@@ -194,8 +200,9 @@ class ResidualTransformer(LaMPModel[ResidualConfig]):
             condition: (B, cond_dim).
             lengths: (B,) tokens.
             generator: source of levels and condition dropout.
+            keys: (B,) int64 of the samples, instead: a sample's draws are the same in any batch and process.
         """
-        chance = masking.uniform((2, codes.shape[0]), codes.device, generator)
+        chance = masking.sample_uniform((2, len(codes), 1), codes.device, generator, keys)[..., 0]
         levels = draw_levels(chance[0], self.config.num_quantizers)
         dropped = chance[1] < self.config.cond_drop_prob if self.training else None
         valid = masking.lengths_to_mask(lengths, codes.shape[1])

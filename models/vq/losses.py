@@ -10,6 +10,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from lamp.utils.run.processes import mean_over_processes
+
 LOSSES = {"l1_smooth": F.smooth_l1_loss, "l1": F.l1_loss, "l2": F.mse_loss}
 
 
@@ -36,7 +38,7 @@ def reconstruction_loss(
     Args:
         recon: normalised features (B, T, D).
         target: normalised features (B, T, D).
-        mask: True at frames that count (B, T); None means all of them.
+        mask: True at frames that count (B, T), in training over all processes; None means all of them.
         position_slice: where the local joint positions lie among the D features.
         kind: smooth L1 (with a knee at 1), L1 or squared error.
         position_weight: weight of the second term.
@@ -44,7 +46,7 @@ def reconstruction_loss(
     if mask is None:
         mask = recon.new_ones(recon.shape[:2])
     distance = LOSSES[kind](recon.float(), target.float(), reduction="none") * mask[..., None]
-    frames = mask.sum().clamp(min=1)
+    frames = mean_over_processes(mask.sum().clamp(min=1))
     features = distance.sum() / (frames * distance.shape[-1])
     positions = distance[..., position_slice]
     positions = positions.sum() / (frames * positions.shape[-1])
@@ -60,7 +62,8 @@ def velocity_loss(recon: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """
     change = (recon[:, 1:] - recon[:, :-1]) - (target[:, 1:] - target[:, :-1])
     both = (mask[:, 1:] & mask[:, :-1])[..., None]
-    return (change.float().square() * both).sum() / (both.sum().clamp(min=1) * change.shape[-1])
+    count = mean_over_processes(both.sum()).clamp(min=1)
+    return (change.float().square() * both).sum() / (count * change.shape[-1])
 
 
 FurtherLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
