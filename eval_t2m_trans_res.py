@@ -4,6 +4,10 @@
         --time_steps 10 --ext evaluation
     python eval_t2m_trans_res.py --name masked --res_name residual --dataset_name mini
 
+Another model's motions, from files (`docs/protocol.md` says how they are called):
+
+    python eval_t2m_trans_res.py --dataset_name t2m --motions rival
+
 FID, R-precision, MM-Dist, diversity, multimodality and physical measures of generated motions, beside those of the real
 ones, as mean and 95 % confidence over `--repeat_times` repetitions. A quick look: `--repeat_times 2 --max_samples 64`.
 `docs/protocol.md` says what each number is.
@@ -17,14 +21,16 @@ from tqdm import tqdm
 
 from lamp.data.draws import TestDraws
 from lamp.data.spec import DatasetSpec, get_spec
-from lamp.models.checkpoints import checkpoint_names, model_folder
+from lamp.models.checkpoints import checkpoint_names
 from lamp.models.evaluator import load_evaluator
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.pipeline import LaMPPipeline
 from lamp.options.eval import EvalT2MOptions
-from lamp.stages.t2m_evaluation import Generator, bert_scores, count_motions, evaluate
+from lamp.stages.contestants import Contestant, load_generators, read_folder
+from lamp.stages.motion_folder import MotionFolder, write_prompts
+from lamp.stages.t2m_evaluation import Generator, bert_scores, count_motions, evaluate, wanted_motions
 from lamp.utils.cli import parse, print_options
-from lamp.utils.errors import main_with_errors
+from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import peak_memory, resolve_device
 from lamp.utils.run.logging import Report
@@ -37,27 +43,30 @@ from lamp.utils.scores.tables import protocol_tables
 SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity", "MultiModality")
 
 
-def write_report(log: Report, scores: Scores, draws: TestDraws, options: EvalT2MOptions) -> None:
+def write_report(log: Report, scores: Scores, draws: TestDraws, options: EvalT2MOptions, one: Contestant) -> None:
     """The tables of a split."""
     log(
         f"{draws.split}: {draws.summary}; {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence"
     )
     published = TEXT_TO_MOTION[options.dataset_name] if options.compare else {}
-    for line in protocol_tables(scores, "generated", SCORES, published):
+    for line in protocol_tables(scores, one.row, SCORES, published):
         log(f"  {line}")
+    log(f"  {one.row} / real R@3: {share_of_real(scores)} %")
+    if isinstance(one.source, MotionFolder) and one.source.shorter:
+        log(f"  {one.source.shorter} times a motion was shorter than the real one")
+
+
+def write_cost(path: Path, generator: Generator, device: torch.device) -> None:
+    """Print and write times and memory: beside the results, since a second run gives the same results but these."""
+    cost = {"seconds a motion": generator.seconds / max(generator.motions, 1), "peak memory GB": peak_memory(device)}
+    write_json(path, cost | {"device": str(device)})
+    print("  ".join(f"{key} {value:.3g}" for key, value in cost.items()))
 
 
 def share_of_real(scores: Scores) -> Statistic:
     """R@3 of generated motions in percent of that of the real ones."""
     generated, real = scores.rows["produced"]["R@3"], scores.rows["real"]["R@3"]
     return Statistic(100 * generated.mean / real.mean, 100 * generated.interval / real.mean)
-
-
-def load_pipe(root: Path, options: EvalT2MOptions, which: str, device: torch.device) -> LaMPPipeline:
-    """The generator at one checkpoint of the masked transformer."""
-    return LaMPPipeline.from_runs(
-        root, options.name, options.res_name or None, length_name=None, which=which, device=device
-    )
 
 
 def make_draws(spec: DatasetSpec, options: EvalT2MOptions) -> list[TestDraws]:
@@ -70,51 +79,46 @@ def make_draws(spec: DatasetSpec, options: EvalT2MOptions) -> list[TestDraws]:
 
 @main_with_errors
 def main() -> None:
-    """Options, data, evaluator; for each checkpoint and split a table."""
+    """Options, data, evaluator; for each checkpoint, or the folder of motions, and split a table."""
     options = parse(EvalT2MOptions)
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
-    root = options.checkpoints_dir / options.dataset_name
-    LaMPPipeline.check_runs(root, options.name, options.res_name or None)
+    root, splits = options.checkpoints_dir / options.dataset_name, make_draws(spec, options)
+    if options.write_prompts:
+        count = write_prompts(options.write_prompts, wanted_motions(splits, options))
+        print(f"{options.write_prompts}: {count} motions")
+        return
+    if options.motions is None:
+        LaMPPipeline.check_runs(root, options.name, options.res_name or None)
     evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
-    judge, splits, judged_by = Judge(evaluator), make_draws(spec, options), model_identity(folder)
-    names = checkpoint_names(options.space, options.which_epoch)
+    judge, judged_by = Judge(evaluator), model_identity(folder)
     captioner = CaptionPipeline.from_runs(root, options.m2t_name, device=device) if options.m2t_name else None
     if captioner:
         options.encoder.check()
-    total = len(names) * sum(count_motions(draws, options) for draws in splits)
+    if options.save_motions and options.save_motions.exists() and any(options.save_motions.iterdir()):
+        raise UserError(f"--save_motions {options.save_motions} is not empty; name another folder")
+    names = checkpoint_names(options.space, options.which_epoch) if options.motions is None else []
+    rivals = None if options.motions is None else [read_folder(options.motions, splits, options)]
     log = Report(options.space / "eval" / f"{options.ext}.log")
     results: dict[str, Any] = {}
-    with tqdm(total=total, desc="generating", unit="motion", disable=None) as bar:
-        for name in names:
-            pipe = load_pipe(root, options, name, device).with_precision(options.precision)
-            generator = Generator(pipe, options, bar)
-            checkpoint = model_identity(model_folder(options.space, name))
-            if options.res_name:
-                checkpoint += " + " + model_identity(model_folder(root / options.res_name))
-            guidance = pipe.guidance.override(options.cond_scale, options.res_cond_scale)
-            log.stamp = stamp(checkpoint=checkpoint)
-            log(
-                f"{checkpoint}: {options.time_steps} steps, guidance {guidance.cond_scale:g} (masked) and "
-                f"{guidance.res_cond_scale:g} (residual), temperature {options.temperature:g}, seed {options.seed}"
-            )
+    total = len(names) * sum(count_motions(draws, options) for draws in splits)
+    with tqdm(total=total, desc="generating", unit="motion", disable=True if rivals else None) as bar:
+        for one in rivals or load_generators(options, root, names, device, bar):
+            log.stamp = stamp(checkpoint=one.identity)
+            log(f"{one.identity}: {one.how}")
             for draws in splits:
-                log.stamp = stamp(evaluator=judged_by, data=draws.identity, checkpoint=checkpoint)
-                scores = evaluate(draws, judge, generator, options)
-                write_report(log, scores, draws, options)
-                log(f"  generated / real R@3: {share_of_real(scores)} %")
-                lines = bert_scores(captioner, generator, draws, options) if captioner else []
+                log.stamp = stamp(evaluator=judged_by, data=draws.identity, checkpoint=one.identity)
+                scores = evaluate(draws, judge, one.source, options)
+                write_report(log, scores, draws, options, one)
+                lines = bert_scores(captioner, one.source, draws, options) if captioner else []
                 for line in lines:
                     log(f"  {line}, captioner {options.m2t_name}")
                 found = scores.json() | {"LaMP-BertScore": lines, "made by": log.stamp}
-                results.setdefault(name, {})[draws.split] = found
-    results = results if options.which_epoch == "all" else results[names[0]]
-    write_json(log.path.with_suffix(".json"), results)
-    cost = {"seconds a motion": generator.seconds / max(generator.motions, 1), "peak memory GB": peak_memory(device)}
-    # Beside the results: a second run gives the same results, but not the same times.
-    write_json(log.path.with_name(f"{options.ext}_cost.json"), cost | {"device": str(device)})
-    print("  ".join(f"{key} {value:.3g}" for key, value in cost.items()))
+                results.setdefault(one.name, {})[draws.split] = found
+    write_json(log.path.with_suffix(".json"), results if options.which_epoch == "all" else results[one.name])
+    if isinstance(one.source, Generator):
+        write_cost(log.path.with_name(f"{options.ext}_cost.json"), one.source, device)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ is one motion of each label, and pools of 32 different labels.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from lamp.data.cache import open_cache
 from lamp.data.loaders import heldout_texts, load_labels, load_split
 from lamp.data.motion import MotionTextDataset, TextMotionBatch
 from lamp.data.spec import DatasetSpec
+from lamp.data.text import Caption
 from lamp.utils.errors import UserError
 from lamp.utils.run.provenance import digest
 from lamp.utils.scores.cautions import POOL
@@ -51,12 +52,14 @@ class Draw:
         indices: (N,) of the samples, for `dataset`.
         pools: (P, n) rows of `indices` that compete with each other.
         number: of the repetition.
+        caption_of: gives the caption that is to be taken of a sample, instead of one at random; None leaves it so.
     """
 
     dataset: MotionTextDataset
     indices: np.ndarray
     pools: Tensor
     number: int
+    caption_of: Callable[[int], Caption | None] | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -79,7 +82,12 @@ class Draw:
 
     def _batch(self, rows: np.ndarray, again: bool) -> TextMotionBatch:
         epoch = self.number + (_AGAIN if again else 0)
-        return self.dataset.__getitems__((epoch * len(self.dataset) + self.indices[rows]).tolist())
+        batch = self.dataset.__getitems__((epoch * len(self.dataset) + self.indices[rows]).tolist())
+        if self.caption_of is not None:
+            for i, sample in enumerate(batch.sample_ids.tolist()):
+                if (caption := self.caption_of(sample)) is not None:
+                    batch.captions[i], batch.tokens[i] = caption.text, caption.tokens
+        return batch
 
 
 class TestDraws:

@@ -6,8 +6,10 @@ workers or processes, and an epoch can be repeated or resumed. An index `epoch *
 of that epoch; `lamp.data.sampling.EpochSampler` makes them.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -230,6 +232,19 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
     def captions(self, sample: int) -> Sequence[Caption]:
         """Captions that a sample's is drawn from."""
         return self._samples[sample][2]
+
+    @cached_property
+    def sample_names(self) -> list[str]:
+        """A name of its own for each sample: the clip id, of a part of a clip `<id>_<first frame>_<last frame>`.
+
+        Further samples of the same part have `_2`, `_3`, ... behind that.
+        """
+        names: dict[str, None] = {}
+        for clip, part, captions in self._samples:
+            plain = clip if captions[0].whole else f"{clip}_{part.start}_{part.stop - 1}"
+            numbered = (f"{plain}_{number}" for number in itertools.count(2))
+            names[plain if plain not in names else next(name for name in numbered if name not in names)] = None
+        return list(names)
 
     @property
     def lengths(self) -> np.ndarray:

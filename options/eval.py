@@ -1,6 +1,7 @@
 """Options of the evaluations of tokenizers and generators."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lamp.options.bert import BertOptions
 from lamp.options.common import DataOptions
@@ -82,6 +83,13 @@ class EvalT2MOptions(ProtocolOptions, SamplingOptions, BertOptions):
     """motions of each of these texts"""
     m2t_name: str = ""
     """run of a captioner: also LaMP-BertScore, how its captions of the motions of one repetition match their texts"""
+    motions: Path | None = None
+    """judge the motions of another model rather than a generator: folder with a motion file (.npy, .npz, .bvh) for each
+    test id, see docs/protocol.md; the log goes to <folder>/eval/<ext>.log"""
+    save_motions: Path | None = None
+    """also write the generated motions to this folder, as --motions reads them"""
+    write_prompts: Path | None = None
+    """only write the table (.csv) of what a model is to generate for --motions: file, frames and text"""
     heldout_texts: bool = False
     """use the data set's captions in wording that training never used (texts_heldout)"""
     ext: str = "evaluation"
@@ -91,8 +99,21 @@ class EvalT2MOptions(ProtocolOptions, SamplingOptions, BertOptions):
         super().__post_init__()
         if self.mm_batches < 0 or self.mm_motions < 2:
             raise UserError("--mm_batches must not be negative and --mm_motions must be at least 2")
+        places = {name: getattr(self, name) for name in ("motions", "save_motions", "write_prompts")}
+        given = [f"--{name}" for name, place in places.items() if place is not None]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(given)} exclude each other; give one")
+        if self.save_motions is not None and self.which_epoch == "all":
+            raise UserError("--save_motions holds the motions of one checkpoint, not of --which_epoch all")
+        if self.write_prompts is not None and self.write_prompts.suffix.lower() != ".csv":
+            raise UserError(f"--write_prompts {self.write_prompts} must end in .csv")
 
     @property
     def packages(self) -> tuple[str, ...]:
         """Optional packages: LaMP-BertScore needs a captioner."""
         return ("transformers",) if self.m2t_name else ()
+
+    @property
+    def space(self) -> Path:
+        """Folder of the run that is evaluated, or of the motions."""
+        return super().space if self.motions is None else self.motions

@@ -80,6 +80,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / "my_bvh").mkdir()
     for clip in clips:
         Motion.load(clip).save(place / "my_bvh" / f"{clip.stem}.bvh")
+    (place / "rival").mkdir()
+    for name in (sample / "test.txt").read_text().split():
+        shutil.copy(sample / "new_joint_vecs" / f"{name}.npy", place / "rival")
     words = sorted(set(re.findall("[a-z]+", " ".join(path.read_text() for path in (mini / "texts").glob("*.txt")))))
     (place / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n")
     return place
@@ -113,6 +116,8 @@ def test_commands_of_the_readme(
         "checkpoints/t2m/m2t_opt/latest/config.json",
         "checkpoints/t2m/mtrans_name/eval/evaluation.json",
         "checkpoints/mini/lamp/eval/retrieval_heldout_wording.log",
+        "prompts.csv",
+        "rival/eval/evaluation.json",
     ):
         assert (workplace / file).exists(), file
 

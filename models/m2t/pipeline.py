@@ -20,9 +20,10 @@ from lamp.models.m2t.queries import MotionQueries
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
 from lamp.utils.home import shipped_models
-from lamp.utils.kinematics.features import FeatureLayout, joints_to_features
+from lamp.utils.kinematics.features import FeatureLayout
 from lamp.utils.kinematics.skeleton import SKELETONS
 from lamp.utils.motion import Motion
+from lamp.utils.motion_features import motion_features
 
 LAMP_FOLDER = "lamp"
 """Folder of a captioner's checkpoint with the LaMP that was trained along with it, if one was."""
@@ -173,7 +174,7 @@ class CaptionPipeline:
         Raises:
             UserError: another skeleton, too short, or values that are not finite.
         """
-        features = self._features_at_rate(motion)
+        features = motion_features(motion, self.skeleton)
         frames = min(len(features), self.max_frames) // self.unit * self.unit
         if not frames:
             raise UserError(f"the motion has too few frames ({len(motion)}); at least {self.unit + 1} are needed")
@@ -183,34 +184,9 @@ class CaptionPipeline:
             raise UserError(f"the motion's frame {frame} has a value that is not finite, or bones of no length")
         return features
 
-    def _features_at_rate(self, motion: Motion) -> Tensor:
-        joints, skeleton = torch.from_numpy(motion.joints), self.skeleton
-        if joints.shape[1] != skeleton.num_joints:
-            raise UserError(
-                f"the motion has {joints.shape[1]} joints, these models know {skeleton.num_joints}; "
-                "use models of that skeleton (--name, --dataset_name)"
-            )
-        at_rate = abs(motion.fps / skeleton.fps - 1) < 0.01
-        if motion.features is not None and at_rate and motion.features.shape[1] == FeatureLayout(len(joints[0])).dim:
-            return torch.from_numpy(motion.features).float()
-        joints = joints if at_rate else _resample(joints, motion.fps, skeleton.fps)
-        if len(joints) < 2:
-            return torch.zeros(0, FeatureLayout(skeleton.num_joints).dim)
-        lengths = None if skeleton.bone_lengths is None else torch.tensor(skeleton.bone_lengths)
-        return joints_to_features(joints, skeleton, lengths, repair_turns=True)
-
     def _encode(self, features: Sequence[Tensor]) -> Tensor:
         """Queries (B, nq, H) of motions' features, not normalised."""
         tokenizer = self.queries.tokenizer
         lengths = torch.tensor([len(some) for some in features], device=tokenizer.device)
         padded = torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True).to(tokenizer.device)
         return self.queries(tokenizer.normalize(padded), lengths)
-
-
-def _resample(joints: Tensor, fps: float, wanted: float) -> Tensor:
-    """Joints (T, J, 3) at another frame rate, linearly interpolated."""
-    count = int((len(joints) - 1) / fps * wanted + 1e-6) + 1
-    time = torch.arange(count, dtype=torch.float64) * fps / wanted
-    low = time.long().clamp(max=max(len(joints) - 2, 0))
-    after = joints[(low + 1).clamp(max=len(joints) - 1)]
-    return torch.lerp(joints[low], after, (time - low).float()[:, None, None])

@@ -70,8 +70,8 @@ class Draws(Protocol):
         ...
 
 
-# (batch, seeds of its samples) to features (B, T, D) of the same lengths, as in the data.
-Produce = Callable[[Any, list[int]], Tensor]
+# (batch, seeds of its samples) to features (B, T, D) as in the data, of the batch's lengths or of the (B,) given.
+Produce = Callable[[Any, list[int]], Tensor | tuple[Tensor, Tensor]]
 
 
 class Judge:
@@ -176,13 +176,13 @@ def judge_repetition(
     parts: dict[str, list[Tensor]] = {"texts": [], "real": [], "produced": [], "rows": []}
     sums: dict[str, dict[str, float]] = {"real": {}, "produced": {}}
     for rows, batch in draw.batches(batch_size):
-        motion = produce(batch, (seed + rows).tolist())
+        motion, lengths = with_lengths(produce(batch, (seed + rows).tolist()), batch.lengths)
         parts["rows"].append(rows)
         parts["texts"].append(judge.texts(batch.tokens))
         parts["real"].append(judge.motions(batch.motion, batch.lengths))
-        parts["produced"].append(judge.motions(motion, batch.lengths))
+        parts["produced"].append(judge.motions(motion, lengths))
         _add(sums["real"], measure_batch(batch.motion, batch.lengths))
-        _add(sums["produced"], measure_batch(motion, batch.lengths, batch.motion if reconstruction else None))
+        _add(sums["produced"], measure_batch(motion, lengths, batch.motion if reconstruction else None))
     back = torch.cat(parts.pop("rows")).argsort()
     embedded = {key: torch.cat(values)[back] for key, values in parts.items()}
     again = [(rows, judge.motions(batch.motion, batch.lengths)) for rows, batch in draw.batches(batch_size, again=True)]
@@ -193,6 +193,11 @@ def judge_repetition(
         pools=draw.pools,
         measures={kind: {key: value / len(draw) for key, value in values.items()} for kind, values in sums.items()},
     )
+
+
+def with_lengths(produced: Tensor | tuple[Tensor, Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Motions (B, T, D) that were made, and their lengths (B,), which are `lengths` unless they came with their own."""
+    return (produced, lengths) if isinstance(produced, Tensor) else produced
 
 
 def judge_all(
