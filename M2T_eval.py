@@ -22,6 +22,7 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
@@ -85,6 +86,7 @@ def evaluate_split(
 def main() -> None:
     """Options, data, models; tables for each split."""
     options = parse(M2TEvalOptions)
+    require_one_process()
     print_options(options)
     load_spacy()  # before the long work: without it captions cannot be judged
     seed_everything(options.seed)

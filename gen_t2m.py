@@ -17,6 +17,7 @@ from lamp.options.gen import GenOptions
 from lamp.utils.cli import parse, print_options, save_options
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.prompts import Prompts, read_prompts
+from lamp.utils.run.launch import require_one_process
 
 # Torch and the models take a second to import: mistakes on the command line are answered before that.
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: G
 def main() -> None:
     """Prompts to motions to files."""
     options = parse(GenOptions)
+    require_one_process()
     folder = options.output_dir / options.ext
     check_output(folder)
     print_options(options)
