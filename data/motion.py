@@ -178,8 +178,8 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         spec: lengths and frame rate.
         mean, std: (D,) normalisation.
         captions: "random" draws one each time, "first" always takes the first, "all" makes a sample of each.
-        augment: random crop, and where the data set asks for it a third of the samples one unit shorter; otherwise
-            the motion is taken from its first frame as long as it is.
+        augment: a random crop, of a third of the samples one unit shorter, as the public loaders of HumanML3D and
+            KIT-ML cut in training and evaluation; otherwise the motion from its first frame as long as it is.
         weights: multiplier of how often a clip's samples are drawn, 1 where absent.
         labels: clip ids with equal labels get equal `motion_ids`; a clip not named is its own label.
         seed: of the random choices.
@@ -292,7 +292,6 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         units = np.minimum(self._lengths[ids], self._spec.max_frames) // unit
         if not self._augment:
             return self._starts[ids], units * unit
-        if self._spec.shorten_lengths:
-            units = np.maximum(units - (uniform(self._seed, indices, stream=2) < 1 / 3), 1)
+        units = np.maximum(units - (uniform(self._seed, indices, stream=2) < 1 / 3), 1)
         free = self._lengths[ids] - units * unit + 1
         return self._starts[ids] + (uniform(self._seed, indices, stream=3) * free).astype(np.int64), units * unit

@@ -15,6 +15,7 @@ from lamp.models.hub import LaMPModel
 from lamp.models.words import HASHED, UNKNOWN, WORD_CLASSES, WORD_DIM, WordVectors
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.skeleton import MAX_FRAMES
+from lamp.utils.run.listing import list_runs
 from lamp.utils.run.processes import gather, mean_over_processes, own_rows
 
 FRAMES_PER_MOVEMENT = 4
@@ -277,7 +278,8 @@ def load_evaluator(
         raise UserError(
             f"no evaluator {space}; train one with `python train_evaluator.py --dataset_name {space.parent.name} "
             f"--name {name}`, fetch the published one (`bash prepare/download_evaluator.sh`) and import it "
-            "(`python -m lamp.prepare.import_checkpoint`), or name another with --evaluator"
+            "(`python -m lamp.prepare.import_checkpoint`), or name another with --evaluator; "
+            f"{list_runs(root, 'Evaluator')}"
         )
     folder = model_folder(space, which)
     evaluator = Evaluator.from_pretrained(folder, device=device)

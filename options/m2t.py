@@ -74,6 +74,12 @@ class M2TOptions(TrainOptions, IdleOptions):
         if self.model.llm != GPT and (self.words, self.init_words) != ("all", "none"):
             raise UserError("--words and --init_words are for --llm gpt; other language models have words of their own")
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: language models, LoRA, and the scores of validation."""
+        lora = ("peft",) if self.model.finetune == "lora" else ()
+        return (*super().packages, "transformers", "pycocoevalcap", *lora)
+
 
 @dataclass(kw_only=True)
 class DecodingOptions(CommonOptions):
@@ -123,3 +129,8 @@ class CaptionOptions(DecodingOptions):
         super().__post_init__()
         if self.out is not None and self.out.suffix.lower() not in (".json", ".csv"):
             raise UserError(f"--out {self.out} must end in .json or .csv")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: captioners are language models of transformers."""
+        return ("transformers",)

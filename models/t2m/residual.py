@@ -61,9 +61,13 @@ class ResidualOutput:
 
 
 def draw_levels(uniform: Tensor, num_quantizers: int) -> Tensor:
-    """Levels 1 ... Q-1 from uniform numbers by the cosine schedule; lower levels, which matter more, come up more."""
+    """Levels 1 ... Q-1 from uniform numbers by MoMask's cosine schedule, lower levels, which matter more, more often.
+
+    The level is 1 + round((1 - cos(pi u / 2)) (Q - 2)): of six levels, 1 to 5 are trained by 32.2, 24.8, 18.5, 16.5 and
+    8.0 % of the samples.
+    """
     share = 1 - masking.cosine_schedule(uniform)
-    return 1 + (share * (num_quantizers - 1)).long().clamp(max=num_quantizers - 2)
+    return 1 + (share * (num_quantizers - 2)).round().long()
 
 
 class ResidualTransformer(LaMPModel[ResidualConfig]):

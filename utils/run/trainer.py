@@ -9,15 +9,13 @@ are keyed by it (`keyed_uniform`), so that two processes train as one with their
 """
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -28,12 +26,23 @@ from lamp.utils.cli import save_options
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_folder
 from lamp.utils.run.accelerator import make_accelerator
-from lamp.utils.run.averaging import AveragedWeights
 from lamp.utils.run.compiling import compile_in_place, uncompiled
 from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
-from lamp.utils.run.runs import Progress, RunOptions, clear_run, find_state, replace_state, stop_signals
+from lamp.utils.run.optim import AveragedWeights
+from lamp.utils.run.runs import Progress, RunOptions, stop_signals
 from lamp.utils.run.schedule import set_base_rates, total_iterations
 from lamp.utils.run.seed import RandomStream, combined_seed, seed_everything
+from lamp.utils.run.state import (
+    BEGUN_FILE,
+    clear_run,
+    enter_space,
+    load_state,
+    newest_number,
+    save_state,
+)
+
+if TYPE_CHECKING:  # of the extra `train`: a script says in one line that it is missing
+    pass
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
@@ -112,8 +121,8 @@ class Trainer(Generic[Model, Batch]):
         self.step, self.evaluate, self.best = step, evaluate, best or {}
         self._meta = meta or {}
         self.save = save or _save_pretrained
-        self._resume = find_state(self.space, options.is_continue, options.overwrite)
-        self._saves = int(self._resume.name) if self._resume else 0
+        self._lock, self._resume = enter_space(self.space, options.is_continue, options.overwrite)
+        self._state, self._saves = self._resume, newest_number(self.space)
         self.average = AveragedWeights(model, options.ema_decay) if options.ema_decay else None
         self.accelerator = make_accelerator(options)
         self._runs_ahead = self.accelerator.dataloader_config.non_blocking
@@ -131,6 +140,7 @@ class Trainer(Generic[Model, Batch]):
             clear_run(self.space)
         if self.main and not self._resume:
             save_options(options, self.space / "opt.json")
+            (self.space / BEGUN_FILE).touch()
         self.accelerator.wait_for_everyone()
         if rank := self.accelerator.process_index:
             # Until here all drew alike, to build the same model. The first goes on as a single process would.
@@ -154,6 +164,13 @@ class Trainer(Generic[Model, Batch]):
         Returns:
             How far the run is; `finished` tells whether it was interrupted.
         """
+        try:
+            return self._fit(loader, set_epoch)
+        finally:
+            if self._lock:
+                self._lock.release()
+
+    def _fit(self, loader: Batches[Batch], set_epoch: Callable[[int], None] | None) -> Progress:
         if isinstance(loader, DataLoader):
             set_epoch = set_epoch or getattr(loader.sampler, "set_epoch", None)
             loader = self.accelerator.prepare(loader)
@@ -184,11 +201,7 @@ class Trainer(Generic[Model, Batch]):
         if self._resume:
             # Schedule and learning rate are those of the options, which may have changed.
             rates = [group["initial_lr"] for group in self.optimizer.param_groups]
-            try:
-                self.accelerator.load_state(str(self._resume))
-            except (RuntimeError, ValueError) as error:
-                remedy = f"resume with the options of {self.space / 'opt.json'}"
-                raise UserError(f"{self._resume} does not fit this model; {remedy}: {error}") from error
+            load_state(self.accelerator, self.space, self._resume)
             set_base_rates(self.scheduler.scheduler, rates)
             self.log.info(f"resuming {self.space} at epoch {progress.epoch}, iteration {progress.iteration}")
             self._resume = None
@@ -203,7 +216,7 @@ class Trainer(Generic[Model, Batch]):
         now = time.monotonic()
         self._deadline = now + options.max_minutes * 60 if options.max_minutes else math.inf
         self._clock, self._logged = now, progress.iteration
-        self._window, self._asked, self._interrupt, self._evaluated = LossWindow(), "", "", -1
+        self._window, self._asked, self._interrupt = LossWindow(), "", ""
         self._recorder = MetricsRecorder(self.space, progress.iteration) if self.main else None
         hidden = None if self.main else True  # None: where stderr is no terminal
         self._bar = tqdm(total=self._total, initial=progress.iteration, disable=hidden, leave=False, dynamic_ncols=True)
@@ -245,6 +258,8 @@ class Trainer(Generic[Model, Batch]):
 
     def _batches(self, loader: Batches[Batch]) -> Iterator[Batch]:
         """Batches of the epoch from the one under way, drawn in the epoch's own random stream."""
+        from accelerate.utils import send_to_device
+
         stream, skip = RandomStream(self.options.seed * 1_000_003 + self.progress.epoch), self.progress.batch
         with stream:
             if skip and hasattr(loader, "start_at"):
@@ -318,10 +333,10 @@ class Trainer(Generic[Model, Batch]):
     def _run_evaluation(self) -> None:
         """Evaluate, log, and keep the model in `best_<key>/` for each number that is the best so far."""
         progress = self.progress
-        if self.evaluate is None or self._evaluated == progress.iteration:
+        if self.evaluate is None or progress.evaluated == progress.iteration:
             return
         self._log_window()
-        self._evaluated = progress.iteration
+        progress.evaluated = progress.iteration
         model = self._weights().eval()
         stream, plain = RandomStream(self.options.seed, devices=True), uncompiled(self.options.compile)
         with stream, plain, torch.no_grad():
@@ -350,18 +365,11 @@ class Trainer(Generic[Model, Batch]):
                 self.save(self._weights(), aside, meta)
 
     def _save_all(self) -> None:
-        """Write `latest/` and the state; the state before goes when the new one is complete."""
+        """Write `latest/` and the state."""
         self._log_window()
         self._save_model("latest")
         self._saves += 1
-        aside = self.space / "state" / ".unfinished"
-        if self.main:
-            shutil.rmtree(aside, ignore_errors=True)
-        self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(aside), safe_serialization=False)
-        self.accelerator.wait_for_everyone()
-        if self.main:
-            replace_state(aside, self._saves)
+        self._state = save_state(self.accelerator, self.space, self._saves, self._state)
 
     def _check_interrupt(self) -> None:
         """Find out whether to stop; several processes agree on it each time they log."""
