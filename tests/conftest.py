@@ -29,7 +29,9 @@ def pytest_runtest_setup(item):
 @pytest.fixture
 def device(request):
     """Device of a test marked `gpu`."""
-    return torch.device(request.config.getoption("--gpu_device"))
+    from lamp.utils.run.device import resolve_device
+
+    return resolve_device(-1 if request.config.getoption("--gpu_device") == "cpu" else 0)
 
 
 def pytest_terminal_summary(terminalreporter):

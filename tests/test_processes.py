@@ -148,6 +148,16 @@ def test_two_processes_train_as_one(stage, place, tmp_path, monkeypatch):
     assert not torch.equal(first["random"], second["random"])
 
 
+def test_two_processes_resume_where_they_stopped(place, monkeypatch):
+    monkeypatch.chdir(place)
+    flags = arguments(VQ, 4, "one")
+    for name, last, more in (("whole", 6, []), ("parts", 3, []), ("parts", 6, ["--is_continue"])):
+        train_together("train_vq", [*flags, "--name", name, "--max_iter", str(last), *more], place)
+    for whole, parts in zip(same_ends(place, "whole"), same_ends(place, "parts"), strict=True):
+        assert all(torch.equal(value, parts["weights"][key]) for key, value in whole["weights"].items())
+        assert torch.equal(whole["random"], parts["random"])  # each process goes on with its own numbers
+
+
 # Each of these left a parameter without a gradient, which the second iteration did not survive.
 @pytest.mark.parametrize(
     ("script", "flags"),
