@@ -72,7 +72,7 @@ def evaluate_split(
         result |= {"pool": small["pool"]} | small["contrastive"]
         if options.compare:
             log(f"  small_batches beside what is published ({PAPER})")
-            for line in comparison(RETRIEVAL[options.dataset_name], small["contrastive"]):
+            for line in comparison(RETRIEVAL[options.dataset_name], small["contrastive"], small["pool"]):
                 log(f"    {line}")
     if bank is not None:
         scores = embedder.similarity(bank.texts, pairs.motions).T

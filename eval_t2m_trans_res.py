@@ -76,10 +76,13 @@ def main() -> None:
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
     root = options.checkpoints_dir / options.dataset_name
+    LaMPPipeline.check_runs(root, options.name, options.res_name or None)
     evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
     judge, splits, judged_by = Judge(evaluator), make_draws(spec, options), model_identity(folder)
     names = checkpoint_names(options.space, options.which_epoch)
     captioner = CaptionPipeline.from_runs(root, options.m2t_name, device=device) if options.m2t_name else None
+    if captioner:
+        options.encoder.check()
     total = len(names) * sum(count_motions(draws, options) for draws in splits)
     log = Report(options.space / "eval" / f"{options.ext}.log")
     results: dict[str, Any] = {}

@@ -74,7 +74,8 @@ def make_step(options: T2MOptions, tokenizer: RVQVAE, text: CachedCondition) -> 
             codes = encode(batch.motion, batch.lengths)
         if options.transformer == "masked":
             codes = codes[..., 0]
-        output = model(codes, text(batch.captions), batch.lengths // tokenizer.config.frames_per_token)
+        tokens = batch.lengths // tokenizer.config.frames_per_token
+        output = model(codes, text(batch.captions), tokens, keys=batch.keys)
         return {"loss": output.loss, "accuracy": output.accuracy}
 
     return step

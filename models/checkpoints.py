@@ -10,6 +10,7 @@ from lamp.models.hub import CONFIG_FILE
 from lamp.models.model_files import read_facts
 from lamp.utils.errors import UserError, brief
 from lamp.utils.litter import standing
+from lamp.utils.run.listing import WORDS, list_runs, network_in
 
 BEST = ("fid", "R@1", "cider", "mpjpe", "loss")
 """By which number the best checkpoint of a run is chosen: the first of these that it was measured by."""
@@ -39,7 +40,9 @@ def model_folder(space: str | Path, which: str = "best") -> Path:
             return folder
     there = _checkpoints(space)
     if not space.is_dir():
-        raise UserError(f"no model {space}; train it first, or check its name and --dataset_name")
+        raise UserError(
+            f"no model {space}; train it first, or check its name and --dataset_name; {list_runs(space.parent)}"
+        )
     raise UserError(f"{space} has no checkpoint '{which}'; there: {', '.join(there) or 'none yet'}")
 
 
@@ -64,6 +67,24 @@ def _checkpoints(space: Path) -> list[str]:
     return sorted(name for name in found if not name.startswith("."))
 
 
+def check_network(space: str | Path, kind: str, flag: str) -> None:
+    """Make sure that a run holds the network that a flag asks for.
+
+    Args:
+        space: `checkpoints/<dataset>/<name>`; one that does not exist is left to `model_folder`.
+        kind: class of the network.
+        flag: that names the run, such as "--res_name".
+
+    Raises:
+        UserError: it holds another one.
+    """
+    space, found = Path(space), network_in(space)
+    if found and found != kind:
+        raise UserError(
+            f"{flag} {space.name} is a run of a {WORDS[found]}, not of a {WORDS[kind]}; {list_runs(space.parent, kind)}"
+        )
+
+
 def read_run_options(space: str | Path) -> dict[str, Any]:
     """Saved options of a run; asking for one that is not there is a `UserError` too.
 
@@ -72,7 +93,10 @@ def read_run_options(space: str | Path) -> dict[str, Any]:
     """
     path = Path(space) / "opt.json"
     if not path.is_file():
-        raise UserError(f"{path} is missing; {space} is no training run (check the name and --dataset_name)")
+        raise UserError(
+            f"{path} is missing; {space} is no training run (check the name and --dataset_name); "
+            f"{list_runs(path.parent.parent)}"
+        )
     values = read_facts(path)
     for key, value in values.items():
         if (key.endswith("_name") or key in ("text_encoder", "clip_source")) and not isinstance(value, str | None):

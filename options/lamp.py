@@ -50,3 +50,8 @@ class LaMPOptions(TrainOptions):
         super().__post_init__()
         if self.bert == "none" and self.vocab is None:
             raise UserError("--bert none needs --vocab FILE, a WordPiece vocabulary")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: weights of BERT come through transformers."""
+        return (*super().packages, *(() if self.bert == "none" else ("transformers",)))

@@ -30,6 +30,7 @@ from lamp.prepare.write_dataset import REPORT_FILE, Entry, Report, write_dataset
 from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, check_replaceable
+from lamp.utils.tagging import find_spacy_model
 
 
 def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[JobResult]:
@@ -114,6 +115,7 @@ def _mini_sources(args: argparse.Namespace) -> MiniSources:
 def main() -> None:
     """Build and print the report."""
     args = parse_arguments(sys.argv[1:])
+    find_spacy_model()  # captions are tagged last, when all motion is done
     if args.preset == "mini":
         plan, shortest = plan_mini(_mini_sources(args), args.seed), 24
     elif args.source and args.captions:

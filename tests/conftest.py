@@ -72,5 +72,5 @@ def plain_tagger(monkeypatch):
     def tag(sentences):
         return [[f"{word}/NOUN" for word in sentence.lower().split()] for sentence in sentences]
 
-    monkeypatch.setattr(M2T_eval, "load_spacy", lambda: None)
+    monkeypatch.setattr(M2T_eval, "find_spacy_model", lambda: "plain")
     monkeypatch.setattr(M2T_eval, "tag_sentences", tag)

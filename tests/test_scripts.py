@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lamp.utils import packages
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(
     p.stem
@@ -203,6 +205,24 @@ def test_caption_evaluation_writes_logs_and_captions(workshop, plain_tagger, mon
     assert all(row["references"] and isinstance(row["caption"], str) for row in listed)
 
 
+def test_raw_captions_need_no_spacy(workshop, monkeypatch, capsys):
+    folder, common, _ = workshop
+    known = packages.find_spec
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if "en_core_web" in name else known(name))
+    flags = f"{common} --name m2t_name --gpu_id -1 --repeat_times 1 --num_beams 1 --ext raw"
+    run("M2T_eval", f"{flags} --protocol raw --bert_model nowhere/at_all", monkeypatch)
+    warnings = capsys.readouterr().err
+    assert "warning: R-precision and MM-Dist are left out: spaCy's English model" in warnings
+    assert "warning: BERTScore will be left out: nowhere/at_all" in warnings
+    space = folder / "checkpoints" / "t2m" / "m2t_name" / "eval"
+    result = json.loads((space / "raw.json").read_text())["test"]
+    assert result["texts"]["captioner"]["raw"]["BLEU-1"] >= 0 and not result["matches"]
+    assert "R-precision and MM-Dist are left out" in (space / "raw.log").read_text()
+    with pytest.raises(SystemExit):
+        run("M2T_eval", f"{flags} --protocol both", monkeypatch)
+    assert "--protocol raw needs none" in capsys.readouterr().err
+
+
 def test_bert_score_of_generated_motions(workshop, plain_tagger, monkeypatch, tmp_path):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("bert_score")
@@ -243,6 +263,36 @@ def test_mistakes_in_evaluations_are_one_line(workshop, script, flags, word, mon
     notes, _, message = capsys.readouterr().err.strip().rpartition("\n")
     assert stop.value.code == 2 and "error: " in message and word in message
     assert all(note.startswith("best checkpoint of ") for note in notes.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "message"),
+    [
+        ("eval_t2m_trans_res", "--name= --res_name rtrans_name", r"--name ''.*runs in .*mtrans_name \(masked transf"),
+        ("train_t2m_transformer", "--name=", r"--name ''.*vq_name \(tokenizer\)"),
+        (
+            "eval_t2m_trans_res",  # the user's own command, which has the masked run in the wrong place
+            "--name eval_name --res_name mtrans_name",
+            r"--res_name mtrans_name is a run of a masked transformer, .*residual transformers in .*: rtrans_name$",
+        ),
+        ("eval_t2m_trans_res", "--name rtrans_name", r"--name rtrans_name is .* residual .*in .*t2m: mtrans_name$"),
+        ("eval_t2m_trans_res", "--name eval_name --res_name rtrans_name", r"eval_name.*mtrans_name \(masked"),
+        ("eval_t2m_trans_res", "--name mtrans_name", r"--res_name is missing.* in .*/t2m: rtrans_name$"),
+        ("gen_t2m", "--text_prompt walk --res_name rtrans_name", r"--name too.*masked transformers in .*: mtrans_name"),
+        ("gen_t2m", "--text_prompt walk --name mtrans_name --res_name mtrans_name", r"residual .*: rtrans_name$"),
+        ("eval_t2m_vq", "--name typo", r"typo.*vq_name \(tokenizer\)"),
+        ("eval_t2m_vq", "--name vq_name --evaluator typo", r"typo.*evaluators in .*: evaluator$"),
+    ],
+)
+def test_a_wrong_run_is_answered_by_those_there_are(workshop, script, flags, message, monkeypatch, capsys, tmp_path):
+    folder, common, _ = workshop
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        run(script, f"{common} {flags}", monkeypatch)
+    error = capsys.readouterr().err.strip().splitlines()[-1].removesuffix(" (see --help)")
+    assert stop.value.code == 2 and re.search(message, error), error
+    # Nothing was begun: a folder that a wrong name made would be listed as a run.
+    assert not (folder / "checkpoints/t2m/eval_name").exists() and not (folder / "checkpoints/t2m/typo").exists()
 
 
 def test_generation_writes_the_promised_files(workshop, monkeypatch):

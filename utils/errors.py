@@ -78,7 +78,9 @@ def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
             package = (error.name or "").partition(".")[0]
             if not package or find_spec(package) is not None:
                 raise  # a part of a package that is there: a bug
-            remedy = f"use the environment's Python, or run {sys.executable} -m pip install -e ."
+            from lamp.utils.packages import install_command
+
+            remedy = f"use the environment's Python, or run {sys.executable} -m {install_command(package)}"
             print(f"error: {sys.executable} has no package {package}; {remedy}", file=sys.stderr)
             raise SystemExit(2) from None
         except KeyboardInterrupt:

@@ -6,14 +6,16 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
-
-from accelerate import Accelerator
+from typing import TYPE_CHECKING
 
 from lamp.utils.errors import UserError, brief, disk_full, is_disk_full
 from lamp.utils.files import flush_tree, read_json, write_json
 from lamp.utils.litter import sweep
 from lamp.utils.run import provenance
 from lamp.utils.run.runs import RunLock
+
+if TYPE_CHECKING:  # of the extra `train`: a script says in one line that it is missing
+    from accelerate import Accelerator
 
 BEGUN_FILE = ".begun"
 """Says that a run has not saved its first state yet."""
@@ -104,7 +106,7 @@ def tidy_space(space: Path) -> None:
     shutil.rmtree(space / "state" / UNFINISHED, ignore_errors=True)
 
 
-def save_state(accelerator: Accelerator, space: Path, number: int, keep: Path | None) -> Path:
+def save_state(accelerator: "Accelerator", space: Path, number: int, keep: Path | None) -> Path:
     """Write the state of that number; all processes call it.
 
     Args:
@@ -146,7 +148,7 @@ def save_state(accelerator: Accelerator, space: Path, number: int, keep: Path | 
     return final
 
 
-def load_state(accelerator: Accelerator, space: Path, folder: Path) -> None:
+def load_state(accelerator: "Accelerator", space: Path, folder: Path) -> None:
     """Load a state; all processes call it.
 
     Raises:
