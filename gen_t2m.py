@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lamp.options.gen import GenOptions
 from lamp.utils.cli import parse, print_options, save_options
 from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.litter import sweep
 from lamp.utils.prompts import Prompts, read_prompts
 from lamp.utils.run.launch import require_one_process
 
@@ -54,6 +55,8 @@ def check_output(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for place in (folder, *folder.glob("*/*/")):  # what a killed run left half-written
+            sweep(place)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()

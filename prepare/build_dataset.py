@@ -14,12 +14,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from lamp.prepare.clips import CutOptions, Job, JobResult, process_job
@@ -31,6 +29,7 @@ from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, check_replaceable
 from lamp.utils.tagging import find_spacy_model
+from lamp.utils.workers import worker_pool
 
 
 def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[JobResult]:
@@ -39,7 +38,7 @@ def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[Job
     if workers <= 1:
         yield from tqdm(map(work, jobs), total=len(jobs), unit="file", desc="motion")
         return
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with worker_pool(workers) as pool:
         yield from tqdm(pool.map(work, jobs, chunksize=8), total=len(jobs), unit="file", desc="motion")
 
 
