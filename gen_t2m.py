@@ -111,7 +111,7 @@ def main() -> None:
     print_options(options)
     prompts = get_prompts(options)
     pipe = load_pipeline(options).with_precision(options.precision)
-    for warning in pipe.cut_prompts(prompts.texts):
+    for warning in pipe.cut_prompts(prompts.texts) + pipe.foreign_prompts(prompts.texts):
         print(f"warning: {warning}", file=sys.stderr)
     from tqdm import tqdm
 

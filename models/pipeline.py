@@ -23,10 +23,12 @@ from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.text_condition import ClipCondition, LaMPCondition, TextCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
+from lamp.utils.files import shown
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES, SKELETONS
 from lamp.utils.motion import Motion
+from lamp.utils.prompts import in_other_script, main_script
 from lamp.utils.run.listing import list_runs
 
 GUIDANCE_FILE = "guidance.json"
@@ -315,6 +317,19 @@ class LaMPPipeline:
             f"prompt {i} ('{prompt[:40]}...') has {count} word pieces; the text encoder reads the first {limit}"
             for i, (prompt, count) in enumerate(zip(prompts, counts))
             if count > limit
+        ]
+
+    def foreign_prompts(self, prompts: Sequence[str]) -> list[str]:
+        """A line for each prompt with a word of another script than the words that the text encoder knows."""
+        known = "LATIN"  # CLIP's
+        if isinstance(self.text, LaMPCondition) and self.text.lamp.tokenizer is not None:
+            known = main_script(self.text.lamp.tokenizer.words)
+        found = ((i, in_other_script(prompt, known)) for i, prompt in enumerate(prompts))
+        return [
+            f"prompt {i} has the word {shown(word, 30)}; the captions that the models learnt are in {known.title()} "
+            "script, other words mean nothing to them"
+            for i, word in found
+            if word
         ]
 
     def _tokens(self, lengths: Sequence[int] | None, condition: Tensor, seeds: Sequence[int]) -> Tensor:

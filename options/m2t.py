@@ -66,7 +66,9 @@ class M2TOptions(TrainOptions, IdleOptions):
     """epochs between two evaluations; 0: only after the last"""
     eval_iter: int = field(default=10_000, metadata=alias("--eval_every_iter"))
     """also evaluate each time this many iterations are done; 0: off"""
-    model: CaptionerConfig = nested(CaptionerConfig, skip=("query_dim", "num_queries", "vocab_size", "architecture"))
+    model: CaptionerConfig = nested(
+        CaptionerConfig, skip=("query_dim", "num_queries", "vocab_size", "prompt", "architecture")
+    )
     """sizes of the captioner"""
 
     def __post_init__(self) -> None:

@@ -158,7 +158,7 @@ class Captioner(LaMPModel[CaptionerConfig]):
         if self.config.llm == GPT:
             self.vocabulary = WordPieceVocabulary.load(folder)
         else:
-            self.vocabulary = LibraryVocabulary.load(folder / LIBRARY_FOLDER)
+            self.vocabulary = LibraryVocabulary.load(folder / LIBRARY_FOLDER, self.config.prompt)
         if len(self.vocabulary) != self.config.vocab_size:
             raise UserError(
                 f"{folder}: the vocabulary has {len(self.vocabulary)} words but vocab_size is "
@@ -207,19 +207,23 @@ class Captioner(LaMPModel[CaptionerConfig]):
         )
         return output.logits[:, -keep:]
 
-    def prefix(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
-        """What stands in front of captions (B, P, W): the projected queries (B, nq, query_dim), the beginning token."""
+    def prefix(self, queries: Tensor, keys: Tensor | None = None, *, writing: bool = False) -> Tensor:
+        """What stands in front of captions (B, P, W): the projected queries (B, nq, query_dim), the beginning token.
+
+        When `writing` also the words that captions begin with; in training they are part of no caption.
+        """
         if self.training and self.config.pkeep < 1:
             shape = queries.shape[:2]
             chance = torch.rand(shape, device=queries.device) if keys is None else keyed_uniform(keys, shape[1:])
             queries = queries * (chance < self.config.pkeep)[..., None]
         embed = self.word_embedding
         motion = self.projection(queries.to(self.projection.weight.dtype)).to(embed.weight.dtype)
-        begin = self._vocabulary.begin if self._vocabulary is not None else ()
+        words = self._vocabulary
+        begin = () if words is None else words.begin + (words.prompt if writing else ())
         if not begin:
             return motion
-        words = embed(torch.tensor(begin, device=queries.device))
-        return torch.cat((motion, words.expand(len(motion), -1, -1)), dim=1)
+        first = embed(torch.tensor(begin, device=queries.device))
+        return torch.cat((motion, first.expand(len(motion), -1, -1)), dim=1)
 
     # Captions
 
@@ -256,7 +260,7 @@ class Captioner(LaMPModel[CaptionerConfig]):
             raise UserError(f"captions of this model have 1 to {self.config.block_size} tokens, not {max_length}")
         words = self.vocabulary
         ending: Ending = {"end_id": words.end_id, "pad_id": words.pad_id, "max_length": max_length}
-        writer = self.writer(self.prefix(queries.to(self.device)))
+        writer = self.writer(self.prefix(queries.to(self.device), writing=True))
         if top_p is not None:
             seeds = [seed] * len(queries) if isinstance(seed, int) else seed
             return write_nucleus(
