@@ -103,7 +103,7 @@ def read_npy_stream(file: BinaryIO, size: int, what: str) -> np.ndarray:
     needed, there = math.prod(map(int, shape)) * dtype.itemsize, size - file.tell()
     if needed != there or dtype.itemsize == 0:
         raise UserError(f"{what} announces shape {_shown(shape)}, {needed} bytes, and holds {there}; it is damaged")
-    flat = np.frombuffer(file.read(there), dtype)
+    flat = np.frombuffer(bytearray(file.read(there)), dtype)
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
