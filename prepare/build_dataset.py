@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +51,7 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
     check_replaceable(out, REPORT_FILE)
     dropped: list[tuple[str, str]] = []
     kept: list[Entry] = []
+    jobs: dict[str, str] = {}
     for result in run_jobs(plan.jobs, options, workers):
         dropped += result.dropped
         for clip in result.clips:
@@ -58,6 +59,7 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
             if isinstance(text, str):
                 dropped.append((clip.id, text))
                 continue
+            jobs[clip.id] = jobs[f"M{clip.id}"] = clip.job
             kept.append(Entry(clip.id, clip.features, text.captions, text.heldout, text.split, text.label))
             if mirror:
                 mirrored = (text.mirrored, text.heldout_mirrored, text.split, text.mirrored_label)
@@ -65,8 +67,11 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
     if not kept:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])
         raise UserError(f"no clip was left of {len(plan.jobs)} files ({reasons})")
+    if plan.resplit is not None:
+        splits = plan.resplit(list(dict.fromkeys(jobs.values())))
+        kept = [replace(entry, split=splits[jobs[entry.id]]) for entry in kept]
     with atomic_folder(out) as folder:
-        report = write_dataset(folder, kept, dropped, plan.balance)
+        report = write_dataset(folder, kept, dropped, plan.balance, plan.files)
     return report
 
 
