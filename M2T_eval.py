@@ -23,6 +23,7 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
@@ -109,6 +110,7 @@ def has_tagger(options: M2TEvalOptions) -> bool:
 def main() -> None:
     """Options, data, models; tables for each split."""
     options = parse(M2TEvalOptions)
+    require_one_process()
     print_options(options)
     tagged = has_tagger(options)
     options.encoder.check()

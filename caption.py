@@ -24,6 +24,7 @@ from lamp.utils.cli import parse
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.motion import Motion
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 
 
 def load_pipeline(options: CaptionOptions) -> CaptionPipeline:
@@ -109,6 +110,7 @@ def batches(files: dict[str, Path], size: int) -> Iterator[dict[str, Path]]:
 def main() -> None:
     """Files to captions."""
     options = parse(CaptionOptions)
+    require_one_process()
     files = find_motion_files(options.motion)
     if options.out is not None:
         check_writable(options.out)

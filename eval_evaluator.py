@@ -15,6 +15,7 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
@@ -29,6 +30,7 @@ SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
 def main() -> None:
     """Options, evaluator; a table for each split."""
     options = parse(EvalEvaluatorOptions)
+    require_one_process()
     print_options(options)
     seed_everything(options.seed)
     spec = get_spec(options.dataset_name, options.data_root)

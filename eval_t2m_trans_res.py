@@ -33,6 +33,7 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import peak_memory, resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
@@ -81,6 +82,7 @@ def make_draws(spec: DatasetSpec, options: EvalT2MOptions) -> list[TestDraws]:
 def main() -> None:
     """Options, data, evaluator; for each checkpoint, or the folder of motions, and split a table."""
     options = parse(EvalT2MOptions)
+    require_one_process()
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)

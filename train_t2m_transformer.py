@@ -104,7 +104,7 @@ def main() -> None:
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
-    tokenizer, text = load_frozen(options, device)
+    tokenizer, text = load_frozen(options, spec, device)
     model = build_model(options, tokenizer, text.dim)
     step, scores = make_step(options, tokenizer, text), judged_by(options, spec, tokenizer, text)
     stats = Stats.of(tokenizer)

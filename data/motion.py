@@ -229,6 +229,11 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         """Label of each sample as a number; equal for motions that are not each other's negatives."""
         return self._motion_ids.tolist()
 
+    @property
+    def texts(self) -> set[str]:
+        """Every caption that can be drawn."""
+        return {caption.text for _, _, captions in self._samples for caption in captions}
+
     def captions(self, sample: int) -> Sequence[Caption]:
         """Captions that a sample's is drawn from."""
         return self._samples[sample][2]

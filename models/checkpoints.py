@@ -4,11 +4,11 @@ import functools
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lamp.models.hub import CONFIG_FILE
-from lamp.utils.errors import UserError
-from lamp.utils.files import read_json
+from lamp.models.model_files import read_facts
+from lamp.utils.errors import UserError, brief
 from lamp.utils.litter import standing
 from lamp.utils.run.listing import WORDS, list_runs, network_in
 
@@ -86,10 +86,10 @@ def check_network(space: str | Path, kind: str, flag: str) -> None:
 
 
 def read_run_options(space: str | Path) -> dict[str, Any]:
-    """Saved options of a run.
+    """Saved options of a run; asking for one that is not there is a `UserError` too.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or they cannot be read.
     """
     path = Path(space) / "opt.json"
     if not path.is_file():
@@ -97,4 +97,19 @@ def read_run_options(space: str | Path) -> dict[str, Any]:
             f"{path} is missing; {space} is no training run (check the name and --dataset_name); "
             f"{list_runs(path.parent.parent)}"
         )
-    return read_json(path)
+    values = read_facts(path)
+    for key, value in values.items():
+        if (key.endswith("_name") or key in ("text_encoder", "clip_source")) and not isinstance(value, str | None):
+            raise UserError(f"{path}: {key} is {brief(repr(value), 40)}, which is no name")
+    return _RunOptions(values, path=path)
+
+
+class _RunOptions(dict[str, Any]):
+    """Options of a run by name; one that is not there is the user's to mend."""
+
+    def __init__(self, values: dict[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise UserError(f"{self._path} has no entry {key}; it is of another kind of run, or of another version")

@@ -15,6 +15,7 @@ from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.model_files import make_config, read_facts
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.masking import Sampling
@@ -22,7 +23,7 @@ from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.text_condition import ClipCondition, LaMPCondition, TextCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
-from lamp.utils.files import read_json, shown
+from lamp.utils.files import shown
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES, SKELETONS
@@ -210,7 +211,8 @@ class LaMPPipeline:
     def with_precision(self, precision: str) -> "LaMPPipeline":
         """This pipeline, its two transformers computing in `precision`, "float32" or "bfloat16", from now on.
 
-        In bfloat16 other codes are drawn here and there, so a seed gives another motion. The weights are rounded: only
+        In bfloat16 other codes are drawn here and there, so a seed gives another motion, and one that depends on the
+        size of the batch. The weights are rounded: only
         loading them again gives back what float32 computed before.
         """
         for part in (self.masked, self.residual):
@@ -241,7 +243,8 @@ class LaMPPipeline:
             prompts: sentences.
             lengths: frames of each motion, rounded down to a multiple of the token's frames and brought into the
                 range the model knows; None lets the length estimator choose.
-            seed: the same prompt, length and seed give the same motion, alone or among others.
+            seed: the same prompt, length and seed give the same motion, alone or among others (in bfloat16 another code
+                may be drawn: there rounding depends on the size of the batch).
             seeds: one seed a prompt instead.
             time_steps: rounds of the masked transformer.
             cond_scale: guidance of the masked transformer; None takes the models' own.
@@ -371,4 +374,4 @@ def _check_same_run(root: Path, name: str, other_name: str, options: dict[str, A
 def read_guidance(source: str | Path) -> Guidance | None:
     """Guidance that belongs to a folder or hub repository of models (`guidance.json`), if it says any."""
     path = optional_file(source, GUIDANCE_FILE)
-    return None if path is None else Guidance(**read_json(path))
+    return None if path is None else make_config(Guidance, read_facts(path), path)

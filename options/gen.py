@@ -29,7 +29,8 @@ class SamplingOptions(CommonOptions):
     batch_size: int = 32
     """prompts at a time"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """numbers that the transformers compute with; bfloat16 is faster on hardware made for it, with other motions"""
+    """numbers that the transformers compute with; bfloat16 is faster on hardware made for it, with other motions,
+    which also depend on what is generated in the same batch"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

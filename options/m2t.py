@@ -98,7 +98,8 @@ class DecodingOptions(CommonOptions):
     batch_size: int = 32
     """motions at a time"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """numbers that the language model computes with; bfloat16 is faster, with another word here and there"""
+    """numbers that the language model computes with; bfloat16 is faster, with another word here and there, which may
+    also depend on the other motions of the batch"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,12 +14,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from lamp.prepare.clips import CutOptions, Job, JobResult, process_job
@@ -31,6 +29,7 @@ from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, check_replaceable
 from lamp.utils.tagging import find_spacy_model
+from lamp.utils.workers import worker_pool
 
 
 def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[JobResult]:
@@ -39,7 +38,7 @@ def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[Job
     if workers <= 1:
         yield from tqdm(map(work, jobs), total=len(jobs), unit="file", desc="motion")
         return
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with worker_pool(workers) as pool:
         yield from tqdm(pool.map(work, jobs, chunksize=8), total=len(jobs), unit="file", desc="motion")
 
 
@@ -52,6 +51,7 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
     check_replaceable(out, REPORT_FILE)
     dropped: list[tuple[str, str]] = []
     kept: list[Entry] = []
+    jobs: dict[str, str] = {}
     for result in run_jobs(plan.jobs, options, workers):
         dropped += result.dropped
         for clip in result.clips:
@@ -59,6 +59,7 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
             if isinstance(text, str):
                 dropped.append((clip.id, text))
                 continue
+            jobs[clip.id] = jobs[f"M{clip.id}"] = clip.job
             kept.append(Entry(clip.id, clip.features, text.captions, text.heldout, text.split, text.label))
             if mirror:
                 mirrored = (text.mirrored, text.heldout_mirrored, text.split, text.mirrored_label)
@@ -66,8 +67,11 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
     if not kept:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])
         raise UserError(f"no clip was left of {len(plan.jobs)} files ({reasons})")
+    if plan.resplit is not None:
+        splits = plan.resplit(list(dict.fromkeys(jobs.values())))
+        kept = [replace(entry, split=splits[jobs[entry.id]]) for entry in kept]
     with atomic_folder(out) as folder:
-        report = write_dataset(folder, kept, dropped, plan.balance)
+        report = write_dataset(folder, kept, dropped, plan.balance, plan.files)
     return report
 
 

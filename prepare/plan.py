@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lamp.prepare.clips import Clip, Job
+from lamp.prepare.names import check_names
 
 
 @dataclass
@@ -35,8 +36,19 @@ class Plan:
         describe: what is said of a finished clip, or the reason to drop it.
         balance: a label's clips are drawn in proportion to (clips of the label) ** `balance` in all: 1 is uniform over
             clips, 0 uniform over labels.
+        files: name of the file of a job, where the job could not be called like it.
+        resplit: a split for each job that has clips, by job, if the plan's own did not leave a clip in each split that
+            training needs; called once all is processed with the jobs that have clips.
+
+    Raises:
+        UserError: clips of two jobs could not be told apart by their names.
     """
 
     jobs: list[Job]
     describe: Callable[[Clip], ClipText | str]
     balance: float = 1.0
+    files: dict[str, str] = field(default_factory=dict)
+    resplit: Callable[[list[str]], dict[str, str]] | None = None
+
+    def __post_init__(self) -> None:
+        check_names((job.name, job.path) for job in self.jobs)

@@ -1,8 +1,10 @@
 """Writing a data set in the HumanML3D layout from finished clips."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -24,7 +26,8 @@ class Entry:
     Attributes:
         id: name of its files.
         features: (T, 263) float32.
-        captions, heldout, split, label: see `lamp.prepare.plan.ClipText`.
+        captions, heldout, label: see `lamp.prepare.plan.ClipText`.
+        split: see there too; several are joined by "+".
     """
 
     id: str
@@ -47,6 +50,7 @@ class Report:
         dropped: number of clips and files left out.
         reasons: how often each kind of reason was given.
         dropped_clips: name and reason of each.
+        files: name of the file of clips that could not be called like it, by the beginning of their ids.
     """
 
     clips: int
@@ -56,9 +60,16 @@ class Report:
     dropped: int
     reasons: dict[str, int]
     dropped_clips: list[dict[str, str]]
+    files: dict[str, str] = field(default_factory=dict)
 
 
-def write_dataset(folder: Path, kept: list[Entry], dropped: list[tuple[str, str]], balance: float) -> Report:
+def write_dataset(
+    folder: Path,
+    kept: list[Entry],
+    dropped: list[tuple[str, str]],
+    balance: float,
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> Report:
     """Write features, joints, texts, splits, statistics, labels, sampling weights and the report of a data set.
 
     Args:
@@ -66,6 +77,7 @@ def write_dataset(folder: Path, kept: list[Entry], dropped: list[tuple[str, str]
         kept: clips, with their mirror images.
         dropped: (clip or file, reason) of those left out.
         balance: see `Plan`.
+        files: see `Report`.
     """
     for name in ("new_joint_vecs", "new_joints", "texts"):
         (folder / name).mkdir()
@@ -77,7 +89,7 @@ def write_dataset(folder: Path, kept: list[Entry], dropped: list[tuple[str, str]
         np.save(folder / "new_joints" / f"{entry.id}.npy", joints)
     _write_texts(folder, kept)
     splits = _write_splits(folder, kept)
-    train = [entry for entry in kept if entry.split == "train"] or kept
+    train = [entry for entry in kept if "train" in entry.split.split("+")] or kept
     frames = torch.from_numpy(np.concatenate([entry.features for entry in train])).double()
     np.save(folder / "Mean.npy", frames.mean(0).float().numpy())
     std = normalization_std(frames.std(0, correction=0), LAYOUT).float().clamp_min(1e-4)
@@ -96,8 +108,9 @@ def write_dataset(folder: Path, kept: list[Entry], dropped: list[tuple[str, str]
         dropped=len(dropped),
         reasons=dict(Counter(_reason_kind(reason) for _, reason in dropped).most_common()),
         dropped_clips=[{"clip": name, "reason": reason} for name, reason in dropped],
+        files=dict(files),
     )
-    write_json(folder / REPORT_FILE, asdict(report))
+    write_json(folder / REPORT_FILE, {key: value for key, value in asdict(report).items() if value or key != "files"})
     return report
 
 
@@ -122,10 +135,11 @@ def _write_texts(folder: Path, kept: list[Entry]) -> None:
 def _write_splits(folder: Path, kept: list[Entry]) -> dict[str, int]:
     parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for entry in kept:
-        parts.setdefault(entry.split, []).append(entry.id)
-        if entry.split.startswith("test_"):
-            parts["test"].append(entry.id)
-    parts["train_val"] = parts["train"] + parts["val"]
+        for split in entry.split.split("+"):
+            parts.setdefault(split, []).append(entry.id)
+            if split.startswith("test_"):
+                parts["test"].append(entry.id)
+    parts["train_val"] = list(dict.fromkeys(parts["train"] + parts["val"]))
     parts["all"] = [entry.id for entry in kept]
     for split, ids in parts.items():
         (folder / f"{split}.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")

@@ -1,5 +1,7 @@
 """The data layer on procedural data sets: captions, cache, windows, text samples, loaders, and the data tools."""
 
+import multiprocessing
+import os
 import pickle
 import shutil
 import sys
@@ -7,6 +9,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +169,33 @@ def test_cache_holds_every_motion_and_is_not_built_twice(own: DatasetSpec, monke
     assert open_cache(own) is cache
     cache_module._read.cache_clear()
     np.testing.assert_array_equal(open_cache(own).frames, cache.frames)
+
+
+def _open_cold(root: Path, log: Path, start: Any) -> None:
+    """Open a cache at the same time as other processes; what is built is noted in `log`."""
+    build = cache_module._build_motions
+
+    def noted(*arguments: Any) -> Any:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.2)  # long enough for all others to find nothing
+        return build(*arguments)
+
+    cache_module._build_motions = noted
+    start.wait()
+    assert len(open_cache(get_spec("mini", root)).names) == len(load_split(get_spec("mini", root), "all"))
+
+
+def test_of_several_processes_one_builds_the_cache(own: DatasetSpec, tmp_path: Path) -> None:
+    context, log = multiprocessing.get_context("fork"), tmp_path / "builds"
+    start = context.Barrier(6)
+    processes = [context.Process(target=_open_cold, args=(own.root, log, start)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 6
+    assert len(log.read_text().split()) == 1
 
 
 def test_cache_follows_changes_of_the_data(own: DatasetSpec) -> None:

@@ -92,6 +92,31 @@ def same_ends(folder: Path, name: str) -> list[dict[str, Any]]:
     return [first, second]
 
 
+# What they refuse comes before anything else is looked at, so that no other flag matters.
+ALONE = {"eval_evaluator", "eval_retrieval", "eval_t2m_trans_res", "eval_t2m_vq", "M2T_eval", "gen_t2m", "caption"}
+
+
+def test_every_script_trains_together_or_refuses():
+    scripts = {path.stem for path in ROOT.glob("*.py")} - {"setup"}
+    assert scripts == ALONE | {script for script, _ in STAGES.values()}
+
+
+@pytest.mark.parametrize("script", sorted(ALONE))
+def test_other_scripts_refuse_several_processes(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = {"caption": ["--motion", "x.npy"], "M2T_eval": ["--name", "x"], "gen_t2m": ["--text_prompt", "walk"]}
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *flags.get(script, ["--name", "x"])])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, said in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(SystemExit) as stop:
+            importlib.import_module(script).main()
+        assert stop.value.code == 2
+        lines = [line for line in capsys.readouterr().err.splitlines() if f"{script}.py runs in one process" in line]
+        assert len(lines) == said
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A working directory with data, a vocabulary, and a tokenizer and a LaMP that one process trained."""
@@ -121,6 +146,16 @@ def test_two_processes_train_as_one(stage, place, tmp_path, monkeypatch):
     assert a == pytest.approx(b, abs=1e-5)
     first, second = same_ends(place, f"{name}_two")
     assert not torch.equal(first["random"], second["random"])
+
+
+def test_two_processes_resume_where_they_stopped(place, monkeypatch):
+    monkeypatch.chdir(place)
+    flags = arguments(VQ, 4, "one")
+    for name, last, more in (("whole", 6, []), ("parts", 3, []), ("parts", 6, ["--is_continue"])):
+        train_together("train_vq", [*flags, "--name", name, "--max_iter", str(last), *more], place)
+    for whole, parts in zip(same_ends(place, "whole"), same_ends(place, "parts"), strict=True):
+        assert all(torch.equal(value, parts["weights"][key]) for key, value in whole["weights"].items())
+        assert torch.equal(whole["random"], parts["random"])  # each process goes on with its own numbers
 
 
 # Each of these left a parameter without a gradient, which the second iteration did not survive.

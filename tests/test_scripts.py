@@ -112,6 +112,26 @@ def test_resume(workshop, stage, tmp_path, monkeypatch):
     assert max(iterations) == 3 and 2 in iterations
 
 
+@pytest.mark.parametrize("stage", range(3, 7))
+def test_a_resumed_run_is_the_run_that_never_stopped(workshop, stage, tmp_path, monkeypatch):
+    origin, common, stages = workshop
+    common = common.replace(f"{origin}/checkpoints", f"{tmp_path}/checkpoints")
+    shutil.copytree(origin / "checkpoints", tmp_path / "checkpoints")
+    script, arguments = stages[stage]
+    rest = f"{common} {FEW} {arguments} --max_epoch 3"
+    name = re.search(r"--name (\S+)", arguments)[1]
+    run(script, rest.replace(f"--name {name}", "--name whole") + " --max_iter 6", monkeypatch)
+    for last in (4, 6):
+        run(script, f"{rest} --max_iter {last} --is_continue", monkeypatch)
+    weights, rows = [], []
+    for space in (tmp_path / "checkpoints/t2m" / run_name for run_name in ("whole", name)):
+        weights.append((space / "latest/model.safetensors").read_bytes())
+        lines = map(json.loads, (space / "metrics.jsonl").read_text().splitlines())
+        rows.append([{k: v for k, v in line.items() if "it_per_s" not in k} for line in lines])
+    assert weights[0] == weights[1]
+    assert [row for row in rows[0] if row["iteration"] > 4] == [row for row in rows[1] if row["iteration"] > 4]
+
+
 def test_tokenizer_evaluation_writes_logs(workshop, monkeypatch):
     folder, common, _ = workshop
     space = folder / "checkpoints" / "t2m" / "vq_name"

@@ -178,6 +178,27 @@ def test_padding_changes_nothing(norm: str | None) -> None:
     torch.testing.assert_close(output.commit_loss, (losses * share).sum())
 
 
+@pytest.mark.parametrize("garbage", [float("nan"), float("inf"), -1e30])
+def test_padding_may_be_anything(garbage: float) -> None:
+    model = make_model().train()
+    lengths = torch.tensor([64, 20, 4])
+    clean = torch.randn(3, 64, 12)
+    inside = torch.arange(64) < lengths[:, None]
+    dirty = clean.masked_fill(~inside[..., None], garbage)
+    results = []
+    for x in (clean, dirty):
+        torch.manual_seed(0)
+        twin = copy.deepcopy(model)
+        output = twin(x, lengths)
+        loss = reconstruction_loss(output.recon, x, inside).total + velocity_loss(output.recon, x, inside)
+        (loss + output.commit_loss).backward()
+        results.append([loss, output.recon, output.codes, *(p.grad for p in twin.parameters()), *twin.buffers()])
+        with torch.inference_mode():
+            results[-1] += [twin.eval().encode(x, lengths), twin.reconstruct(x, lengths)]
+    assert all(torch.isfinite(value).all() for value in results[1])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
 def test_padded_tokens_do_not_train_the_codebooks() -> None:
     x, lengths = torch.randn(2, 32, 12), torch.tensor([32, 16])
     states = []

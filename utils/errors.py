@@ -4,9 +4,11 @@ import errno
 import functools
 import os
 import shutil
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,6 +48,27 @@ def disk_full(path: str | Path) -> UserError:
     return UserError(f"no space is left on the disk for {path}; free some and run the command again")
 
 
+@contextmanager
+def _clean_end() -> Iterator[None]:
+    """Let SIGTERM end the process as an error does, so that what is half-written is removed and workers end."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    owner = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() != owner:  # a child that was forked has no part in this
+            os._exit(128 + number)
+        print("terminated", file=sys.stderr)
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _leave_to_main(failed: threading.ExceptHookArgs) -> None:
     """Print the traceback of a thread, but not where a full disk stopped a writer: its owner is told."""
     if not (isinstance(failed.exc_value, OSError) and failed.exc_value.errno in _DISK):
@@ -63,7 +86,8 @@ def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
     def wrapped() -> None:
         traceback, threading.excepthook = threading.excepthook, _leave_to_main
         try:
-            main()
+            with _clean_end():
+                main()
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None

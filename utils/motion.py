@@ -1,5 +1,6 @@
 """`Motion`: joint positions with their frame rate and text, saved and loaded by file suffix."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,9 +13,12 @@ from lamp.utils.errors import UserError
 from lamp.utils.export import WRITERS, writer_of
 from lamp.utils.export.bvh import SkeletonFit, fit_skeleton
 from lamp.utils.export.checks import checked_joints, skeleton_of
+from lamp.utils.export.layouts import body_joints
 from lamp.utils.export.npz import read_npz
+from lamp.utils.files import shown
 from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.foot_contact import clean_feet
+from lamp.utils.reading import numbers, read_npy, reading
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,14 @@ class Motion:
     fit: SkeletonFit | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        joints = checked_joints(self.joints, what=f"motion {self.text!r}" if self.text else "motion")
-        object.__setattr__(self, "joints", joints.astype(np.float32))
+        # As it is kept: a large float64 is infinite in float32.
+        with np.errstate(over="ignore"):
+            joints = np.asarray(self.joints).astype(np.float32)
+        joints = checked_joints(joints, what=f"motion {shown(self.text)}" if self.text else "motion")
+        object.__setattr__(self, "joints", joints)
         if self.fit is not None and not np.array_equal(self.fit.joints.astype(np.float32), self.joints):
             object.__setattr__(self, "fit", None)
-        if not self.fps > 0:
+        if not (self.fps > 0 and math.isfinite(self.fps)):
             raise UserError(f"fps must be positive, got {self.fps}")
         if self.features is not None:
             features = np.asarray(self.features, dtype=np.float32)
@@ -96,6 +103,8 @@ class Motion:
     def load(cls, path: str | Path) -> "Motion":
         """Read .npz as written by `save`, or .npy with joints (T, 22 or 21, 3) or features (T, 263 or 251).
 
+        Other layouts of the same joints are read too, see `lamp.utils.export.layouts.body_joints`.
+
         Raises:
             UserError: no such file, another format, or arrays of other shapes.
         """
@@ -104,30 +113,27 @@ class Motion:
         if reader is None:
             raise UserError(f"cannot load a motion from {path.name}: use one of {', '.join(_READERS)}")
         try:
-            return reader(path)
-        except FileNotFoundError as error:
-            raise UserError(f"no motion file {path}; check the path") from error
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+            with reading(path, f"{path.suffix[1:].lower()} motion"):
+                return reader(path)
+        except UserError as error:
+            # Checks that do not know the file say "motion".
+            text = str(error)
+            raise UserError(text if str(path) in text else f"{path}: {text}") from error
 
 
 def _load_npy(path: Path) -> Motion:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        raise UserError(f"{path} is not a plain npy array ({error}); save it with numpy.save") from error
+    array = numbers(read_npy(path), str(path))
     features = None
     if array.ndim == 2 and array.shape[1] in (263, 251):
         features = array.astype(np.float32)
         array = features_to_joints(torch.from_numpy(features)).numpy()
-    joints = checked_joints(array, what=str(path))
+    joints = body_joints(array, str(path))
     return Motion(joints, features, fps=skeleton_of(joints).fps, meta={"source": path.name})
 
 
 def _load_npz(path: Path) -> Motion:
     archive = read_npz(path)
-    checked_joints(archive.joints, what=str(path))
-    return Motion(archive.joints, archive.features, archive.fps, archive.text, archive.meta)
+    return Motion(body_joints(archive.joints, str(path)), archive.features, archive.fps, archive.text, archive.meta)
 
 
 _READERS: dict[str, Callable[[Path], Motion]] = {".npy": _load_npy, ".npz": _load_npz}

@@ -72,13 +72,15 @@ class Generator:
     def __init__(
         self, pipe: LaMPPipeline, options: EvalT2MOptions, bar: tqdm, writer: MotionWriter | None = None
     ) -> None:
-        pipe.text = CachedCondition(pipe.text)
+        self._text = pipe.text = CachedCondition(pipe.text)
         self._pipe, self._options, self._bar, self._writer = pipe, options, bar, writer
         self.seconds, self.motions = 0.0, 0
         self.kept: list[Motion] | None = None
 
     def begin(self, draws: TestDraws, repeat: int) -> Draw:
         """The samples of a repetition."""
+        if repeat == 0:
+            self._text.expect(draws.dataset.texts)
         if self._writer is not None:
             self._writer.begin(draws, repeat)
         return draws.draw(repeat)

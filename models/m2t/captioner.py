@@ -83,6 +83,11 @@ class Captioner(LaMPModel[CaptionerConfig]):
         model.vocabulary = vocabulary
         return model
 
+    @classmethod
+    def is_whole(cls, config: CaptionerConfig) -> bool:
+        """Whether all weights are in the captioner's file, and not in that of a language model it names."""
+        return config.saves_all
+
     @property
     def word_embedding(self) -> nn.Embedding:
         """The language model's."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -45,7 +46,8 @@ def reconstruction_loss(
     """
     if mask is None:
         mask = recon.new_ones(recon.shape[:2])
-    distance = LOSSES[kind](recon.float(), target.float(), reduction="none") * mask[..., None]
+    recon, target = _where(mask, recon), _where(mask, target)
+    distance = LOSSES[kind](recon, target, reduction="none")
     frames = mean_over_processes(mask.sum().clamp(min=1))
     features = distance.sum() / (frames * distance.shape[-1])
     positions = distance[..., position_slice]
@@ -60,10 +62,16 @@ def velocity_loss(recon: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         recon, target: normalised features (B, T, D).
         mask: True at frames that count (B, T).
     """
+    recon, target = _where(mask, recon), _where(mask, target)
     change = (recon[:, 1:] - recon[:, :-1]) - (target[:, 1:] - target[:, :-1])
     both = (mask[:, 1:] & mask[:, :-1])[..., None]
     count = mean_over_processes(both.sum()).clamp(min=1)
-    return (change.float().square() * both).sum() / (count * change.shape[-1])
+    return (change.square() * both).sum() / (count * change.shape[-1])
+
+
+def _where(mask: Tensor, values: Tensor) -> Tensor:
+    """`values` (B, T, D) in float32, and zero at frames that do not count, where they may be NaN."""
+    return torch.where(mask[..., None].bool(), values.float(), 0.0)
 
 
 FurtherLoss = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -8,13 +8,25 @@ from torch import Tensor
 from lamp.utils.kinematics.geometry import quat_multiply, quat_rotate, quat_slerp
 
 
+def check_size(frames: int, joints: int, size: int) -> None:
+    """Make sure that a recording is no larger than the `size` bytes of its file justify.
+
+    A file has at least one number, so two bytes, for each joint of each frame, but for joints that do not move.
+
+    Raises:
+        ValueError: it is larger.
+    """
+    if frames * joints > max(size, 1000):
+        raise ValueError(f"{joints} joints in {frames} frames, of which most never move; export a plain skeleton")
+
+
 @dataclass
 class Rig:
     """A skeleton, joint by joint, parents first.
 
     Attributes:
-        names: joint names; the end of a chain is called `<parent>_end`.
-        parents: parent of each joint, -1 for the root.
+        names: joint names, each used once; the end of a chain is called `<parent>_end`.
+        parents: parent of each joint, -1 for a root.
         offsets: place of each joint in its parent's frame.
     """
 
@@ -82,6 +94,10 @@ class Recording:
         """Positions (T, N, 3) of all joints in the file's axes, by forward kinematics."""
         absolute, place = [self.rotation[:, 0]], [self.position[:, 0]]
         for joint, parent in enumerate(self.rig.parents[1:], start=1):
+            if parent < 0:
+                place.append(self.position[:, joint])
+                absolute.append(self.rotation[:, joint])
+                continue
             place.append(place[parent] + quat_rotate(absolute[parent], self.position[:, joint]))
             absolute.append(quat_multiply(absolute[parent], self.rotation[:, joint]))
         return torch.stack(place, dim=1)

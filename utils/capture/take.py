@@ -1,6 +1,6 @@
 """Raw motion capture files (BVH, ASF/AMC) as joint positions, in the file's own unit and axes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -9,8 +9,10 @@ from lamp.utils.capture.asf_amc import parse_amc
 from lamp.utils.capture.bvh import parse_bvh
 from lamp.utils.capture.recording import Recording
 from lamp.utils.errors import UserError
+from lamp.utils.reading import decode, reading
 
 CAPTURE_SUFFIXES = (".bvh", ".amc")
+_FARTHEST = 1e9
 
 
 @dataclass
@@ -22,19 +24,21 @@ class Take:
         parents: parent of each joint, -1 for the root.
         positions: (T, N, 3) in the file's unit and axes.
         fps: frames a second.
+        offsets: place of each joint in its parent's frame, if known: the rest pose, where a file keeps one.
     """
 
     names: list[str]
     parents: list[int]
     positions: Tensor
     fps: float
+    offsets: list[tuple[float, ...]] = field(default_factory=list)
 
 
 def read_take(path: str | Path, fps: float | None = None, skip: int = 0) -> Take:
     """Read a .bvh file, or an .amc file with the .asf of its subject beside it.
 
     Args:
-        path: `X.bvh`, or `SUBJECT_N.amc` next to `SUBJECT.asf` (or the folder's only .asf).
+        path: `X.bvh`, or `SUBJECT_....amc` next to `SUBJECT.asf` (or the folder's only .asf).
         fps: resample to this rate, on the rotations, so that bones keep their lengths; None keeps the file's.
         skip: raw frames to drop at the start (lead-ins of some exports).
 
@@ -51,18 +55,12 @@ def read_recording(path: str | Path) -> Recording:
         UserError: the file cannot be read as motion capture.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        if path.suffix.lower() == ".bvh":
-            return parse_bvh(text)
-        if path.suffix.lower() == ".amc":
-            return parse_amc(text, _skeleton_text(path))
-    except (ValueError, IndexError, KeyError) as error:
-        raise UserError(f"{path} is not a readable {path.suffix[1:].upper()} file: {error}") from error
-    raise UserError(f"{path} is neither .bvh nor .amc")
+    suffix = path.suffix.lower()
+    if suffix not in CAPTURE_SUFFIXES:
+        raise UserError(f"{path} is neither .bvh nor .amc")
+    with reading(path, f"{suffix[1:].upper()} file"):
+        text = decode(path.read_bytes())
+        return parse_bvh(text) if suffix == ".bvh" else parse_amc(text, _skeleton_text(path))
 
 
 def to_take(recording: Recording, path: str | Path, fps: float | None = None, skip: int = 0) -> Take:
@@ -78,15 +76,22 @@ def to_take(recording: Recording, path: str | Path, fps: float | None = None, sk
         raise UserError(f"{path} holds values that are not finite")
     if fps is not None:
         recording = recording.resampled(fps)
-    return Take(recording.rig.names, recording.rig.parents, recording.global_positions(), recording.fps)
+    positions = recording.global_positions()
+    if not positions.isfinite().all() or positions.abs().max() > _FARTHEST:
+        raise UserError(f"{path} holds positions beyond all measure; export it again")
+    return Take(recording.rig.names, recording.rig.parents, positions, recording.fps, recording.rig.offsets)
 
 
 def _skeleton_text(path: Path) -> str:
-    """Text of the skeleton file that belongs to an .amc file."""
-    subject = path.with_name(path.stem.split("_")[0] + ".asf")
-    if not subject.is_file():
-        others = sorted(path.parent.glob("*.asf"))
-        if len(others) != 1:
-            raise UserError(f"{path} needs its skeleton {subject.name} beside it")
-        subject = others[0]
-    return subject.read_text(encoding="utf-8", errors="replace")
+    """Text of the skeleton file that belongs to an .amc file: SUBJECT.asf of SUBJECT_anything.amc, or the only one.
+
+    HDM05 names HDM_bd_walk_001_120.amc for HDM_bd.asf, CMU 02_01.amc for 02.asf: the longest name that fits.
+    """
+    skeletons = sorted(file for file in path.parent.iterdir() if file.suffix.lower() == ".asf")
+    fitting = [file for file in skeletons if f"{path.stem}_".lower().startswith(f"{file.stem}_".lower())]
+    if not fitting and len(skeletons) == 1:
+        fitting = skeletons
+    if not fitting:
+        others = f"; there are {', '.join(file.name for file in skeletons[:3])}" if skeletons else ""
+        raise UserError(f"{path} needs its skeleton {path.stem.split('_')[0]}.asf beside it{others}")
+    return decode(max(fitting, key=lambda file: len(file.stem)).read_bytes())

@@ -20,9 +20,17 @@ import numpy as np
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path
+from lamp.utils.reading import npy_of_bytes, numbers, reading
 
 if TYPE_CHECKING:
     from lamp.utils.motion import Motion
+
+
+_KEYS = ("joints", "features", "fps", "text", "meta")
+RATES = (1.0, 1000.0)
+"""Frames a second that a file may have; what is outside is a mistake, and would be resampled to no end."""
+# A zip file can unpack to a thousand times its size; motions pack to a half, or, where nobody moves, to a hundredth.
+_SMALL, _MOST_PACKED = 64 << 20, 200
 
 
 @dataclass(frozen=True)
@@ -61,18 +69,55 @@ def read_npz(path: str | Path) -> MotionArchive:
     """Read an archive; only `joints` is required.
 
     Raises:
-        UserError: not an npz file, or without `joints`.
+        UserError: not an npz file, without `joints`, or with values of another type than the table above says.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "joints" not in arrays:
-                raise UserError(f"{path} has no array 'joints' but {sorted(arrays)}; rename the array of positions")
-            return MotionArchive(
-                joints=arrays["joints"],
-                features=arrays["features"] if "features" in arrays else None,
-                fps=float(arrays["fps"]) if "fps" in arrays else 20.0,
-                text=str(arrays["text"]) if "text" in arrays else "",
-                meta=json.loads(str(arrays["meta"])) if "meta" in arrays else {},
-            )
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path} is not a motion archive ({error}); give an npz that Motion.save wrote") from error
+    path = Path(path)
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty; save the motion again")
+    with reading(path, "motion archive"), zipfile.ZipFile(path) as archive:
+        found = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if "joints" not in found:
+            raise UserError(_no_joints(path, set(found)))
+        limit = max(_SMALL, _MOST_PACKED * path.stat().st_size)
+        if sum(found[key].file_size for key in _KEYS if key in found) > limit:
+            raise UserError(f"{path} unpacks to more than {limit >> 20} MiB, which no motion of its size does")
+        arrays = {key: npy_of_bytes(archive.read(found[key]), f"{path} ({key})") for key in _KEYS if key in found}
+        return MotionArchive(
+            joints=numbers(arrays["joints"], f"{path}: joints"),
+            features=numbers(arrays["features"], f"{path}: features") if "features" in arrays else None,
+            fps=_rate(arrays.get("fps"), path),
+            text=str(arrays["text"]) if "text" in arrays else "",
+            meta=_meta(arrays.get("meta"), path),
+        )
+
+
+def _no_joints(path: Path, keys: set[str]) -> str:
+    """What to do with an archive of something else."""
+    if "poses" in keys or {"global_orient", "body_pose"} & keys:
+        return (
+            f"{path} holds SMPL rotations (as AMASS), not positions; give joints (frames, 22, 3), which the program "
+            "that made it, or lamp.prepare.build_humanml3d with the SMPL model (docs/humanml3d.md), computes"
+        )
+    names = ", ".join(sorted(keys)[:8])[:100]
+    return f"{path} has no array 'joints' but {names or 'nothing'}; rename the array of positions (frames, 22, 3)"
+
+
+def _rate(array: np.ndarray | None, path: Path) -> float:
+    if array is None:
+        return 20.0
+    if array.size != 1:
+        raise UserError(f"{path}: fps has shape {array.shape}; it must be one number")
+    rate = float(numbers(array, f"{path}: fps").reshape(()))
+    low, high = RATES
+    if not low <= rate <= high:
+        raise UserError(f"{path}: fps is {rate:g}; frames a second are {low:g} to {high:g}")
+    return rate
+
+
+def _meta(array: np.ndarray | None, path: Path) -> dict[str, Any]:
+    if array is None:
+        return {}
+    meta = json.loads(str(array))
+    if not isinstance(meta, dict):
+        raise UserError(f"{path}: meta must be a JSON object")
+    return meta

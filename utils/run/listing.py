@@ -25,7 +25,7 @@ def network_in(space: str | Path) -> str:
             kind = read_json(file).get("model", "")
         except (OSError, ValueError, AttributeError, RecursionError):
             continue
-        if kind in WORDS:
+        if isinstance(kind, str) and kind in WORDS:
             return kind
     return ""
 
