@@ -7,16 +7,20 @@ knows nothing of their meaning.  Vectors are stored with the evaluator, so that 
 
 import io
 import pickle
+import pickletools
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lamp.utils.errors import UserError
+from lamp.utils.files import shown
+from lamp.utils.reading import numbers, read_npy, reading
 
+Plain = TypeVar("Plain", list[Any], dict[Any, Any])
 WORD_DIM = 300
 UNKNOWN = "unk"
 HASHED = "hashed"
@@ -101,13 +105,14 @@ def read_our_vab(folder: str | Path) -> WordVectors:
     for name in ("our_vab_data.npy", "our_vab_words.pkl", "our_vab_idx.pkl"):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing; fetch it with `bash prepare/download_glove.sh`")
-    try:
-        data = np.load(folder / "our_vab_data.npy", allow_pickle=False)
-        words, index = (_plain_pickle(folder / f"our_vab_{name}.pkl") for name in ("words", "idx"))
-        used = [word for word in words if word in index]
-        return WordVectors("our_vab", used, data[[int(index[word]) for word in used]])
-    except (ValueError, EOFError, OSError, TypeError, IndexError, AttributeError, pickle.UnpicklingError) as error:
-        raise UserError(f"the word vectors in {folder} cannot be read ({error}); fetch them again") from error
+    data = numbers(read_npy(folder / "our_vab_data.npy"), f"{folder / 'our_vab_data.npy'}")
+    words, index = _plain_pickle(folder / "our_vab_words.pkl", list), _plain_pickle(folder / "our_vab_idx.pkl", dict)
+    used = [word for word in dict.fromkeys(word for word in words if isinstance(word, str)) if word in index]
+    rows = [index[word] for word in used]
+    fits = data.ndim == 2 and data.shape[1] == WORD_DIM
+    if not used or not fits or not all(type(row) is int and 0 <= row < len(data) for row in rows):
+        raise UserError(f"the three files in {folder} do not belong to each other; fetch them again")
+    return _finite(WordVectors("our_vab", used, data[np.array(rows, dtype=np.int64)]), folder)
 
 
 def read_glove(path: str | Path, words: Iterable[str]) -> WordVectors:
@@ -118,20 +123,31 @@ def read_glove(path: str | Path, words: Iterable[str]) -> WordVectors:
     """
     path, wanted = Path(path), {*words, UNKNOWN}
     found: dict[str, np.ndarray] = {}
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                word, *numbers = line.rstrip("\n").rsplit(" ", WORD_DIM)
-                if len(numbers) != WORD_DIM:
-                    raise UserError(f"{path}, line {number}: {len(numbers)} numbers after the word, not {WORD_DIM}")
-                if word in wanted:
-                    found[word] = np.array(numbers, dtype=np.float32)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as GloVe text ({error})") from error
+    with (
+        reading(path, "GloVe text, UTF-8"),
+        path.open(encoding="utf-8") as file,
+    ):
+        for number, line in enumerate(file, start=1):
+            word, *values = line.rstrip("\n").rsplit(" ", WORD_DIM)
+            if len(values) != WORD_DIM:
+                raise UserError(f"{path}, line {number}: {len(values)} numbers after the word, not {WORD_DIM}")
+            if word in wanted:
+                found[word] = np.array(values, dtype=np.float32)
     if not found:
         raise UserError(f"{path} has none of the captions' words; give an English GloVe file of {WORD_DIM} dimensions")
     found.setdefault(UNKNOWN, np.mean(list(found.values()), axis=0))
-    return WordVectors(f"glove {path.name}", list(found), np.stack(list(found.values())))
+    return _finite(WordVectors(f"glove {path.name}", list(found), np.stack(list(found.values()))), path)
+
+
+def _finite(words: WordVectors, path: Path) -> WordVectors:
+    """`words`, if all their vectors are finite."""
+    wrong = ~np.isfinite(words.vectors).all(1)
+    if wrong.any():
+        raise UserError(f"{path}: the vector of {shown(words.words[wrong.argmax()])} is not finite; fetch it again")
+    return words
+
+
+_PLACES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -141,5 +157,19 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which word lists have no use for")
 
 
-def _plain_pickle(path: Path) -> Any:
-    return _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
+def _plain_pickle(path: Path, kind: type[Plain]) -> Plain:
+    """A list or dict of a pickle.
+
+    Raises:
+        UserError: the file is damaged, holds something else, or asks for more memory than its size justifies.
+    """
+    with reading(path, "pickle of plain words and numbers"):
+        data = path.read_bytes()
+        # Reading a place beyond all others would make room for all those before it.
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name in _PLACES and argument is not None and int(argument) > len(data):
+                raise UserError(f"{path} asks for more memory than its size justifies; fetch it again")
+        content = _PlainUnpickler(io.BytesIO(data)).load()
+    if not isinstance(content, kind):
+        raise UserError(f"{path} holds a {type(content).__name__}, not a {kind.__name__}; fetch it again")
+    return content

@@ -85,6 +85,12 @@ class T2MOptions(GeneratorOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("latent_dim", "ff_size", "n_layers", "n_heads", "token_dim"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)} must be at least 1")
+        for name in ("dropout", "cond_drop_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{name} {getattr(self, name)} must be a share, from 0 to 1")
         if self.latent_dim % self.n_heads:
             raise UserError(f"--latent_dim {self.latent_dim} is not a multiple of --n_heads {self.n_heads}")
 

@@ -8,17 +8,20 @@ import argparse
 import ast
 import dataclasses
 import difflib
+import functools
 import inspect
 import itertools
+import math
 import os
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, Union
 
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 from lamp.utils.files import read_json, write_json
 from lamp.utils.packages import need
 
@@ -31,6 +34,10 @@ class Dataclass(Protocol):
 
 Options = TypeVar("Options", bound=Dataclass)
 
+_LONGEST_LITERAL = 1000
+"""Characters of a value of an `opt.txt` that may be more than text."""
+_LARGEST = 2**63
+"""Integers must be smaller, in amount: random generators and tensors take no larger ones."""
 TRANSIENT = {"transient": True}
 """Field metadata of what concerns one call of a script only (resume, overwrite) and is not saved with the options."""
 
@@ -145,7 +152,9 @@ def load_options(options: type[Options], path: str | Path) -> Options:
     try:
         return _build(options, flags, _read_values(flags, path))
     except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {brief(error)}") from error
+    except UserError as error:
+        raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
 
 
 def read_opt_txt(path: str | Path) -> dict[str, Any]:
@@ -154,11 +163,20 @@ def read_opt_txt(path: str | Path) -> dict[str, Any]:
     for line in Path(path).read_text(encoding="utf-8").splitlines():
         key, colon, text = (part.strip() for part in line.partition(":"))
         if colon and not line.startswith("-"):
-            try:
-                values[key] = ast.literal_eval(text)
-            except (ValueError, SyntaxError):
-                values[key] = text
+            values[key] = _literal(text)
     return values
+
+
+def _literal(text: str) -> Any:
+    """The number, list, ... that a text is, or the text."""
+    if len(text) > _LONGEST_LITERAL:
+        return text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of text that is nearly a number
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
 
 
 class _Parser(argparse.ArgumentParser):
@@ -215,14 +233,18 @@ class _Flag:
 
     def _item(self, value: Any) -> Any:
         wrong = isinstance(value, bool) != (self.item is bool) or (isinstance(value, float) and self.item is int)
+        # Files have values of any type, and anything has a text.
+        wrong = wrong or (self.item is str and not isinstance(value, str | int | float))
         try:
             result = None if wrong or value is None else self.item(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             result = None
         if result is None:
-            raise UserError(f"--{self.name}: {value!r} is not of type {self.item.__name__}")
+            raise UserError(f"--{self.name}: {brief(repr(value), 60)} is not of type {self.item.__name__}")
+        if (self.item is float and not math.isfinite(result)) or (self.item is int and abs(result) >= _LARGEST):
+            raise UserError(f"--{self.name}: {brief(repr(value), 60)} is too large, or no number")
         if self.choices and result not in self.choices:
-            raise UserError(f"--{self.name}: {value!r} is none of {', '.join(map(str, self.choices))}")
+            raise UserError(f"--{self.name}: {brief(repr(value), 60)} is none of {', '.join(map(str, self.choices))}")
         return result
 
 
@@ -257,6 +279,7 @@ def _all_flags(options: type, instance: Dataclass | None, skip: Sequence[str]) -
         yield _Flag(field.name, hints[field.name], default, text, _first_line(owner), aliases, hidden, idle)
 
 
+@functools.cache
 def _help_texts(options: type) -> dict[str, str]:
     """The string literal under each field, over the class and its bases."""
     texts: dict[str, str] = {}
@@ -292,11 +315,13 @@ def _read_values(flags: dict[str, _Flag], path: str | Path) -> dict[str, Any]:
     public = Path(path).suffix == ".txt"
     try:
         values = read_opt_txt(path) if public else read_json(path)
-    except ValueError as error:
-        raise UserError(f"{path} is not a file of options: {error}") from error
+    except (ValueError, OSError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path} is not a file of options: {brief(error)}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is not a file of options: it holds no object of names and values")
     values = {names.get(key, key): value for key, value in values.items()}
     if not public and (unknown := sorted(set(values) - set(flags))):
-        raise UserError(f"{path} has unknown entries {', '.join(unknown)}; it belongs to another script")
+        raise UserError(f"{path} has unknown entries {brief(', '.join(unknown))}; it belongs to another script")
     return {key: value for key, value in values.items() if key in flags}
 
 

@@ -1,0 +1,265 @@
+"""Readers of options, guidance, word vectors and prompts, fed with damaged files: a line that names them, or values.
+
+A few hundred inputs a reader; `LAMP_FUZZ=20000` in the environment asks for more, which are then drawn anew each time.
+"""
+
+import io
+import json
+import os
+import pickle
+import struct
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lamp.models.checkpoints import read_run_options
+from lamp.models.pipeline import read_guidance
+from lamp.models.words import WORD_DIM, read_glove, read_our_vab
+from lamp.options.t2m import T2MOptions
+from lamp.utils.cli import load_options, read_opt_txt, save_options
+from lamp.utils.errors import UserError
+from lamp.utils.prompts import read_prompts
+from lamp.utils.reading import read_npy
+
+hypothesis = pytest.importorskip("hypothesis")
+from hypothesis import strategies as st  # noqa: E402
+
+fuzz = hypothesis.settings(
+    max_examples=int(os.environ.get("LAMP_FUZZ", "150")),
+    derandomize="LAMP_FUZZ" not in os.environ,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+# Scalars and shapes that readers of JSON stumble over.
+ODD = st.sampled_from(
+    [
+        None,
+        True,
+        False,
+        "",
+        "x",
+        "../x",
+        "a\0b",
+        "9" * 5000,
+        -1,
+        0,
+        10**30,
+        10**400,
+        1e308,
+        -0.0,
+        [],
+        [[1]],
+        {},
+        {"a": 1},
+    ]
+) | st.floats(allow_nan=True, allow_infinity=True)
+
+
+def damaged(seed: bytes) -> st.SearchStrategy[bytes]:
+    """A good file cut off, with bytes exchanged, or with parts left out or doubled; or bytes of no meaning."""
+    place = st.integers(0, len(seed) - 1)
+    edits = st.lists(st.tuples(st.sampled_from("cxdr"), place, st.integers(1, 200), st.binary(max_size=8)), max_size=4)
+
+    def apply(chosen: list[tuple[str, int, int, bytes]]) -> bytes:
+        data = seed
+        for kind, at, size, new in chosen:
+            parts = {
+                "c": data[:at],
+                "x": data[:at] + new + data[at + len(new) :],
+                "d": data[:at] + data[at + size :],
+                "r": data[: at + size] + data[at:],
+            }
+            data = parts[kind]
+        return data
+
+    return st.one_of(edits.map(apply), st.binary(max_size=200))
+
+
+def check(read: Callable[[Path], object], path: Path, data: bytes, named: str = "", most: int = 64 << 20) -> None:
+    """Read `data` as the file `path`: it succeeds, or fails by name, with at most `most` bytes of Python's memory."""
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        read(path)
+    except UserError as error:
+        text = str(error)
+        assert (named or path.name) in text and "\n" not in text and len(text) < 450 + 2 * len(str(path)), text
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < most
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@pytest.fixture(scope="module")
+def options(folder) -> dict:
+    save_options(T2MOptions(), folder / "good.json")
+    return json.loads((folder / "good.json").read_text())
+
+
+def read_options(path: Path) -> T2MOptions:
+    return load_options(T2MOptions, path)
+
+
+@fuzz
+@hypothesis.given(st.data())
+def test_options_of_any_bytes(folder, options, data):
+    content = data.draw(damaged(json.dumps(options).encode()))
+    check(read_options, folder / "opt.json", content)
+
+
+@fuzz
+@hypothesis.given(st.data())
+def test_options_of_any_values(folder, options, data):
+    changes = data.draw(st.dictionaries(st.sampled_from(sorted(options)), ODD, min_size=1, max_size=3))
+    content = json.dumps(options | changes).encode()
+    check(read_options, folder / "opt.json", content)
+    check(lambda path: read_run_options(path.parent)["vq_name"], folder / "opt.json", content)
+
+
+@fuzz
+@hypothesis.given(damaged(b"------ Options ------\nname: x\nlr: 0.0002\nmilestones: [1, 2]\nis_continue: False\n"))
+def test_public_options(folder, data):
+    check(read_options, folder / "opt.txt", data)
+    try:
+        read_opt_txt(folder / "opt.txt")
+    except ValueError:
+        pass  # what `load_options` and the import make one line of
+
+
+@fuzz
+@hypothesis.given(
+    damaged(b'{"cond_scale": 1.5, "res_cond_scale": 2.5}') | ODD.map(lambda odd: json.dumps(odd).encode())
+)
+def test_guidance(folder, data):
+    check(lambda path: read_guidance(path.parent), folder / "guidance.json", data)
+
+
+@fuzz
+@hypothesis.given(damaged(b"a person walks#40\nsomeone jumps, then sits#NA\n\xe2\x80\xa8x#60\n"))
+def test_prompts(folder, data):
+    check(read_prompts, folder / "prompts.txt", data)
+
+
+@fuzz
+@hypothesis.given(damaged("".join(f"{word} {' '.join(['0.5'] * WORD_DIM)}\n" for word in ("walk", "a")).encode()))
+def test_glove(folder, data):
+    check(lambda path: read_glove(path, ["walk"]), folder / "glove.txt", data)
+
+
+def npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.ones((3, WORD_DIM), np.float32))
+    return file.getvalue()
+
+
+GOOD = {
+    "our_vab_data.npy": npy(),
+    "our_vab_words.pkl": pickle.dumps(["unk", "walk", "sos"]),
+    "our_vab_idx.pkl": pickle.dumps({"unk": 0, "walk": 1, "sos": 2}),
+}
+
+
+@fuzz
+@hypothesis.given(st.sampled_from(sorted(GOOD)), st.data())
+def test_public_words(folder, name, data):
+    for other, content in GOOD.items():
+        (folder / other).write_bytes(content)
+    check(lambda path: read_our_vab(path.parent), folder / name, data.draw(damaged(GOOD[name])), named=str(folder))
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        {"unk": -1},
+        {"unk": 3},
+        {"unk": 10**30},
+        {"unk": 1.0},
+        {"unk": True},
+        {"unk": None},
+        {"walk": 0},
+        {},
+        ["unk"],
+        {"unk": [0]},
+    ],
+)
+def test_an_index_that_points_elsewhere(tmp_path, index):
+    for name, content in (GOOD | {"our_vab_idx.pkl": pickle.dumps(index)}).items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=r"our_vab|do not belong|lack the word"):
+        read_our_vab(tmp_path)
+
+
+def test_words_ask_for_no_memory_that_their_size_does_not_justify(tmp_path):
+    for name, content in GOOD.items():
+        (tmp_path / name).write_bytes(content)
+    # A place in the memo that makes the reader reserve room for all places before it: 64 GB.
+    bomb = b"\x80\x04]r" + struct.pack("<I", 2**32 - 1) + b"."
+    with pytest.raises(UserError, match=r"our_vab_words\.pkl asks for more memory"):
+        check_bomb(tmp_path, bomb)
+    with pytest.raises(UserError, match=r"our_vab_words\.pkl"):
+        check_bomb(tmp_path, b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x.")
+
+
+def check_bomb(folder: Path, content: bytes) -> None:
+    (folder / "our_vab_words.pkl").write_bytes(content)
+    read_our_vab(folder)
+
+
+def test_a_header_asks_for_no_memory_that_the_size_does_not_justify(tmp_path):
+    path = tmp_path / "a.npy"
+    with pytest.raises(UserError, match=r"a\.npy breaks off in its header"):
+        check_peak(path, b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + GOOD["our_vab_data.npy"][10:])
+
+
+def check_peak(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        read_npy(path)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_word_vectors_are_finite(value, tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_text("walk " + " ".join([value, *["0.5"] * (WORD_DIM - 1)]) + "\n")
+    with pytest.raises(UserError, match=r"glove\.txt: the vector of 'walk' is not finite"):
+        read_glove(path, ["walk"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", "nan"), ("lr", "inf"), ("gamma", "1e999"), ("seed", "9" * 30), ("batch_size", str(2**63))],
+)
+def test_flags_are_numbers_that_can_be(name, value, tmp_path, capsys):
+    from lamp.utils.cli import parse
+
+    with pytest.raises(SystemExit) as stop:
+        parse(T2MOptions, [f"--{name}", value])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and f"--{name}" in error and error.count("\n") == 1
+    (tmp_path / "opt.json").write_text(json.dumps({name: float(value) if name in ("lr", "gamma") else int(value)}))
+    with pytest.raises(UserError, match=rf"opt\.json: --{name}"):
+        load_options(T2MOptions, tmp_path / "opt.json")
+
+
+@pytest.mark.parametrize(
+    "content", ["[1, 2]", "3", "null", '"x"', "[" * 100_000, "\xff", '{"lr": 1' + "0" * 5000 + "}"]
+)
+def test_what_is_no_object_of_options(content, tmp_path):
+    (tmp_path / "opt.json").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=r"opt\.json") as error:
+        load_options(T2MOptions, tmp_path / "opt.json")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
