@@ -3,6 +3,7 @@
 A few hundred inputs a reader; `LAMP_FUZZ=20000` in the environment asks for more, which are then drawn anew each time.
 """
 
+import dataclasses
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from lamp.utils.cli import load_options, read_opt_txt, save_options
 from lamp.utils.errors import UserError
 from lamp.utils.prompts import read_prompts
 from lamp.utils.reading import read_npy
+from tests.test_options import OPTIONS
 
 hypothesis = pytest.importorskip("hypothesis")
 from hypothesis import strategies as st  # noqa: E402
@@ -253,6 +255,30 @@ def test_flags_are_numbers_that_can_be(name, value, tmp_path, capsys):
     (tmp_path / "opt.json").write_text(json.dumps({name: float(value) if name in ("lr", "gamma") else int(value)}))
     with pytest.raises(UserError, match=rf"opt\.json: --{name}"):
         load_options(T2MOptions, tmp_path / "opt.json")
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("value", [0, -1, 10**18, [0], "x", None])
+def test_sizes_that_cannot_be(kind, value, tmp_path):
+    fields = {field.name for field in dataclasses.fields(kind)}
+    needed = {name: "x" for name in ("name", "motion") if name in fields}
+    for name in flatten_defaults(kind):
+        (tmp_path / "opt.json").write_text(json.dumps(needed | {name: value}))
+        try:
+            load_options(kind, tmp_path / "opt.json")
+        except UserError as error:
+            assert "opt.json" in str(error)
+
+
+def flatten_defaults(kind: type) -> list[str]:
+    """Names of all flags of a class of options, those of a model's config included."""
+    names = []
+    for field in dataclasses.fields(kind):
+        default = None if field.default_factory is dataclasses.MISSING else field.default_factory()
+        names += (
+            [inner.name for inner in dataclasses.fields(default)] if dataclasses.is_dataclass(default) else [field.name]
+        )
+    return names
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ class LaMPConfig:
     matching_rows: int | None = None
 
     def __post_init__(self) -> None:
+        if self.num_heads < 1:
+            raise UserError(f"--num_heads is {self.num_heads}; it must be at least 1")
         if self.hidden_size % self.num_heads:
             raise UserError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
         if max(self.max_text_length, self.condition_length) > self.max_positions:

@@ -13,6 +13,9 @@ from lamp.models.vq.residual import ResidualQuantizer
 from lamp.utils.cli import alias
 from lamp.utils.errors import UserError
 
+LONGEST_TOKEN = 196
+"""Frames of a token at most: the longest motion's."""
+
 
 @dataclass(frozen=True)
 class RVQConfig:
@@ -67,6 +70,10 @@ class RVQConfig:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be at least 1")
         if self.stride_t < 2 or self.stride_t % 2:
             raise UserError(f"--stride_t is {self.stride_t}; it must be even")
+        if self.down_t > LONGEST_TOKEN or self.frames_per_token > LONGEST_TOKEN:
+            raise UserError(
+                f"--down_t {self.down_t} and --stride_t {self.stride_t} make tokens of more than {LONGEST_TOKEN} frames"
+            )
         for name in ("dropout", "quantize_dropout_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must lie between 0 and 1")
