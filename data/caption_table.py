@@ -11,7 +11,7 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lamp.utils.errors import UserError
@@ -65,10 +65,11 @@ class Described:
 
 @dataclass
 class Skipped:
-    """A file that could not be described, and why."""
+    """A file that could not be described, and why; for an unknown skeleton with a joint map to fill in."""
 
     file: str
     reason: str
+    draft: dict[str, object] = field(default_factory=dict)
 
 
 def read_caption_table(path: Path) -> dict[str, list[CaptionRow]]:
@@ -219,7 +220,8 @@ def write_captions(path: Path, rows: Sequence[Described | Skipped], flag: str = 
 
 def _write_json(path: Path, rows: Sequence[Described | Skipped]) -> None:
     captions = [asdict(row) for row in rows if isinstance(row, Described)]
-    write_json(path, {"captions": captions, "skipped": [asdict(row) for row in rows if isinstance(row, Skipped)]})
+    skipped = [{"file": row.file, "reason": row.reason} for row in rows if isinstance(row, Skipped)]
+    write_json(path, {"captions": captions, "skipped": skipped})
 
 
 def _write_csv(path: Path, rows: Sequence[Described | Skipped]) -> None:
