@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from lamp.data.text import LONGEST
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, shown, write_json
 from lamp.utils.reading import decode, reading
@@ -26,7 +27,6 @@ _COLUMNS = {
 }
 # A split becomes the name of a file of the data set.
 _SPLIT = re.compile(r"train|val|test|test_[a-z0-9_-]{1,40}")
-_LONGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _span(where: str, start: str, end: str, delimiter: str) -> tuple[float, floa
         raise UserError(f"{where}: start {shown(start)} and end {shown(end)} must be seconds") from None
     if a == b == 0:
         return 0.0, 0.0
-    if not 0 <= a < b <= _LONGEST:
+    if not 0 <= a < b <= LONGEST:
         raise UserError(f"{where}: start {a:g} and end {b:g} are no part of a take; end must come after start")
     return a, b
 

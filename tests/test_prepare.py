@@ -14,7 +14,7 @@ from lamp.prepare.clips import CutOptions, Job, broken, process_job
 from lamp.prepare.own_captures import plan_folder
 from lamp.prepare.plan import ClipText, Plan
 from lamp.utils.capture.files import find_motion_files, read_motion
-from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map, map_joints
+from lamp.utils.capture.joint_map import load_joint_map, map_joints
 from lamp.utils.capture.joints import read_joints
 from lamp.utils.capture.skeletons import fit_joint_map, tables
 from lamp.utils.capture.take import Take, read_take

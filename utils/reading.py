@@ -18,6 +18,12 @@ from lamp.utils.errors import UserError
 LONGEST_REASON = 200
 """Characters of a library's own message that are passed on."""
 _NPY_MAGIC = b"\x93NUMPY"
+# Version 3 differs from 2 in names of fields only, which motion has none of.
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,
+}
 _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 
 
@@ -93,8 +99,14 @@ def read_npy_stream(file: BinaryIO, size: int, what: str) -> np.ndarray:
         raise UserError(f"{what} is not a plain npy array; save it with numpy.save")
     file.seek(0)
     version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(file)
+    if version not in _NPY_HEADERS:
+        raise UserError(f"{what} is of no known version of the npy format; it is damaged, save it again")
+    # NumPy believes the length that stands here, and asks for as much memory.
+    count = 2 if version == (1, 0) else 4
+    if int.from_bytes(file.read(count), "little") > size:
+        raise UserError(f"{what} breaks off in its header; save it again")
+    file.seek(-count, 1)
+    shape, fortran, dtype = _NPY_HEADERS[version](file)
     if dtype.hasobject:
         raise UserError(
             f"{what} holds pickled Python objects (as MDM's results.npy), which are never opened here; save its "
