@@ -204,6 +204,9 @@ def _unknown(tree: Tree) -> UnknownSkeletonError:
     trials = [_try(table, tree) for table in tables().values()]
     nearest = max(trials, key=lambda trial: len(trial.found))
     names = [tree.names[joint] for joint in tree.joints]
+    pelvis, neck = nearest.found.get("pelvis"), nearest.found.get("neck")
+    if isinstance(pelvis, str) and isinstance(neck, str) and tree.hangs_on(neck, pelvis):
+        nearest.found.update(zip(SPINE, spine_sources(tree, pelvis, tree.between(pelvis, neck), neck)))
     draft: dict[str, object] = {"_joints": names}
     draft |= {joint: nearest.found.get(joint, "") for joint in HUMANML3D.joint_names}
     given = ", ".join(shown(name, 30) for name in names[:4])

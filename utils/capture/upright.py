@@ -15,8 +15,9 @@ _THIGHS, _SHINS = ((1, 4), (2, 5)), ((4, 7), (5, 8))
 # What speaks for an axis, in points: that the body stands along it, that the rest pose does, that files mostly have it;
 # and against it: that the lowest point moves up and down, or is not at 0, where captures mostly put the floor.
 _STANDS, _RESTS, _USUAL, _NO_FLOOR = 2.0, 2.0, {"+y": 0.5, "+z": 0.2}, 1.5
-_SURE = 0.7
-"""Points by which the best axis must lead for it to be sure."""
+_CONVENTION = "+y"
+_SURE, _FLOOR = 0.7, 0.1
+"""Points by which the best axis must lead for it to be sure; lowest points that can be a floor, see `_floors`."""
 _STRAIGHT, _SQUARE = 0.9, 0.3
 """In a rest pose that tells where up is: least cosine between thigh and shin and between both legs, greatest between
 legs and the line through the hips."""
@@ -70,32 +71,46 @@ def find_up(joints: Tensor, rest: Tensor | None = None) -> Up:
         joints: (T, 22, 3) in any axes and unit.
         rest: (22, 3) the skeleton's pose without rotations, None if there is none.
     """
-    points = up_points(joints, rest)
+    points, floors = up_points(joints, rest), _floors(joints)
     first, second = sorted(AXES, key=lambda axis: -points[axis])[:2]
-    return Up(first, points[first] - points[second], second)
+    lead, other = points[first] - points[second], min(AXES, key=lambda axis: (axis == first, floors[axis]))
+    if first != _CONVENTION and floors[other] < _FLOOR and _along(_rest_up(rest), first) < _STRAIGHT:
+        # It could as well lie on a floor along the other axis; neither rest pose nor convention says which.
+        return Up(first, min(lead, _SURE / 2), other)
+    return Up(first, lead, second)
 
 
 def up_points(joints: Tensor, rest: Tensor | None = None) -> dict[str, float]:
     """How much speaks for each axis to point up; see `find_up`."""
+    stack = (joints[:, _HEAD] - joints[:, _FEET].mean(1)).mean(0).double()
+    stack = stack / stack.norm().clamp_min(1e-9)
+    resting, floors = _rest_up(rest), _floors(joints)
+    return {
+        axis: _STANDS * _along(stack, axis)
+        + _RESTS * max(0.0, _along(resting, axis))
+        + _USUAL.get(axis, 0.0)
+        - _NO_FLOOR * floors[axis]
+        for axis in AXES
+    }
+
+
+def _along(vector: Tensor, axis: str) -> float:
+    """Component of a vector (3,) along a signed axis."""
+    return float(vector["xyz".index(axis[1])]) * (-1.0 if axis[0] == "-" else 1.0)
+
+
+def _floors(joints: Tensor) -> dict[str, float]:
+    """How unlike a floor at 0 the lowest points of a motion are, for each axis up: how far they move, and where."""
     joints = joints.double()
     leg = float(HUMANML3D.measure_bones(joints[0])[list(HUMANML3D.leg_joints)].sum()) or 1.0
-    stack = (joints[:, _HEAD] - joints[:, _FEET].mean(1)).mean(0)
-    stack = stack / stack.norm().clamp_min(1e-9)
-    resting = _rest_up(rest)
-    points = {}
+    floors = {}
     for axis in AXES:
-        column, sign = "xyz".index(axis[1]), -1.0 if axis[0] == "-" else 1.0
-        lowest = (sign * joints[..., column]).amin(1).sort().values / leg
+        sign = -1.0 if axis[0] == "-" else 1.0
+        lowest = (sign * joints[..., "xyz".index(axis[1])]).amin(1).sort().values / leg
         last = len(lowest) - 1
         spread = float(lowest[int(0.95 * last)] - lowest[int(0.05 * last)])
-        level = abs(float(lowest[last // 2]))
-        points[axis] = (
-            _STANDS * sign * float(stack[column])
-            + _RESTS * max(0.0, sign * float(resting[column]))
-            + _USUAL.get(axis, 0.0)
-            - _NO_FLOOR * (min(spread, 1.0) + min(level, 1.0))
-        )
-    return points
+        floors[axis] = min(spread, 1.0) + min(abs(float(lowest[last // 2])), 1.0)
+    return floors
 
 
 def _rest_up(rest: Tensor | None) -> Tensor:
