@@ -5,9 +5,9 @@
 
 Files: features .npy (T, 263 or 251), joints .npy or .npz (T, 22 or 21, 3; metres, Y up or as --up says, 20 frames a
 second unless the .npz says otherwise), BVH (and ASF/AMC) at any frame rate of a skeleton that
-`lamp.prepare.build_dataset` recognises or that --joint_map describes. Without --name the models of checkpoints/mini are used, which ship with the code. Of a motion
-longer than the models know (9.8 seconds) the beginning is described, or with --windows every part. The CSV is a table
-of captions as `lamp.prepare.build_dataset --captions` reads it.
+`lamp.prepare.build_dataset` recognises or that --joint_map describes. Without --name the models of checkpoints/mini are
+used, which ship with the code. Of a motion longer than the models know (9.8 seconds) the beginning is described, or
+with --windows every part. The CSV is a table of captions as `lamp.prepare.build_dataset --captions` reads it.
 """
 
 import sys
