@@ -7,6 +7,7 @@ BLEU, ROUGE-L, CIDEr and BERTScore of captions against the true ones, R-precisio
 motions by the evaluators, beside those of the true captions. `docs/protocol.md` says what each number is.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -19,16 +20,18 @@ from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.options.m2t_eval import M2TEvalOptions
 from lamp.stages.caption_evaluation import TrainingTexts, describe_split, score_generated, score_matches, score_texts
 from lamp.utils.cli import parse, print_options
-from lamp.utils.errors import main_with_errors
+from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
+from lamp.utils.scores.cautions import pool_cautions
 from lamp.utils.scores.evaluation import Judge, Statistic
 from lamp.utils.scores.published import MOTION_TO_TEXT, PAPER
-from lamp.utils.scores.tables import format_table
-from lamp.utils.tagging import load_spacy, tag_sentences
+from lamp.utils.scores.tables import format_table, pool_table
+from lamp.utils.tagging import find_spacy_model, tag_sentences
 
 MATCHES = ("R@1", "R@2", "R@3", "MM-Dist")
 TEXTS = ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr", "BERTScore")
@@ -41,8 +44,12 @@ def evaluate_split(
     options: M2TEvalOptions,
     known: TrainingTexts | None,
     log: Report,
+    tagged: bool,
 ) -> dict[str, Any]:
-    """Caption and score a split; its tables go to the log, its captions to a file."""
+    """Caption and score a split; its tables go to the log, its captions to a file.
+
+    R-precision and MM-Dist need captions `tagged` by spaCy.
+    """
     found = describe_split(pipe, draws, options, known)
     rivals = {"captioner": found.captions}
     if known is not None:
@@ -50,15 +57,17 @@ def evaluate_split(
             "nearest training caption": found.nearest,
             "most frequent caption": [known.most_frequent] * len(found.captions),
         }
-    tokens = {name: tag_sentences(captions) for name, captions in rivals.items()}
+    tokens = {name: tag_sentences(captions) for name, captions in rivals.items()} if tagged else {}
     device = judge.evaluator.device
-    texts = {name: score_texts(captions, tokens[name], found, options, device) for name, captions in rivals.items()}
+    texts = {name: score_texts(captions, tokens.get(name), found, options, device) for name, captions in rivals.items()}
     matches: dict[str, dict[str, Statistic]] = {}
-    if not options.max_samples:  # with fewer captions than samples there is nothing to draw from
+    if tagged and not options.max_samples:  # with fewer captions than samples there is nothing to draw from
         by_sample = {name: dict(zip(found.samples, said)) for name, said in tokens.items()}
         matches = score_matches(by_sample, draws, judge, options)
     log(f"{draws.split}: {len(found.captions)} captions")
-    for line in format_table(matches, MATCHES) if matches else []:
+    if not tagged:
+        log("  R-precision and MM-Dist are left out: they need spaCy")
+    for line in pool_table(matches, draws.pool, MATCHES, {}) + pool_cautions(draws.pool) if matches else []:
         log(f"  {line}")
     for protocol in [key for key in ("raw", "tm2t") if key in texts["captioner"]]:
         rows: dict[str, Mapping[str, object]] = {
@@ -78,15 +87,33 @@ def evaluate_split(
     ]
     write_json(options.space / "eval" / f"{options.ext}_{draws.split}.json", listed)
     plain = {name: {key: asdict(value) for key, value in row.items()} for name, row in matches.items()}
-    return {"matches": plain, "texts": texts, "made by": log.stamp}
+    return {"matches": plain, "pool": draws.pool, "texts": texts, "made by": log.stamp}
+
+
+def has_tagger(options: M2TEvalOptions) -> bool:
+    """Whether captions can be tagged; the protocol `raw` goes without, and a line says what is left out.
+
+    Raises:
+        UserError: spaCy or its model is missing, and the protocol needs it.
+    """
+    try:
+        find_spacy_model()
+    except UserError as error:
+        if options.protocol != "raw":
+            raise UserError(f"{error}; --protocol raw needs none") from error
+        print(f"warning: R-precision and MM-Dist are left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 @main_with_errors
 def main() -> None:
     """Options, data, models; tables for each split."""
     options = parse(M2TEvalOptions)
+    require_one_process()
     print_options(options)
-    load_spacy()  # before the long work: without it captions cannot be judged
+    tagged = has_tagger(options)
+    options.encoder.check()
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
     root = options.checkpoints_dir / options.dataset_name
@@ -100,7 +127,7 @@ def main() -> None:
     results = {}
     for draws in splits:
         log.stamp = stamp(evaluator=model_identity(folder), data=draws.identity, checkpoint=checkpoint)
-        results[draws.split] = evaluate_split(pipe, draws, judge, options, known, log)
+        results[draws.split] = evaluate_split(pipe, draws, judge, options, known, log, tagged)
         if options.t2m_name:
             results[draws.split]["LaMP-BertScore"] = score = score_generated(pipe, draws, options)
             if score is not None:

@@ -26,6 +26,7 @@ from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.motion import Motion
 from lamp.utils.reading import reading
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 
 
 def load_pipeline(options: CaptionOptions) -> CaptionPipeline:
@@ -115,6 +116,7 @@ def batches(files: dict[str, Path], size: int) -> Iterator[dict[str, Path]]:
 def main() -> None:
     """Files to captions."""
     options = parse(CaptionOptions, join_up(sys.argv[1:]))
+    require_one_process()
     files = find_motion_files(options.motion)
     if options.out is not None:
         check_writable(options.out)

@@ -7,8 +7,6 @@ With the published evaluators and HumanML3D in place the numbers should be those
 check of data, evaluator and code at once, before anything is trained.
 """
 
-from collections.abc import Mapping
-
 from lamp.data.draws import TestDraws
 from lamp.data.spec import get_spec
 from lamp.models.evaluator import load_evaluator
@@ -17,12 +15,13 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.scores.evaluation import Judge, judge_all
-from lamp.utils.scores.published import PAPER, TEXT_TO_MOTION
-from lamp.utils.scores.tables import format_table
+from lamp.utils.scores.published import TEXT_TO_MOTION
+from lamp.utils.scores.tables import pool_table
 
 SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
 
@@ -31,6 +30,7 @@ SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")
 def main() -> None:
     """Options, evaluator; a table for each split."""
     options = parse(EvalEvaluatorOptions)
+    require_one_process()
     print_options(options)
     seed_everything(options.seed)
     spec = get_spec(options.dataset_name, options.data_root)
@@ -49,13 +49,12 @@ def main() -> None:
             seed=options.seed,
             batch_size=options.batch_size,
         )
-        rows: dict[str, Mapping[str, object]] = {"real motions": scores.rows["real"]}
-        if options.compare:
-            rows[f"the same ({PAPER})"] = TEXT_TO_MOTION[options.dataset_name]["real motions"]
+        published = {"the same": TEXT_TO_MOTION[options.dataset_name]["real motions"]} if options.compare else {}
         words = evaluator.config.word_vectors
         made = f"{scores.repeats} repetitions of {scores.motions} motions, word vectors {words}"
         log(f"{split}: {draws.summary}; {made}")
-        for line in format_table(rows, SCORES):
+        table = pool_table({"real motions": scores.rows["real"]}, scores.pool, SCORES, published)
+        for line in table + scores.cautions:
             log(f"  {line}")
         results[split] = scores.json() | {"made by": log.stamp}
     write_json(log.path.with_suffix(".json"), results)

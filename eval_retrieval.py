@@ -31,6 +31,7 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
@@ -72,7 +73,7 @@ def evaluate_split(
         result |= {"pool": small["pool"]} | small["contrastive"]
         if options.compare:
             log(f"  small_batches beside what is published ({PAPER})")
-            for line in comparison(RETRIEVAL[options.dataset_name], small["contrastive"]):
+            for line in comparison(RETRIEVAL[options.dataset_name], small["contrastive"], small["pool"]):
                 log(f"    {line}")
     if bank is not None:
         scores = embedder.similarity(bank.texts, pairs.motions).T
@@ -91,6 +92,7 @@ def evaluate_split(
 def main() -> None:
     """Options, models, the splits one after the other."""
     options = parse(EvalRetrievalOptions)
+    require_one_process()
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)

@@ -27,6 +27,7 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import peak_memory, resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
@@ -72,14 +73,18 @@ def make_draws(spec: DatasetSpec, options: EvalT2MOptions) -> list[TestDraws]:
 def main() -> None:
     """Options, data, evaluator; for each checkpoint and split a table."""
     options = parse(EvalT2MOptions)
+    require_one_process()
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
     root = options.checkpoints_dir / options.dataset_name
+    LaMPPipeline.check_runs(root, options.name, options.res_name or None)
     evaluator, folder = load_evaluator(root, options.evaluator, spec.feature_dim, device)
     judge, splits, judged_by = Judge(evaluator), make_draws(spec, options), model_identity(folder)
     names = checkpoint_names(options.space, options.which_epoch)
     captioner = CaptionPipeline.from_runs(root, options.m2t_name, device=device) if options.m2t_name else None
+    if captioner:
+        options.encoder.check()
     total = len(names) * sum(count_motions(draws, options) for draws in splits)
     log = Report(options.space / "eval" / f"{options.ext}.log")
     results: dict[str, Any] = {}

@@ -27,6 +27,7 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.files import write_json
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import require_one_process
 from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
@@ -96,6 +97,7 @@ def report_scores(log: Report, draws: TestDraws, scores: Scores, options: EvalVQ
 def main() -> None:
     """Options, data, evaluator; for each checkpoint and split its lines."""
     options = parse(EvalVQOptions)
+    require_one_process()
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)

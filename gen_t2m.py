@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from lamp.options.gen import GenOptions
 from lamp.utils.cli import parse, print_options, save_options
 from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.litter import sweep
 from lamp.utils.prompts import Prompts, read_prompts
+from lamp.utils.run.launch import require_one_process
 
 # Torch and the models take a second to import: mistakes on the command line are answered before that.
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ def check_output(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for place in (folder, *folder.glob("*/*/")):  # what a killed run left half-written
+            sweep(place)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
@@ -101,12 +105,13 @@ def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: G
 def main() -> None:
     """Prompts to motions to files."""
     options = parse(GenOptions)
+    require_one_process()
     folder = options.output_dir / options.ext
     check_output(folder)
     print_options(options)
     prompts = get_prompts(options)
     pipe = load_pipeline(options).with_precision(options.precision)
-    for warning in pipe.cut_prompts(prompts.texts):
+    for warning in pipe.cut_prompts(prompts.texts) + pipe.foreign_prompts(prompts.texts):
         print(f"warning: {warning}", file=sys.stderr)
     from tqdm import tqdm
 

@@ -13,7 +13,6 @@ Several GPUs: `accelerate launch train_evaluator.py ...`. Resume: add `--is_cont
 
 import dataclasses
 
-import torch
 from torch import Tensor, nn
 
 from lamp.data.draws import TestDraws
@@ -28,6 +27,7 @@ from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.run.device import resolve_device
 from lamp.utils.run.optim import adamw
+from lamp.utils.run.processes import world_size
 from lamp.utils.run.schedule import warmup_multistep
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.run.trainer import Trainer
@@ -64,7 +64,7 @@ def main() -> None:
 
     def step(module: nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:
         pairs = module(batch.motion, batch.lengths, model.read_texts(batch.tokens))
-        shift = None if options.all_negatives else int(torch.randint(1, len(batch), ()))
+        shift = None if options.all_negatives else 1 + trainer.draw(world_size() * len(batch) - 1)
         pull, push = pair_loss(pairs, batch.motion_ids, options.margin, shift)
         return {"loss": pull + push, "pull": pull, "push": push}
 

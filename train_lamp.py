@@ -12,6 +12,7 @@ Several GPUs: `accelerate launch train_lamp.py ...`. Resume: add `--is_continue`
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from lamp.data.loaders import Stats, evaluation_loader, text_loader
 from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import get_spec
 from lamp.models.checkpoints import model_folder
-from lamp.models.lamp.create import create_lamp
+from lamp.models.lamp.create import create_lamp, freeze_unused
 from lamp.models.lamp.embedder import LaMPEmbedder
 from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPOutput
 from lamp.models.lineage import built_on
@@ -30,8 +31,9 @@ from lamp.stages.loading import loading
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.run.device import resolve_device
+from lamp.utils.run.launch import launched_processes
 from lamp.utils.run.optim import adamw, parameter_groups
-from lamp.utils.run.schedule import warmup_cosine
+from lamp.utils.run.schedule import sharded_batches, total_iterations, warmup_cosine
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.run.trainer import Trainer
 from lamp.utils.scores.retrieval import validation_recall
@@ -43,13 +45,13 @@ def make_batch(model: LaMP, tokenizer: RVQVAE, batch: TextMotionBatch) -> LaMPBa
         features = tokenizer.encode_features(batch.motion, batch.lengths)
         tokens = batch.lengths // tokenizer.config.frames_per_token
         codes = tokenizer.quantizer.encode(features, tokens)[..., 0]
-    return LaMPBatch(features, tokens, codes, model.tokenize(batch.captions), batch.motion_ids)
+    return LaMPBatch(features, tokens, codes, model.tokenize(batch.captions), batch.motion_ids, batch.keys)
 
 
-def draw_weights(weights: dict[str, float]) -> dict[str, float]:
+def draw_weights(weights: dict[str, float], draw: Callable[[int], int]) -> dict[str, float]:
     """Keep the contrastive loss and, at random, one of the other three at three times its weight."""
     others = [name for name in weights if name != "contrastive"]
-    chosen = others[int(torch.randint(len(others), ()))]
+    chosen = others[draw(len(others))]
     kept = {name: len(others) * weights[name] if name == chosen else 0.0 for name in others}
     return {"contrastive": weights["contrastive"], **kept}
 
@@ -82,9 +84,10 @@ def main() -> None:
     validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
     model = create_lamp(options.model, tokenizer.config, options.bert, vocab=options.vocab, layers=options.bert_layers)
     model.former.word_embedding.weight.requires_grad_(not options.freeze_words)
+    freeze_unused(model)
 
     def step(module: nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:
-        weights = draw_weights(model.loss_weights) if options.alternate_losses else model.loss_weights
+        weights = draw_weights(model.loss_weights, trainer.draw) if options.alternate_losses else model.loss_weights
         output = module(make_batch(model, tokenizer, batch), weights)
         return scalars(output, weights)
 
@@ -94,7 +97,12 @@ def main() -> None:
         return validation_recall(embedder.similarity(pairs.texts, pairs.motions), validation.dataset.motion_ids)
 
     optimizer = adamw(parameter_groups(model, options.weight_decay), options.lr)
-    total = options.max_iter or len(train) * options.max_epoch
+    total = total_iterations(
+        sharded_batches(len(train), launched_processes(), train.drop_last),
+        epochs=options.max_epoch,
+        accumulation=options.gradient_accumulation_steps,
+        max_iter=options.max_iter,
+    )
     trainer = Trainer(
         model,
         optimizer,

@@ -29,7 +29,7 @@ def main() -> None:
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
-    tokenizer, text = load_frozen(options, device)
+    tokenizer, text = load_frozen(options, spec, device)
     model = LengthEstimator(LengthConfig(cond_dim=text.dim))
     stats = Stats.of(tokenizer)
     train = text_loader(spec, "train", stats=stats, **loading(options, spec, device))

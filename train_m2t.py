@@ -80,13 +80,13 @@ class Recipe:
         text = self.captioner.read(batch.captions)
         if self.options.train_lamp:
             features = self.queries.features(batch.motion, batch.lengths)
-            output = module(features, self.queries.tokens(batch.lengths), text)
+            output = module(features, self.queries.tokens(batch.lengths), text, batch.keys)
         elif self.known is not None:
-            output = module(self.known[batch.sample_ids].float(), text)
+            output = module(self.known[batch.sample_ids].float(), text, batch.keys)
         else:
             with torch.no_grad():
                 queries = self.queries(batch.motion, batch.lengths)
-            output = module(queries, text)
+            output = module(queries, text, batch.keys)
         return {"loss": output.loss, "accuracy": output.accuracy}
 
     def evaluate(self, module: Captioner | LaMPCaptioner) -> tuple[dict[str, float], list[str]]:

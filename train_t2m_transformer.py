@@ -74,7 +74,8 @@ def make_step(options: T2MOptions, tokenizer: RVQVAE, text: CachedCondition) -> 
             codes = encode(batch.motion, batch.lengths)
         if options.transformer == "masked":
             codes = codes[..., 0]
-        output = model(codes, text(batch.captions), batch.lengths // tokenizer.config.frames_per_token)
+        tokens = batch.lengths // tokenizer.config.frames_per_token
+        output = model(codes, text(batch.captions), tokens, keys=batch.keys)
         return {"loss": output.loss, "accuracy": output.accuracy}
 
     return step
@@ -103,7 +104,7 @@ def main() -> None:
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
-    tokenizer, text = load_frozen(options, device)
+    tokenizer, text = load_frozen(options, spec, device)
     model = build_model(options, tokenizer, text.dim)
     step, scores = make_step(options, tokenizer, text), judged_by(options, spec, tokenizer, text)
     stats = Stats.of(tokenizer)

@@ -16,13 +16,22 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import Bench, NotMeasured, Part, run_script
-from benchmarks.training import LEARNING_RATE, Job, lamp_job, masked_job, optimizer_of, residual_job, vq_job
+from benchmarks.training import (
+    LEARNING_RATE,
+    Job,
+    captioner_job,
+    lamp_job,
+    masked_job,
+    optimizer_of,
+    residual_job,
+    vq_job,
+)
 from lamp.models.fast import speed_up
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.run.compiling import compile_in_place
 from lamp.utils.run.device import autocast
 
-JOBS = (vq_job, masked_job, residual_job, lamp_job)
+JOBS = (vq_job, masked_job, residual_job, lamp_job, captioner_job)
 HELD_BATCHES = 4
 WARM_UP_STEPS = 5
 FAST = {

@@ -28,7 +28,7 @@ from lamp.utils.errors import main_with_errors
 def text_encoding(bench: Bench, texts: int) -> Callable[[], object]:
     """Word pieces to joint embeddings."""
     lamp = speed_up(LaMP(lamp_config(bench)).to(bench.device).eval())
-    text = random_text(texts, lamp.config).to(bench.device)
+    text = random_text(texts, lamp.config.vocab_size).to(bench.device)
     return torch.inference_mode()(lambda: lamp.encode_text(text).embedding)
 
 

@@ -34,7 +34,7 @@ def lamp_masked(bench: Bench, batch_size: int) -> Callable[[], object]:
     config = MaskedConfig(**sizes, cond_dim=lamp.config.hidden_size)
     model = speed_up(MaskedTransformer(config).to(bench.device).train())
     optimizer = optimizer_of(model)
-    text = random_text(batch_size, lamp.config).to(bench.device)
+    text = random_text(batch_size, lamp.config.vocab_size).to(bench.device)
     codes = bench.codes(batch_size, TOKENS, high=config.num_tokens)
     lengths = torch.full((batch_size,), TOKENS, device=bench.device)
 

@@ -185,8 +185,16 @@ def select(parts: Sequence[Part], only: Sequence[str]) -> list[Part]:
     return [part for part in parts if not only or part.key in only]
 
 
-def measure_all(parts: Sequence[Part], bench: Bench) -> list[Row]:
-    """Rows of all parts, one after the other; nothing of a part is kept in memory for the next."""
+def measure_all(
+    parts: Sequence[Part], bench: Bench, after: Callable[[list[Row]], None] = lambda rows: None
+) -> list[Row]:
+    """Rows of all parts, one after the other; nothing of a part is kept in memory for the next.
+
+    Args:
+        parts: what is measured.
+        bench: the device.
+        after: called with the rows so far after each.
+    """
     public = read_json(BASELINE_FILE)["rows"]
     comparable = not bench.settings.quick and bench.device.type == "cpu"
     rows: list[Row] = []
@@ -199,6 +207,7 @@ def measure_all(parts: Sequence[Part], bench: Bench) -> list[Row]:
         elif comparable and part.published and part.key in public:
             row = _compared(row, public[part.key]["what"], public[part.key]["seconds"])
         rows.append(row)
+        after(rows)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Training steps of the four networks, with random data of full length: what bench_* time on the CPU and on a GPU."""
+"""Training steps of the networks, with random data of full length: what bench_* time on the CPU and on a GPU."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from benchmarks.common import Bench
 from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig
 from lamp.models.lamp.text import TextBatch
+from lamp.models.m2t.captioner import Captioner
+from lamp.models.m2t.language import CaptionerConfig
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
 from lamp.models.vq.losses import reconstruction_loss
@@ -33,6 +35,7 @@ LAMP_QUICK = {
     "motion_width": 32,
     "nb_code": 32,
 }
+CAPTIONER_QUICK = {"vocab_size": 200, "num_layers": 1, "embed_dim": 32, "num_heads": 2}
 LAMP_SMALL = {"hidden_size": 384, "num_layers": 6, "num_heads": 6, "intermediate_size": 1536}
 
 
@@ -87,9 +90,9 @@ def lamp_config(bench: Bench) -> LaMPConfig:
     return LaMPConfig(**bench.pick(LAMP_SMALL if bench.settings.small else {}, LAMP_QUICK))
 
 
-def random_text(rows: int, config: LaMPConfig) -> TextBatch:
+def random_text(rows: int, vocab_size: int) -> TextBatch:
     """Captions of the greatest length, which is the most work they can be."""
-    ids = torch.randint(config.vocab_size, (rows, TEXT_TOKENS))
+    ids = torch.randint(vocab_size, (rows, TEXT_TOKENS))
     return TextBatch(ids, torch.ones_like(ids, dtype=torch.bool))
 
 
@@ -155,7 +158,7 @@ def lamp_job(bench: Bench) -> Job:
     size, config = bench.pick(8, 2), lamp_config(bench)
 
     def batch() -> list[Tensor]:
-        text = random_text(size, config)
+        text = random_text(size, config.vocab_size)
         return [
             torch.randn(size, TOKENS, config.motion_width),
             torch.full((size,), TOKENS),
@@ -177,4 +180,23 @@ def lamp_job(bench: Bench) -> Job:
         lambda: LaMP(config),
         batch,
         loss,
+    )
+
+
+def captioner_job(bench: Bench) -> Job:
+    """The captioner's GPT behind queries that are given."""
+    size, config = bench.pick(64, 2), CaptionerConfig(**bench.pick({}, CAPTIONER_QUICK))
+
+    def batch() -> list[Tensor]:
+        text = random_text(size, config.vocab_size)
+        return [torch.randn(size, config.num_queries, config.query_dim), text.input_ids, text.attention_mask]
+
+    return Job(
+        "captioner_train",
+        f"captioner step, {size} captions, {config.num_layers} layers {config.embed_dim} wide",
+        size,
+        "captions",
+        lambda: Captioner(config),
+        batch,
+        lambda model, batch: model(batch[0], TextBatch(batch[1], batch[2])).loss,
     )

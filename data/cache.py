@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -92,20 +93,41 @@ def _part(root: Path, kind: str, facts: object, build: Callable[[Path], dict[str
     chosen = next((home for home in homes if _writable(home)), None)
     if chosen is None:
         raise UserError(f"none of {', '.join(map(str, homes))} can be written; make one of them writable for the cache")
-    try:
-        with atomic_folder(chosen / key) as aside:
-            problems = build(aside)
-    except OSError as error:
-        # Another process may have put the same part there first.
-        if not (chosen / key).is_dir():
+    with _one_process(chosen):
+        if (chosen / key).is_dir():  # another process built it meanwhile
+            return chosen / key
+        try:
+            with atomic_folder(chosen / key) as aside:
+                problems = build(aside)
+        except OSError as error:
             raise UserError(f"cannot build the cache in {chosen} ({error}); free space or make it writable") from error
-        return chosen / key
-    for old in chosen.glob(f"{kind}-*"):
-        if old.name != key:
-            shutil.rmtree(old, ignore_errors=True)
+        for old in chosen.glob(f"{kind}-*"):
+            if old.name != key:
+                shutil.rmtree(old, ignore_errors=True)
     for text, entries in problems.items():
         logger.warning("%s: %d %s (%s)", root, len(entries), text, shorten(entries))
     return chosen / key
+
+
+@contextmanager
+def _one_process(folder: Path) -> Iterator[None]:
+    """Context that one process of a machine is in at a time; the others wait for it.
+
+    Where a folder cannot be locked (Windows, some network file systems) nobody waits, and each builds for itself.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def shorten(entries: list[str], limit: int = 5) -> str:

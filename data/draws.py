@@ -20,7 +20,8 @@ from lamp.data.motion import MotionTextDataset, TextMotionBatch
 from lamp.data.spec import DatasetSpec
 from lamp.utils.errors import UserError
 from lamp.utils.run.provenance import digest
-from lamp.utils.scores.retrieval import POOL, by_label
+from lamp.utils.scores.cautions import POOL
+from lamp.utils.scores.retrieval import by_label
 
 POOLS_OF_A_DRAW = 3
 # Far beyond any repetition: the same motions, cropped and captioned anew.
@@ -134,6 +135,11 @@ class TestDraws:
     def labels(self) -> int:
         """Number of different labels; without labels, of samples."""
         return len(set(self.dataset.motion_ids))
+
+    @property
+    def pool(self) -> int:
+        """Candidates of a pool."""
+        return self.draw(0).pools.shape[1]
 
     def draw(self, repeat: int) -> Draw:
         """Samples of repetition number `repeat`; the same for the same seed."""

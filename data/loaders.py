@@ -18,6 +18,7 @@ from lamp.data.text import parse_captions
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 from lamp.utils.kinematics.features import FeatureLayout
+from lamp.utils.run.launch import launched_processes
 
 # Feature groups that the tokenizer's training weighs more.
 _BIASED_GROUPS = ("yaw_velocity", "root_velocity", "root_height", "contacts")
@@ -134,7 +135,7 @@ def tokenizer_loader(
     Args:
         spec: data set.
         split: name of a split file.
-        batch_size: lowered to the number of samples if an incomplete batch would be dropped.
+        batch_size: lowered where an incomplete batch would be dropped and no process would get one.
         stats: normalisation; None takes the folder's.
         window: frames.
         shuffle: random order; clip weights of the folder count only then.
@@ -182,7 +183,7 @@ def text_loader(
     Args:
         spec: data set.
         split: name of a split file.
-        batch_size: lowered to the number of samples if an incomplete batch would be dropped.
+        batch_size: lowered where an incomplete batch would be dropped and no process would get one.
         stats: normalisation; None takes the folder's.
         captions: "random", "first" or "all" of each motion.
         augment: random crops and lengths; False gives whole motions from their first frame.
@@ -254,9 +255,10 @@ def _common(
     size: int, batch_size: int, shuffle: bool, drop_last: bool, seed: int, workers: int, device: torch.device | None
 ) -> dict[str, Any]:
     """What the loader of a data set of `size` samples is made with, see `text_loader`."""
-    if drop_last and batch_size > size:
-        logger.warning("batch size lowered from %d to the %d samples there are", batch_size, size)
-        batch_size = size
+    most = max(size // launched_processes(), 1)
+    if drop_last and batch_size > most:
+        logger.warning("batch size lowered from %d to %d: there are %d samples", batch_size, most, size)
+        batch_size = most
     return {
         "batch_size": batch_size,
         "sampler": EpochSampler(size, shuffle=shuffle, seed=seed),

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from lamp.data.cache import MotionCache
 from lamp.data.frames import Frames
-from lamp.data.sampling import clip_weights, draw_stratified, uniform
+from lamp.data.sampling import clip_weights, draw_keys, draw_stratified, uniform
 from lamp.data.spec import DatasetSpec
 from lamp.data.text import Caption
 from lamp.utils.errors import UserError
@@ -67,12 +67,14 @@ class TextMotionBatch(MotionBatch):
         tokens: its `word/POS` lemmas.
         motion_ids: (B,) equal for motions that must not serve as each other's negatives.
         sample_ids: (B,) index of the sample in the data set.
+        keys: (B,) another for each sample and epoch, whatever batch or process it is in; for random draws.
     """
 
     captions: list[str]
     tokens: list[list[str]]
     motion_ids: Tensor
     sample_ids: Tensor
+    keys: Tensor
 
     def select(self, rows: list[int]) -> "TextMotionBatch":
         """The batch of some of its samples, which may repeat."""
@@ -176,8 +178,8 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         spec: lengths and frame rate.
         mean, std: (D,) normalisation.
         captions: "random" draws one each time, "first" always takes the first, "all" makes a sample of each.
-        augment: random crop, and where the data set asks for it a third of the samples one unit shorter; otherwise
-            the motion is taken from its first frame as long as it is.
+        augment: a random crop, of a third of the samples one unit shorter, as the public loaders of HumanML3D and
+            KIT-ML cut in training and evaluation; otherwise the motion from its first frame as long as it is.
         weights: multiplier of how often a clip's samples are drawn, 1 where absent.
         labels: clip ids with equal labels get equal `motion_ids`; a clip not named is its own label.
         seed: of the random choices.
@@ -224,6 +226,11 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
     def motion_ids(self) -> list[int]:
         """Label of each sample as a number; equal for motions that are not each other's negatives."""
         return self._motion_ids.tolist()
+
+    @property
+    def texts(self) -> set[str]:
+        """Every caption that can be drawn."""
+        return {caption.text for _, _, captions in self._samples for caption in captions}
 
     def captions(self, sample: int) -> Sequence[Caption]:
         """Captions that a sample's is drawn from."""
@@ -281,6 +288,7 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
             tokens=[caption.tokens for caption in captions],
             motion_ids=torch.from_numpy(self._motion_ids[ids]),
             sample_ids=torch.from_numpy(ids),
+            keys=torch.from_numpy(draw_keys(self._seed, indices)),
         )
 
     def _crop(self, ids: np.ndarray, indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -289,7 +297,6 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         units = np.minimum(self._lengths[ids], self._spec.max_frames) // unit
         if not self._augment:
             return self._starts[ids], units * unit
-        if self._spec.shorten_lengths:
-            units = np.maximum(units - (uniform(self._seed, indices, stream=2) < 1 / 3), 1)
+        units = np.maximum(units - (uniform(self._seed, indices, stream=2) < 1 / 3), 1)
         free = self._lengths[ids] - units * unit + 1
         return self._starts[ids] + (uniform(self._seed, indices, stream=3) * free).astype(np.int64), units * unit

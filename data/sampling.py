@@ -58,7 +58,17 @@ def draw_stratified(cumulative: np.ndarray, size: int, indices: list[int], seed:
 
 
 def uniform(seed: int, indices: list[int], stream: int) -> np.ndarray:
-    """A number in [0, 1) for each index: a hash of (seed, stream, index), the finaliser of SplitMix64 applied twice."""
+    """A number in [0, 1) for each index: a hash of (seed, stream, index)."""
+    return (_hashed(seed, indices, stream) >> np.uint64(11)) * 2.0**-53
+
+
+def draw_keys(seed: int, indices: list[int]) -> np.ndarray:
+    """A key (B,) int64 for each index, from which a model draws what belongs to that sample."""
+    return _hashed(seed, indices, stream=7).view(np.int64)
+
+
+def _hashed(seed: int, indices: list[int], stream: int) -> np.ndarray:
+    """64 bits (B,) for each index: the finaliser of SplitMix64 applied twice."""
     state = np.asarray(indices, dtype=np.uint64)
     for key in (seed, stream):
         # Python integers, since an overflow of NumPy scalars would warn; arrays wrap silently.
@@ -66,4 +76,4 @@ def uniform(seed: int, indices: list[int], stream: int) -> np.ndarray:
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         state = state ^ (state >> np.uint64(31))
-    return (state >> np.uint64(11)) * 2.0**-53
+    return state

@@ -30,7 +30,6 @@ class DatasetSpec:
         texts: folder of the caption files below `root`.
         test_splits: what evaluations take by default.
         obtain: what to do where the folder is missing.
-        shorten_lengths: in training a third of the samples is one unit shorter (HumanML3D's recipe, not KIT-ML's).
     """
 
     name: str
@@ -40,7 +39,6 @@ class DatasetSpec:
     frame_limit: int = 200
     max_frames: int = MAX_FRAMES
     unit_length: int = 4
-    shorten_lengths: bool = True
     texts: str = "texts"
     test_splits: tuple[str, ...] = ("test",)
     obtain: str = ""
@@ -84,7 +82,7 @@ SPECS: dict[str, DatasetSpec] = {
             obtain="copy HumanML3D there (docs/humanml3d.md says how to get it)",
         ),
         DatasetSpec(
-            "kit", DATASETS / "KIT-ML", KIT, min_frames=24, shorten_lengths=False,
+            "kit", DATASETS / "KIT-ML", KIT, min_frames=24,
             obtain="copy KIT-ML there",
         ),
         DatasetSpec(

@@ -11,6 +11,7 @@ from types import CodeType, ModuleType
 MOVED = {
     "models.dropout": "models.fast.dropout",
     "models.linear": "models.fast.linear",
+    "utils.averaging": "utils.run.optim",
     "prepare.joint_map": "utils.capture.joint_map",
     "prepare.mocap": "utils.capture.take",
 }
@@ -19,7 +20,7 @@ MOVED |= {
     for room, names in {
         "kinematics": "skeleton geometry features inverse_kinematics foot_contact",
         "scores": "metrics evaluation retrieval captions physics reconstruction published neighbours tables",
-        "run": "trainer runs logging schedule seed device compiling averaging optim provenance",
+        "run": "trainer runs logging schedule seed device compiling optim provenance",
     }.items()
     for name in names.split()
 }

@@ -15,6 +15,8 @@ from lamp.models.hub import LaMPModel
 from lamp.models.words import HASHED, UNKNOWN, WORD_CLASSES, WORD_DIM, WordVectors
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.skeleton import MAX_FRAMES
+from lamp.utils.run.listing import list_runs
+from lamp.utils.run.processes import gather, mean_over_processes, own_rows
 
 FRAMES_PER_MOVEMENT = 4
 # The last four features, the foot contacts, are not shown to the evaluators.
@@ -276,7 +278,8 @@ def load_evaluator(
         raise UserError(
             f"no evaluator {space}; train one with `python train_evaluator.py --dataset_name {space.parent.name} "
             f"--name {name}`, fetch the published one (`bash prepare/download_evaluator.sh`) and import it "
-            "(`python -m lamp.prepare.import_checkpoint`), or name another with --evaluator"
+            "(`python -m lamp.prepare.import_checkpoint`), or name another with --evaluator; "
+            f"{list_runs(root, 'Evaluator')}"
         )
     folder = model_folder(space, which)
     evaluator = Evaluator.from_pretrained(folder, device=device)
@@ -325,18 +328,19 @@ def pair_loss(
         pairs: embeddings (B, E) of a batch.
         motion_ids: (B,) equal for motions that must not serve as each other's negatives.
         margin: distance beyond which others are left alone.
-        shift: the others are the batch rotated by this many places; None takes all others, which is the mean over all
-            rotations.
+        shift: the others are the batches of all processes, put together, rotated by this many places; None takes all
+            others, which is the mean over all rotations.
 
     Returns:
         Mean loss of the pairs, and of the others.
     """
     own = (pairs.texts - pairs.motions).square().sum(-1)
-    shifts = range(1, len(own)) if shift is None else [shift]
-    texts = torch.stack([pairs.texts.roll(places, 0) for places in shifts])
-    usable = torch.stack([motion_ids.roll(places, 0) != motion_ids for places in shifts]).float()
+    rows, all_texts, all_ids = own_rows(len(own)), gather(pairs.texts), gather(motion_ids)
+    shifts = range(1, len(all_ids)) if shift is None else [shift]
+    texts = torch.stack([all_texts.roll(places, 0)[rows] for places in shifts])
+    usable = torch.stack([all_ids.roll(places, 0)[rows] != motion_ids for places in shifts]).float()
     push = (margin - F.pairwise_distance(texts, pairs.motions)).clamp_min(0).square() * usable
-    return own.mean(), push.sum() / usable.sum().clamp_min(1)
+    return own.mean(), push.sum() / mean_over_processes(usable.sum()).clamp_min(1)
 
 
 def _initialize(module: nn.Module) -> None:

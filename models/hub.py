@@ -5,12 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
-from lamp.utils.errors import UserError
-from lamp.utils.files import atomic_path, read_json, write_json
+from lamp.models.model_files import (
+    BROKEN,
+    check_meta,
+    check_sizes,
+    load_weights,
+    make_config,
+    read_facts,
+    read_sizes,
+)
+from lamp.utils.errors import UserError, brief
+from lamp.utils.files import atomic_path, write_json
 from lamp.utils.run import provenance
 
 if TYPE_CHECKING:
@@ -43,6 +51,11 @@ class LaMPModel(nn.Module, Generic[Config]):
     def kind(cls) -> str:
         """Name of the network in `config.json`: the class that sets `config_class`, also for subclasses of it."""
         return next(base.__name__ for base in cls.__mro__ if "config_class" in vars(base))
+
+    @classmethod
+    def is_whole(cls, config: Any) -> bool:
+        """Whether all weights of a network with this config are in its own file."""
+        return True
 
     @property
     def device(self) -> torch.device:
@@ -98,32 +111,29 @@ class LaMPModel(nn.Module, Generic[Config]):
             device: where to put the model.
 
         Raises:
-            UserError: the folder or a file is missing, is of another model, or does not fit the configuration.
+            UserError: the folder or a file is missing, damaged or of another model, or does not fit the configuration.
         """
         from lamp.models import fast  # which knows all networks, and so can be imported by none of their files
 
         folder = _local_folder(source, subfolder, (CONFIG_FILE, WEIGHTS_FILE, *cls.extra_files))
-        try:
-            values = read_json(folder / CONFIG_FILE)
-        except ValueError as error:
-            raise UserError(f"{folder / CONFIG_FILE} is not valid JSON ({error}); fetch it again") from error
+        config_file, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+        values = read_facts(config_file)
         kind, meta = values.pop("model", None), values.pop("meta", {})
         if kind != cls.kind():
             raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.kind()}")
-        known = {field.name for field in dataclasses.fields(cls.config_class)}
-        if unknown := sorted(set(values) - known):
-            raise UserError(f"{folder / CONFIG_FILE} has unknown entries {unknown}; it was written by another version")
-        # JSON has no tuples; frozen configs use them for sequences.
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        check_meta(meta, config_file)
+        config: Any = make_config(cls.config_class, values, config_file)
+        if cls.is_whole(config):
+            check_sizes(lambda: cls(config), config, read_sizes(weights), (config_file, weights))
         with fast.without_draws():
-            model = cls(cls.config_class(**values))
+            model = cls(config)
+        load_weights(model, weights)
         try:
-            state = load_file(folder / WEIGHTS_FILE)
-            state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-            model.load_state_dict(state, strict=True)
-        except (RuntimeError, SafetensorError) as error:
-            raise UserError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {error}") from error
-        model.load_extra(folder)
+            model.load_extra(folder)
+        except UserError as error:
+            raise UserError(f"{folder}: {str(error).removeprefix(f'{folder}: ')}") from error
+        except BROKEN as error:
+            raise UserError(f"the vocabulary in {folder} cannot be read ({brief(error)}); fetch it again") from error
         model.meta, model.folder = meta, folder
         return fast.speed_up(model.to(device).eval())
 

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lamp.models.checkpoints import model_folder, read_run_options
+from lamp.models.checkpoints import check_network, model_folder, read_run_options
 from lamp.models.fast import speed_up
 from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.model_files import make_config, read_facts
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.masking import Sampling
@@ -22,11 +23,13 @@ from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.text_condition import ClipCondition, LaMPCondition, TextCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
-from lamp.utils.files import read_json
+from lamp.utils.files import shown
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES, SKELETONS
 from lamp.utils.motion import Motion
+from lamp.utils.prompts import in_other_script, main_script
+from lamp.utils.run.listing import list_runs
 
 GUIDANCE_FILE = "guidance.json"
 MIN_FRAMES = 24
@@ -136,6 +139,25 @@ class LaMPPipeline:
         pipe.source = source
         return pipe
 
+    @staticmethod
+    def check_runs(root: str | Path, name: str, res_name: str | None) -> None:
+        """Make sure, before anything is loaded, that runs are of the transformers they are named for.
+
+        Args:
+            root: `checkpoints/<dataset>`.
+            name: run of the masked transformer.
+            res_name: run of the residual transformer, if any.
+
+        Raises:
+            UserError: a run is missing, or of another network; the message lists those there are.
+        """
+        check_network(Path(root) / name, MaskedTransformer.kind(), "--name")
+        if res_name is not None:
+            check_network(Path(root) / res_name, ResidualTransformer.kind(), "--res_name")
+        for run in (name, res_name):
+            if run is not None:
+                read_run_options(Path(root) / run)
+
     @classmethod
     def from_runs(
         cls,
@@ -161,6 +183,7 @@ class LaMPPipeline:
             UserError: a run or checkpoint is missing, or they were trained with different tokenizers or text encoders.
         """
         root = Path(root)
+        cls.check_runs(root, name, res_name)
         options = read_run_options(root / name)
         if res_name is not None:
             _check_same_run(root, name, res_name, options, tokenizer=True)
@@ -179,13 +202,17 @@ class LaMPPipeline:
         if length_name:
             length = LengthEstimator.from_pretrained(model_folder(root / length_name), device=device)
         tokenizer = RVQVAE.from_pretrained(model_folder(root / options["vq_name"]), device=device)
+        if res_name is None and tokenizer.config.num_quantizers > 1:
+            levels, there = tokenizer.config.num_quantizers, list_runs(root, ResidualTransformer.kind())
+            raise UserError(f"--res_name is missing, which a tokenizer of {levels} levels needs; {there}")
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
         return cls(tokenizer, text, masked, residual, length, read_guidance(root))
 
     def with_precision(self, precision: str) -> "LaMPPipeline":
         """This pipeline, its two transformers computing in `precision`, "float32" or "bfloat16", from now on.
 
-        In bfloat16 other codes are drawn here and there, so a seed gives another motion. The weights are rounded: only
+        In bfloat16 other codes are drawn here and there, so a seed gives another motion, and one that depends on the
+        size of the batch. The weights are rounded: only
         loading them again gives back what float32 computed before.
         """
         for part in (self.masked, self.residual):
@@ -216,7 +243,8 @@ class LaMPPipeline:
             prompts: sentences.
             lengths: frames of each motion, rounded down to a multiple of the token's frames and brought into the
                 range the model knows; None lets the length estimator choose.
-            seed: the same prompt, length and seed give the same motion, alone or among others.
+            seed: the same prompt, length and seed give the same motion, alone or among others (in bfloat16 another code
+                may be drawn: there rounding depends on the size of the batch).
             seeds: one seed a prompt instead.
             time_steps: rounds of the masked transformer.
             cond_scale: guidance of the masked transformer; None takes the models' own.
@@ -291,6 +319,19 @@ class LaMPPipeline:
             if count > limit
         ]
 
+    def foreign_prompts(self, prompts: Sequence[str]) -> list[str]:
+        """A line for each prompt with a word of another script than the words that the text encoder knows."""
+        known = "LATIN"  # CLIP's
+        if isinstance(self.text, LaMPCondition) and self.text.lamp.tokenizer is not None:
+            known = main_script(self.text.lamp.tokenizer.words)
+        found = ((i, in_other_script(prompt, known)) for i, prompt in enumerate(prompts))
+        return [
+            f"prompt {i} has the word {shown(word, 30)}; the captions that the models learnt are in {known.title()} "
+            "script, other words mean nothing to them"
+            for i, word in found
+            if word
+        ]
+
     def _tokens(self, lengths: Sequence[int] | None, condition: Tensor, seeds: Sequence[int]) -> Tensor:
         """Number of tokens (B,) of each motion."""
         shortest, longest = MIN_FRAMES // self.unit, MAX_FRAMES // self.unit
@@ -333,4 +374,4 @@ def _check_same_run(root: Path, name: str, other_name: str, options: dict[str, A
 def read_guidance(source: str | Path) -> Guidance | None:
     """Guidance that belongs to a folder or hub repository of models (`guidance.json`), if it says any."""
     path = optional_file(source, GUIDANCE_FILE)
-    return None if path is None else Guidance(**read_json(path))
+    return None if path is None else make_config(Guidance, read_facts(path), path)

@@ -1,6 +1,6 @@
 """Frozen text encoders of the generators: LaMP (the default) or CLIP ViT-B/32 (the paper's baseline)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import torch
@@ -11,6 +11,8 @@ from lamp.models.lamp.model import LaMP
 from lamp.utils.errors import UserError
 
 CLIP_SOURCE = "openai/clip-vit-base-patch32"
+SHEET = 64
+"""Sentences that are encoded together."""
 
 
 class TextCondition(Protocol):
@@ -79,20 +81,38 @@ class ClipCondition:
 
 
 class CachedCondition:
-    """Remembers the condition of each sentence: training sees the same captions every epoch."""
+    """Remembers the condition of each sentence: training sees the same captions every epoch.
 
-    def __init__(self, encoder: TextCondition) -> None:
+    What is encoded together depends on the captions of the data alone, not on which of them were seen before: in
+    other company a sentence's condition differs in the last bits, and a resumed run would not be the same.
+    """
+
+    def __init__(self, encoder: TextCondition, texts: Iterable[str] = ()) -> None:
+        """Remember conditions of `encoder`, see `expect` for `texts`."""
         self.encoder, self.dim = encoder, encoder.dim
         self._known: dict[str, Tensor] = {}
+        self._sheets: dict[str, list[str]] = {}
+        self.expect(texts)
 
     @property
     def identity(self) -> str:
         """That of the encoder."""
         return self.encoder.identity
 
+    def expect(self, texts: Iterable[str]) -> None:
+        """Say which sentences will be asked for; all others are encoded by themselves, which is slower.
+
+        They are encoded in sheets of similar length, each when the first of its sentences is needed.
+        """
+        new = sorted({*texts} - self._sheets.keys(), key=lambda text: (len(text), text))
+        for start in range(0, len(new), SHEET):
+            sheet = new[start : start + SHEET]
+            self._sheets.update(dict.fromkeys(sheet, sheet))
+
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Condition vectors (B, dim); only sentences not seen before are encoded."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            self._known.update(zip(new, self.encoder(new).clone()))
+        """Condition vectors (B, dim)."""
+        for text in texts:
+            if text not in self._known:
+                sheet = self._sheets.get(text, [text])
+                self._known.update(zip(sheet, self.encoder(sheet).clone()))
         return torch.stack([self._known[text] for text in texts])

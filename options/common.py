@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from lamp.utils.cli import TRANSIENT, alias
 from lamp.utils.errors import UserError
 from lamp.utils.files import is_plain_name, shown
+from lamp.utils.run.listing import list_runs
 
 PLAIN_NAMES = ("name", "ext", "evaluator")
 """Flags, beside all that end in `_name`, that name a file or folder in a place that is given."""
@@ -39,11 +40,18 @@ class CommonOptions:
             name = getattr(self, field_name)
             if (name or field_name in needed) and not is_plain_name(name):
                 hint = "; --data_root names a folder" if field_name == "dataset_name" else ""
+                if field_name == "name" and not name:
+                    hint = f"; {list_runs(Path(self.checkpoints_dir) / self.dataset_name)}"
                 raise UserError(f"--{field_name} {shown(name)} must be a plain name: it becomes a file or folder{hint}")
         if self.gpu_id is not None and self.gpu_id < -1:
             raise UserError(f"--gpu_id {self.gpu_id}: give a GPU's number, or -1 for the CPU")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed} must not be negative")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages that the script needs with these options."""
+        return ()
 
     @property
     def space(self) -> Path:
@@ -134,3 +142,8 @@ class TrainOptions(DataOptions):
             raise UserError(f"--ema_decay {self.ema_decay} must be at least 0 and below 1")
         if self.is_continue and self.overwrite:
             raise UserError("--is_continue and --overwrite exclude each other: resume, or start anew")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages that training needs."""
+        return "accelerate", "tensorboard"

@@ -91,3 +91,8 @@ class EvalT2MOptions(ProtocolOptions, SamplingOptions, BertOptions):
         super().__post_init__()
         if self.mm_batches < 0 or self.mm_motions < 2:
             raise UserError("--mm_batches must not be negative and --mm_motions must be at least 2")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: LaMP-BertScore needs a captioner."""
+        return ("transformers",) if self.m2t_name else ()

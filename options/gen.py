@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from lamp.options.common import CommonOptions
 from lamp.utils.cli import IDLE, alias
 from lamp.utils.errors import UserError
+from lamp.utils.run.listing import list_runs
 
 
 @dataclass(kw_only=True)
@@ -28,7 +29,8 @@ class SamplingOptions(CommonOptions):
     batch_size: int = 32
     """prompts at a time"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """numbers that the transformers compute with; bfloat16 is faster on hardware made for it, with other motions"""
+    """numbers that the transformers compute with; bfloat16 is faster on hardware made for it, with other motions,
+    which also depend on what is generated in the same batch"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,7 +94,8 @@ class GenOptions(SamplingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.res_name and not self.name:
-            raise UserError("--res_name needs --name too, the run of the masked transformer")
+            there = list_runs(Path(self.checkpoints_dir) / self.dataset_name, "MaskedTransformer")
+            raise UserError(f"--res_name needs --name too, the run of the masked transformer; {there}")
         if (self.text_path is None) == (not self.text_prompt.strip()):
             raise UserError("give either --text_prompt with a sentence or --text_path with a file of them")
         if self.motion_length and self.text_path is not None:

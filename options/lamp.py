@@ -34,7 +34,7 @@ class LaMPOptions(TrainOptions):
     """AdamW's weight decay, not on biases and norms"""
     alternate_losses: bool = False
     """compute the contrastive loss in every step and one of the other three, at three times its weight, in turn at
-    random: the same sum on average for about half the time; for a single process"""
+    random: the same sum on average for about half the time"""
     freeze_words: bool = False
     """keep the word embeddings of --bert, so that words the captions lack keep their place among those they have"""
     random_captions: bool = True
@@ -50,3 +50,8 @@ class LaMPOptions(TrainOptions):
         super().__post_init__()
         if self.bert == "none" and self.vocab is None:
             raise UserError("--bert none needs --vocab FILE, a WordPiece vocabulary")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: weights of BERT come through transformers."""
+        return (*super().packages, *(() if self.bert == "none" else ("transformers",)))

@@ -66,13 +66,21 @@ class M2TOptions(TrainOptions, IdleOptions):
     """epochs between two evaluations; 0: only after the last"""
     eval_iter: int = field(default=10_000, metadata=alias("--eval_every_iter"))
     """also evaluate each time this many iterations are done; 0: off"""
-    model: CaptionerConfig = nested(CaptionerConfig, skip=("query_dim", "num_queries", "vocab_size", "architecture"))
+    model: CaptionerConfig = nested(
+        CaptionerConfig, skip=("query_dim", "num_queries", "vocab_size", "prompt", "architecture")
+    )
     """sizes of the captioner"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.model.llm != GPT and (self.words, self.init_words) != ("all", "none"):
             raise UserError("--words and --init_words are for --llm gpt; other language models have words of their own")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: language models, LoRA, and the scores of validation."""
+        lora = ("peft",) if self.model.finetune == "lora" else ()
+        return (*super().packages, "transformers", "pycocoevalcap", *lora)
 
 
 @dataclass(kw_only=True)
@@ -90,7 +98,8 @@ class DecodingOptions(CommonOptions):
     batch_size: int = 32
     """motions at a time"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """numbers that the language model computes with; bfloat16 is faster, with another word here and there"""
+    """numbers that the language model computes with; bfloat16 is faster, with another word here and there, which may
+    also depend on the other motions of the batch"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,3 +134,8 @@ class CaptionOptions(DecodingOptions):
         super().__post_init__()
         if self.out is not None and self.out.suffix.lower() not in (".json", ".csv"):
             raise UserError(f"--out {self.out} must end in .json or .csv")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: captioners are language models of transformers."""
+        return ("transformers",)

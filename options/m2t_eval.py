@@ -76,6 +76,11 @@ class M2TEvalOptions(DataOptions, DecodingOptions, BertOptions, IdleEvalOptions)
             raise UserError("--num_captions: an evaluation scores one caption a motion")
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: the captioner's language model and the scores of texts."""
+        return "transformers", "pycocoevalcap"
+
+    @property
     def captioner(self) -> str:
         """Run of the captioner."""
         return self.resume_trans or self.name

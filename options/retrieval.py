@@ -64,3 +64,8 @@ class EvalRetrievalOptions(DataOptions):
             raise UserError(f"--compare: no published numbers for {self.dataset_name}, only for {', '.join(RETRIEVAL)}")
         if self.compare and "small_batches" not in self.protocol:
             raise UserError("--compare: what is published are small batches; add small_batches to --protocol")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: sentence encoders come through transformers."""
+        return ("transformers",) if self.sentence_model else ()

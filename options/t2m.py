@@ -1,14 +1,19 @@
 """Options of the generators' training: masked and residual transformer, length estimator."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from lamp.models.t2m.masked import MaskedConfig
 from lamp.models.t2m.residual import ResidualConfig
 from lamp.models.text_condition import CLIP_SOURCE
 from lamp.options.common import TrainOptions
-from lamp.utils.cli import alias
+from lamp.utils.cli import Shorthand, alias
 from lamp.utils.errors import UserError
+
+LAMP: dict[str, Any] = {"latent_dim": 512, "n_heads": 8, "max_epoch": 2000, "milestones": [60_000], "gamma": 0.05}
+"""What LaMP's public training options have other than MoMask's."""
+MOMASK: dict[str, Any] = {"latent_dim": 384, "n_heads": 6, "max_epoch": 500, "milestones": [50_000], "gamma": 0.1}
+"""The same of MoMask."""
 
 
 @dataclass(kw_only=True)
@@ -24,26 +29,46 @@ class GeneratorOptions(TrainOptions):
     clip_source: str = CLIP_SOURCE
     """with --text_encoder clip: hub id or folder of the CLIP model"""
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages: CLIP comes through transformers."""
+        return (*super().packages, *(("transformers",) if self.text_encoder == "clip" else ()))
+
 
 @dataclass(kw_only=True)
 class T2MOptions(GeneratorOptions):
-    """Train the masked or the residual transformer."""
+    """Train the masked or the residual transformer.
 
+    Sizes and schedule are those of LaMP's public options.
+    """
+
+    shorthands: ClassVar[tuple[Shorthand, ...]] = (
+        Shorthand(
+            "size",
+            "published sizes and schedule to start from, which other flags change: lamp, the default, or momask "
+            "(384 wide, 6 heads, 500 epochs, learning rate x 0.1 at 50000 iterations)",
+            {"lamp": LAMP, "momask": MOMASK},
+        ),
+    )
     name: str = "mtrans_name"
     """name of the run; its space is <checkpoints_dir>/<dataset_name>/<name>"""
     transformer: Literal["masked", "residual"] = "masked"
     """which of the two to train; they can be trained at the same time"""
-    max_epoch: int = 500
+    max_epoch: int = LAMP["max_epoch"]
     """epochs to train"""
+    milestones: list[int] = field(default_factory=lambda: list(LAMP["milestones"]))
+    """iterations at which the learning rate is multiplied by --gamma"""
+    gamma: float = LAMP["gamma"]
+    """factor of the learning rate at each of --milestones"""
     weight_decay: float = 1e-5
     """AdamW's weight decay"""
-    latent_dim: int = MaskedConfig.latent_dim
+    latent_dim: int = LAMP["latent_dim"]
     """width of the transformer"""
     ff_size: int = MaskedConfig.ff_size
     """width of the feed-forward layers"""
     n_layers: int = field(default=MaskedConfig.num_layers, metadata=alias("--num_layers"))
     """layers"""
-    n_heads: int = field(default=MaskedConfig.num_heads, metadata=alias("--num_heads"))
+    n_heads: int = field(default=LAMP["n_heads"], metadata=alias("--num_heads"))
     """attention heads"""
     token_dim: int = MaskedConfig.code_dim
     """width of the token embedding"""

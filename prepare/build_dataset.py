@@ -14,12 +14,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from lamp.prepare.clips import CutOptions, Job, JobResult, process_job
@@ -32,6 +30,8 @@ from lamp.utils.capture.joint_map import load_joint_map, write_draft
 from lamp.utils.capture.upright import AXES, join_up
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, check_replaceable
+from lamp.utils.tagging import find_spacy_model
+from lamp.utils.workers import worker_pool
 
 _NAMED = 5
 """Files that are named on the screen; the report has all."""
@@ -43,7 +43,7 @@ def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[Job
     if workers <= 1:
         yield from tqdm(map(work, jobs), total=len(jobs), unit="file", desc="motion")
         return
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with worker_pool(workers) as pool:
         yield from tqdm(pool.map(work, jobs, chunksize=8), total=len(jobs), unit="file", desc="motion")
 
 
@@ -166,6 +166,7 @@ def _mini_sources(args: argparse.Namespace) -> MiniSources:
 def main() -> None:
     """Build and print the report."""
     args = parse_arguments(sys.argv[1:])
+    find_spacy_model()  # captions are tagged last, when all motion is done
     if args.preset == "mini":
         plan, shortest = plan_mini(_mini_sources(args), args.seed), 24
     elif args.source and args.captions:

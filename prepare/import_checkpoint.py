@@ -62,6 +62,7 @@ TOLD = {
     "n_heads": (int, "attention heads of a masked or residual transformer, or of a captioner's language model"),
     "bert_heads": (int, "attention heads of a Q-Former"),
     "attention": (str, "attention of a masked transformer: full (MoMask), soft (the LaMP release) or causal"),
+    "num_quantizers": (int, "levels of a tokenizer, which is refused if it has others"),
     "dilation_growth_rate": (int, "of a tokenizer's residual blocks"),
     "vq_act": (str, "non-linearity of a tokenizer: relu, silu or gelu"),
     "vq_norm": (str, "norm of a tokenizer's residual blocks: LN"),

@@ -12,10 +12,26 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser):
+    """`--gpu_device cpu` tries the tests marked `gpu` where there is none."""
+    parser.addoption("--gpu_device", default="cuda", help="device of the tests marked gpu")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Skip what needs files beside the repository before its fixtures ask for them."""
+    """Skip what needs a GPU or files beside the repository before its fixtures ask for them."""
     skip_without_shared(item)
+    wanted = item.config.getoption("--gpu_device")
+    if item.get_closest_marker("gpu") and wanted == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU")
+
+
+@pytest.fixture
+def device(request):
+    """Device of a test marked `gpu`."""
+    from lamp.utils.run.device import resolve_device
+
+    return resolve_device(-1 if request.config.getoption("--gpu_device") == "cpu" else 0)
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -72,5 +88,5 @@ def plain_tagger(monkeypatch):
     def tag(sentences):
         return [[f"{word}/NOUN" for word in sentence.lower().split()] for sentence in sentences]
 
-    monkeypatch.setattr(M2T_eval, "load_spacy", lambda: None)
+    monkeypatch.setattr(M2T_eval, "find_spacy_model", lambda: "plain")
     monkeypatch.setattr(M2T_eval, "tag_sentences", tag)

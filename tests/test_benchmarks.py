@@ -2,13 +2,16 @@
 
 import importlib
 import json
+import os
+import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 from benchmarks import all as everything
-from benchmarks import bench_commands, bench_gpu, common
+from benchmarks import bench_commands, bench_gpu, common, gpu_check
 from benchmarks.common import BASELINE_FILE, Bench, NotMeasured, Part, Settings, measure_all
 from benchmarks.report import report_lines
 from benchmarks.training import Job
@@ -174,3 +177,43 @@ def test_document_has_the_marks():
     text = (everything.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert text.index(everything.BEGIN) < text.index(everything.END)
     assert all(script in text for script in everything.SCRIPTS)
+
+
+def test_the_check_of_a_gpu_runs_without_one(tmp_path):
+    file = tmp_path / "check.json"
+    command = ["bash", str(everything.ROOT / "benchmarks" / "gpu_check.sh"), "--device", "cpu", "--quick"]
+    only = ["tests", "vq_train_plain", "vq_train_bf16", "vq_train_graphs", "generate_2_bf16"]
+    done = subprocess.run(
+        [*command, "--json", str(file), "--only", *only],
+        env=os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(file.read_text(encoding="utf-8"))
+    assert report["tests"]["code"] == 0 and "passed" in report["tests"]["last"] and not report["tests"]["failed"]
+    rows = {row["key"]: row for row in report["rows"]}
+    assert rows.keys() == {*only} - {"tests"} and rows["vq_train_bf16"]["ratio"] > 0
+    assert rows["vq_train_graphs"]["note"] == "not measured: no CUDA GPU"
+    assert "RVQ-VAE" in file.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_the_check_of_a_gpu_outlives_failures_and_its_time(monkeypatch, tmp_path, capsys):
+    def fail():
+        raise RuntimeError("out of memory")
+
+    parts = [Part(key, key, 1, "things", lambda work=work: work) for key, work in (("bad", fail), ("good", lambda: 0))]
+    parts.append(Part("long", "long", 1, "things", lambda: lambda: time.sleep(60)))
+    monkeypatch.setattr(gpu_check, "parts", lambda bench: [gpu_check._guarded(part) for part in parts])
+    monkeypatch.setattr(gpu_check, "run_tests", lambda device, seconds: {"code": 1, "failed": ["FAILED x"]})
+    file = tmp_path / "check.json"
+    monkeypatch.setattr(
+        sys, "argv", ["gpu_check", "--device", "cpu", "--quick", "--minutes", "0.03", "--json", str(file)]
+    )
+    with pytest.raises(SystemExit) as stop:
+        gpu_check.main()
+    assert stop.value.code == 1 and "are over" in capsys.readouterr().out
+    bad, good = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert bad["note"] == "not measured: RuntimeError: out of memory" and good["seconds"] > 0

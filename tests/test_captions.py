@@ -207,8 +207,8 @@ def test_conjugate(verb: str, present: str, continuous: str, past: str) -> None:
 
 
 def test_tag_captions() -> None:
-    spacy = pytest.importorskip("spacy")
-    if not any(spacy.util.is_package(name) for name in tagging.SPACY_MODELS):
+    pytest.importorskip("spacy")
+    if not any(map(tagging.is_installed, tagging.SPACY_MODELS)):
         pytest.skip("spaCy's English model is not installed")
     tagged = tag_captions(["a man was walking counter-clockwise and he jumped.", "", "the person turned left"])
     assert tagged[0].split()[:4] == ["a/DET", "man/NOUN", "was/AUX", "walk/VERB"]
@@ -218,8 +218,8 @@ def test_tag_captions() -> None:
 
 
 def test_missing_model_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    spacy = pytest.importorskip("spacy")
-    monkeypatch.setattr(spacy.util, "is_package", lambda name: False)
+    pytest.importorskip("spacy")
+    monkeypatch.setattr(tagging, "is_installed", lambda name: False)
     tagging.load_spacy.cache_clear()
     with pytest.raises(UserError, match="python -m spacy download en_core_web_sm"):
         tag_captions(["a man walks"])

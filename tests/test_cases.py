@@ -194,6 +194,7 @@ def test_tables_that_would_lose_something(name, word):
 
 def test_file_names_with_blanks_and_brackets(tmp_path, monkeypatch):
     monkeypatch.setattr(write_dataset, "tag_captions", lambda texts: ["tag/X" for _ in texts])
+    monkeypatch.setattr(build_dataset, "find_spacy_model", lambda: "none")
     arguments = ["--source", str(CASES / "01"), "--captions", str(CASES / "01" / "captions.csv"), "--workers", "1"]
     monkeypatch.setattr("sys.argv", ["x", *arguments, "--out", str(tmp_path / "mine")])
     build_dataset.main()
@@ -214,6 +215,7 @@ def test_small_sets_have_every_split(takes, tmp_path, monkeypatch, capsys):
         names = [f"clip{i}.bvh" for i in range(takes)] + ["bad.bvh"]
         csv.writer(file).writerows([("file", "caption"), *((name, "a person walks") for name in names)])
     monkeypatch.setattr(write_dataset, "tag_captions", lambda texts: ["tag/X" for _ in texts])
+    monkeypatch.setattr(build_dataset, "find_spacy_model", lambda: "none")
     arguments = ["--source", str(source), "--captions", str(tmp_path / "captions.csv"), "--workers", "1"]
     monkeypatch.setattr("sys.argv", ["x", *arguments, "--out", str(tmp_path / "mine")])
     build_dataset.main()

@@ -1,5 +1,7 @@
 """The data layer on procedural data sets: captions, cache, windows, text samples, loaders, and the data tools."""
 
+import multiprocessing
+import os
 import pickle
 import shutil
 import sys
@@ -7,6 +9,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ import torch
 
 from lamp.data import cache as cache_module
 from lamp.data.cache import open_cache
+from lamp.data.draws import TestDraws
 from lamp.data.frames import motions_device
 from lamp.data.loaders import load_split, load_stats, text_loader, tokenizer_loader
 from lamp.data.motion import MotionTextDataset, WindowDataset
@@ -165,6 +169,33 @@ def test_cache_holds_every_motion_and_is_not_built_twice(own: DatasetSpec, monke
     assert open_cache(own) is cache
     cache_module._read.cache_clear()
     np.testing.assert_array_equal(open_cache(own).frames, cache.frames)
+
+
+def _open_cold(root: Path, log: Path, start: Any) -> None:
+    """Open a cache at the same time as other processes; what is built is noted in `log`."""
+    build = cache_module._build_motions
+
+    def noted(*arguments: Any) -> Any:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.2)  # long enough for all others to find nothing
+        return build(*arguments)
+
+    cache_module._build_motions = noted
+    start.wait()
+    assert len(open_cache(get_spec("mini", root)).names) == len(load_split(get_spec("mini", root), "all"))
+
+
+def test_of_several_processes_one_builds_the_cache(own: DatasetSpec, tmp_path: Path) -> None:
+    context, log = multiprocessing.get_context("fork"), tmp_path / "builds"
+    start = context.Barrier(6)
+    processes = [context.Process(target=_open_cold, args=(own.root, log, start)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 6
+    assert len(log.read_text().split()) == 1
 
 
 def test_cache_follows_changes_of_the_data(own: DatasetSpec) -> None:
@@ -361,14 +392,26 @@ def test_training_samples_are_crops_with_a_caption_of_their_clip(sample: Dataset
     assert len(seen) == sum(len(captions) for captions in texts.values())
 
 
-def test_a_third_of_the_samples_is_one_unit_shorter_but_not_in_kit(sample: DatasetSpec, kit: DatasetSpec) -> None:
-    for spec, share in ((sample, 1 / 3), (kit, 0.0)):
+def test_a_third_of_the_samples_is_one_unit_shorter(sample: DatasetSpec, kit: DatasetSpec) -> None:
+    for spec in (sample, kit):
         dataset = text_dataset(spec)
         full = torch.cat([b.lengths for b in text_dataset(spec, augment=False)])
         indices = list(range(40 * len(dataset)))
         shorter = full[torch.tensor(indices) % len(dataset)] - dataset.__getitems__(indices).lengths
         assert set(shorter.tolist()) <= {0, 4}
-        assert (shorter == 4).float().mean() == pytest.approx(share, abs=0.04)
+        assert (shorter == 4).float().mean() == pytest.approx(1 / 3, abs=0.04)
+
+
+def test_evaluations_of_kit_shorten_a_third_too(kit: DatasetSpec) -> None:
+    draws = TestDraws(kit, "test", seed=0)
+    shorter = []
+    for repeat in range(100):
+        draw = draws.draw(repeat)
+        for rows, batch in draw.batches(8):
+            whole = draws.dataset.lengths[draw.indices[rows.numpy()]] // 4 * 4
+            shorter += (whole - batch.lengths.numpy()).tolist()
+    assert set(shorter) == {0, 4}
+    assert shorter.count(4) / len(shorter) == pytest.approx(1 / 3, abs=0.1)
 
 
 def test_evaluation_samples_are_whole_motions(sample: DatasetSpec) -> None:

@@ -12,6 +12,8 @@ from lamp.data.spec import get_spec
 from lamp.utils.errors import UserError
 from lamp.utils.run import provenance
 from lamp.utils.run.logging import Report
+from lamp.utils.scores import cautions
+from lamp.utils.scores.cautions import fid_cautions, pool_cautions
 from lamp.utils.scores.evaluation import (
     Judge,
     Repetition,
@@ -24,7 +26,8 @@ from lamp.utils.scores.evaluation import (
     summarize,
 )
 from lamp.utils.scores.metrics import fid
-from lamp.utils.scores.tables import format_table
+from lamp.utils.scores.published import TEXT_TO_MOTION
+from lamp.utils.scores.tables import format_table, pool_table, protocol_tables
 
 
 class Ruler:
@@ -151,11 +154,43 @@ def test_real_motions_score_well_and_noise_badly(labelled):
     assert quick["fid"] > 0 and set(quick) == {"fid", "R@1", "R@3", "MM-Dist"}
 
 
+def test_validation_warns_of_small_pools_and_few_motions(labelled, capsys):
+    cautions._warn.cache_clear()
+    for _ in range(2):
+        quick_scores(TestDraws(labelled, "train", seed=0, max_samples=3), Judge(Ruler()), noisy, seed=0)
+    assert capsys.readouterr().err.splitlines() == pool_cautions(3)  # 15 motions, 6 dimensions: no word of FID
+
+
 def repetition(seed: int) -> Repetition:
     generator = torch.Generator().manual_seed(seed)
     texts, motions, again, produced = (torch.randn(40, 3, generator=generator) for _ in range(4))
     pools = torch.arange(40).reshape(2, 20)
     return Repetition(texts, motions, again, produced, pools, {"real": {"x": 1.0}, "produced": {"x": float(seed)}})
+
+
+def test_tables_have_the_size_of_the_pool_and_warn_where_it_is_not_32():
+    scores = summarize([repetition(i) for i in range(4)], seed=0, pooled=True)
+    assert (scores.pool, scores.fid_motions, scores.dimensions) == (20, 160, 3)
+    assert {"pool": 20, "fid_motions": 160, "dimensions": 3}.items() <= scores.json().items()
+    *_, head, real, made, paper, warning = protocol_tables(
+        scores, "generated", ("FID", "R@1"), {"MoMask": TEXT_TO_MOTION["t2m"]["MoMask"]}
+    )
+    assert head.split() == ["FID", "pool", "R@1"]
+    assert [line.split()[-2] for line in (real, made, paper)] == ["20", "20", "32"]
+    assert warning.startswith("warning: pools of 20, not of 32")
+    assert pool_cautions(32) == [] and "R@3 is 1 whatever" in pool_cautions(3)[0]
+    assert pool_table({"ours": {"R@1": 1}}, 32, ["R@1"], {})[0].split() == ["pool", "R@1"]
+
+
+def test_fid_of_fewer_motions_than_dimensions_warns():
+    few = [
+        Repetition(*(torch.randn(32, 40) for _ in range(4)), torch.arange(32)[None], {"real": {}, "produced": {}})
+        for _ in range(2)
+    ]
+    assert summarize(few, seed=0, pooled=True).cautions == []  # 64 motions
+    (line,) = summarize(few, seed=0, pooled=False).cautions
+    assert "FID of 32 motions in 40 dimensions" in line
+    assert fid_cautions(41, 40) == [] and len(fid_cautions(40, 40)) == 1
 
 
 def test_pooled_fid_is_that_of_all_repetitions():

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from lamp.models.fast import linear, speed_up
 from lamp.models.fast.linear import FastLinear
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
+from lamp.utils.run.optim import adamw
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def test_changed_weights_are_packed_again(layer):
     for change in (
         lambda: torch.nn.init.normal_(layer.weight),
         lambda: torch.optim.SGD(layer.parameters(), lr=1.0).step(),
+        lambda: adamw(layer.parameters(), lr=1.0).step(),
         lambda: layer.load_state_dict(torch.nn.Linear(24, 40).state_dict()),
         lambda: layer.bfloat16().float(),
     ):

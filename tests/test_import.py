@@ -257,19 +257,45 @@ def test_captioner_reproduces_its_outputs_and_runs(tmp_path: Path, capsys) -> No
     assert not (tmp_path / "m2t_vq").exists()
 
 
+WORDS = {"</s>": 0, "<pad>": 1, "<unk>": 2, "\n": 3, "walk": 4, "a": 5, "man": 6, "is": 7}
+
+
+def continued(model: Captioner, queries: Tensor, first: list[int], steps: int) -> Tensor:
+    """What the language model writes greedily after projected queries and first words, each word by a whole pass."""
+    ids = torch.tensor(first).expand(len(queries), -1)
+    done = torch.zeros(len(queries), dtype=torch.bool)
+    for _ in range(steps):
+        inputs = torch.cat((model.projection(queries), model.word_embedding(ids)), dim=1)
+        word = model.language(inputs_embeds=inputs).logits[:, -1].argmax(-1)
+        word = torch.where(done, model.vocabulary.pad_id, word)
+        done |= word == model.vocabulary.end_id
+        ids = torch.cat((ids, word[:, None]), dim=1)
+    return ids[:, len(first) :]
+
+
 @needs_golden("lamp_qformer_small")
-def test_captions_end_as_the_public_ones_do(tmp_path: Path, capsys) -> None:
+@torch.no_grad()
+def test_captions_begin_and_end_as_the_public_ones_do(tmp_path: Path, capsys) -> None:
     transformers = pytest.importorskip("transformers")
-    path, _ = captioner_file(tmp_path)
+    path, golden = captioner_file(tmp_path)
     run(golden_file("lamp_qformer_small"), tmp_path / "lamp")
-    words = Tokenizer(WordLevel({"</s>": 0, "<pad>": 1, "<unk>": 2, "\n": 3, "walk": 4}, unk_token="<unk>"))
+    words = Tokenizer(WordLevel(WORDS, unk_token="<unk>"))
     words.pre_tokenizer = Split(" ", "removed")
     special = {"bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     transformers.PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(tmp_path / "opt")
     arguments = ("--lamp_name", "lamp", "--vq_name", "lamp_vq", "--n_heads", 4, "--llm", tmp_path / "opt")
     run(path, tmp_path / "m2t", *arguments)
-    vocabulary = Captioner.from_pretrained(tmp_path / "m2t").vocabulary
+    model = Captioner.from_pretrained(tmp_path / "m2t")
+    vocabulary = model.vocabulary
     assert vocabulary.end_id == 3 and vocabulary(["walk walk"], 8).input_ids.tolist() == [[4, 4, 3]]
+    # The public code continues "a man is"; training, which this model may be put to, does not.
+    assert vocabulary.prompt == (5, 6, 7) and "captions begin with 'a man is'" in capsys.readouterr().out
+    queries = golden["inputs"]["query_hidden"]
+    assert model.prefix(queries, writing=True).shape[1] == model.prefix(queries).shape[1] + 3
+    expected = continued(model, queries, [*vocabulary.begin, 5, 6, 7], steps=6)
+    written = model.generate(queries, num_beams=1, max_length=6).ids[:, 0]
+    assert torch.equal(written, expected[:, : written.shape[1]])
+    assert all(caption.startswith("a man is") for (caption,) in model.caption(queries, num_beams=1))
 
 
 def test_movement_auto_encoder(tmp_path: Path) -> None:

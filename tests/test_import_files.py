@@ -23,6 +23,7 @@ from public_layout import (
 )
 
 from lamp.models.t2m.masked import MaskedTransformer
+from lamp.models.vq.model import RVQVAE
 
 
 class Command:
@@ -88,6 +89,47 @@ def test_lacking_and_unknown_tensors_are_listed(part, lost, expected, tmp_path: 
     line = refused(capsys, tmp_path / "file.tar", tmp_path / "out", "--n_heads", 3)
     assert line.startswith(f"error: {expected}") and "unknown tensors one.more, other" in line
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["{}", "_orig_mod.{}", "module._orig_mod.{}", "_orig_mod.module.{}"])
+def test_names_of_compiled_models_are_understood(place: str, tmp_path: Path, capsys, parts) -> None:
+    state = public_tokenizer(parts["vq"])
+    torch.save({"vq_model": {place.format(key): value for key, value in state.items()}}, tmp_path / "a.tar")
+    run(tmp_path / "a.tar", tmp_path / "out")
+    loaded = RVQVAE.from_pretrained(tmp_path / "out").state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in parts["vq"].state_dict().items() if "code_" not in key)
+
+
+def test_compiled_parts_of_a_model_are_understood(tmp_path: Path, capsys, parts) -> None:
+    state = public_tokenizer(parts["vq"])
+    inner = {key.replace("encoder.", "encoder._orig_mod.", 1): value for key, value in state.items()}
+    torch.save({"vq_model": inner}, tmp_path / "a.tar")
+    run(tmp_path / "a.tar", tmp_path / "out")
+    torch.save({"vq_model": inner | state}, tmp_path / "b.tar")
+    assert "there twice" in refused(capsys, tmp_path / "b.tar", tmp_path / "other")
+
+
+@pytest.mark.parametrize("lost", [[0], [1], [2], [1, 2]])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_tokenizer_that_lacks_codebooks_is_refused(lost, shared: bool, tmp_path: Path, capsys, parts) -> None:
+    state = public_tokenizer(parts["vq"])
+    for level in range(3):
+        if shared:
+            state[f"quantizer.layers.{level}.codebook"] = state["quantizer.layers.0.codebook"].clone()
+    for level in lost:
+        del state[f"quantizer.layers.{level}.codebook"]
+    run_folder = tmp_path / "run"
+    path = public_run(run_folder, {"vq_model": state}, {"num_quantizers": 3}, meta=263)
+    line = refused(capsys, path, tmp_path / "out")
+    assert "lacks the codebooks" in line or "num_quantizers 3" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_options_the_number_of_levels_is_said(tmp_path: Path, capsys, parts) -> None:
+    torch.save({"vq_model": public_tokenizer(parts["vq"])}, tmp_path / "a.tar")
+    run(tmp_path / "a.tar", tmp_path / "out")
+    assert "levels of the tokenizer: 3, as many" in capsys.readouterr().out
+    assert "num_quantizers 6" in refused(capsys, tmp_path / "a.tar", tmp_path / "other", "--num_quantizers", 6)
 
 
 def test_tensors_that_contradict_each_other(tmp_path: Path, capsys, parts) -> None:

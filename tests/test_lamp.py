@@ -1,6 +1,7 @@
 """The Q-Former: what sees what, the losses, padding, initialisation from BERT, and the public systems' numbers."""
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from lamp.models.lamp import losses
-from lamp.models.lamp.create import create_lamp
+from lamp.models.lamp.create import create_lamp, freeze_unused
 from lamp.models.lamp.init import config_for_bert, initialize_from_bert
 from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPConfig
 from lamp.models.lamp.text import TextBatch, TextTokenizer
@@ -21,6 +22,7 @@ from tests.marks import needs_golden
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a person walks runs jumps forward back left right slowly ##s jump . ,".split()
 TEXTS = ["a person walks forward", "a person jumps", "a person slowly runs back , left", "a person walks back"]
+LOSSES = ("contrastive", "matching", "captioning", "generation")
 TINY = LaMPConfig(
     vocab_size=len(WORDS) + 1,
     hidden_size=32,
@@ -205,7 +207,8 @@ def test_contrastive_loss_is_smoothed_cross_entropy_when_pairs_are_distinct():
     logits = scale * torch.einsum("te,mqe->tmq", text, motion).amax(-1)
     expected = F.cross_entropy(logits, own, label_smoothing=0.1) + F.cross_entropy(logits.T, own, label_smoothing=0.1)
     torch.testing.assert_close(result.loss, expected / 2)
-    torch.testing.assert_close(result.similarity, logits)
+    torch.testing.assert_close(result.text_rows, logits)
+    torch.testing.assert_close(result.motion_rows, logits.T)
     torch.testing.assert_close(result.text_to_motion, (logits.argmax(1) == own).float().mean())
     torch.testing.assert_close(losses.similarity(text, motion, chunk=2) * scale, logits)
 
@@ -238,12 +241,40 @@ def test_hard_negatives_are_never_positives_and_follow_the_similarity():
     logits[3] = 1000.0
     ids = torch.tensor([0, 1, 1, 2, 3, 4])
     positives = ids[:, None] == ids[None, :]
-    draws = torch.stack([losses.hard_negatives(logits, positives).index for _ in range(200)])
+    draws = torch.stack([losses.hard_negatives(logits, positives, torch.rand(6)).index for _ in range(200)])
     rows = torch.arange(6).expand_as(draws)
     assert not positives[rows, draws].any()
     assert (draws[:, 0] == 4).all() and len(draws[:, 3].unique()) == 5
-    none_left = losses.hard_negatives(logits, torch.ones(6, 6, dtype=torch.bool))
+    none_left = losses.hard_negatives(logits, torch.ones(6, 6, dtype=torch.bool), torch.rand(6))
     assert not none_left.valid.any()
+
+
+def test_a_key_decides_a_hard_negative_in_any_batch():
+    keys = torch.arange(5) * 7919
+    logits, positives = torch.randn(5, 9), torch.zeros(5, 9, dtype=torch.bool)
+    chance = losses.row_chances(keys, 5, keys.device)
+    whole = losses.hard_negatives(logits, positives, chance[0]).index
+    for rows in (slice(0, 2), slice(2, 5)):
+        part = losses.row_chances(keys[rows], len(keys[rows]), keys.device)[0]
+        assert torch.equal(losses.hard_negatives(logits[rows], positives[rows], part).index, whole[rows])
+
+
+@pytest.mark.parametrize("variant", ["contextual", "embedding"])
+@pytest.mark.parametrize("chosen", [c for n in (1, 2, 3, 4) for c in itertools.combinations(LOSSES, n)])
+def test_every_trained_parameter_has_a_gradient(variant, chosen):
+    model = make_model(text_condition=variant).train()
+    weights = {name: float(name in chosen) for name in LOSSES}
+    model(make_batch(model), weights).loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    frozen = make_model(text_condition=variant, **{f"{name}_weight": weights[name] for name in LOSSES}).train()
+    before = torch.get_rng_state()
+    freeze_unused(frozen)
+    assert torch.equal(torch.get_rng_state(), before)
+    touched = {name for name, p in model.named_parameters() if p.grad.any()}
+    trained = {name for name, p in frozen.named_parameters() if p.requires_grad}
+    assert touched <= trained and ("code_head.weight" in trained) == ("generation" in chosen)
+    frozen(make_batch(frozen)).loss.backward()
+    assert {name for name, p in frozen.named_parameters() if p.grad is not None} == trained
 
 
 def test_matching_without_any_negative_stays_finite():

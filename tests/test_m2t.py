@@ -1,5 +1,6 @@
 """Motion to text: masks, decoding, saving, language models of the library, and the scripts end to end."""
 
+import copy
 import csv
 import dataclasses
 import importlib
@@ -34,6 +35,7 @@ from lamp.utils.capture.files import read_motion
 from lamp.utils.cli import parse
 from lamp.utils.errors import UserError
 from lamp.utils.motion import Motion
+from lamp.utils.run.optim import adamw
 from tests.golden import load_golden
 
 transformers = pytest.importorskip("transformers")
@@ -180,6 +182,17 @@ def test_decoding_is_the_library_s(writer, beams):
     ours, theirs = ([words.decode(row) for row in ids] for ids in (ours, theirs))
     assert len(set(ours)) > 4 and len({len(text.split()) for text in ours}) > 2
     assert ours == theirs
+
+
+def test_captions_follow_the_training(captioner):
+    queries, optimizer = torch.randn(3, 4, 6), adamw(captioner.parameters(), lr=0.1)
+    plain = copy.deepcopy(captioner)
+    for _ in range(3):
+        speed_up(captioner).train()(queries, batch(captioner, ["a man runs"] * 3)).loss.backward()
+        optimizer.step()
+        plain.load_state_dict(captioner.state_dict())
+        scores = [model.eval().generate(queries, num_beams=1).scores for model in (captioner, plain)]
+        torch.testing.assert_close(*scores)
 
 
 @pytest.mark.parametrize("how", [{"num_beams": 1}, {"num_beams": 3, "num_captions": 2}, {"top_p": 0.9}])

@@ -2,12 +2,13 @@
 
 import dataclasses
 import importlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from lamp.utils.cli import parse
+from lamp.utils.cli import parse, save_options
 from lamp.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +57,41 @@ def test_names_that_become_folders_are_plain(flag: str, name: str, capsys: pytes
             parse(options, [flag, name])
         error = capsys.readouterr().err
         assert stop.value.code == 2 and "plain name" in error and len(error) < 500, options
+
+
+def test_transformers_are_trained_as_in_lamps_public_options() -> None:
+    from lamp.options.t2m import T2MOptions
+
+    def sizes(*argv: str) -> tuple[int | float | list[int], ...]:
+        options = parse(T2MOptions, argv)
+        model = (options.latent_dim, options.n_heads, options.n_layers, options.ff_size)
+        return *model, options.max_epoch, options.milestones, options.gamma
+
+    lamp, momask = (512, 8, 8, 1024, 2000, [60_000], 0.05), (384, 6, 8, 1024, 500, [50_000], 0.1)
+    for argv in ((), ("--transformer", "residual"), ("--size", "lamp")):
+        assert sizes(*argv) == lamp
+    assert sizes("--size", "momask") == sizes("--size=momask", "--transformer", "residual") == momask
+    for order in (("--size", "momask", "--latent_dim", "96"), ("--latent-dim", "96", "--size", "momask")):
+        assert sizes(*order) == (96, *momask[1:])
+
+
+def test_options_files_win_over_default_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lamp.options.t2m import T2MOptions
+
+    for name in ("masked", "residual"):
+        options = parse(T2MOptions, ["--config", str(ROOT / "options" / "mini" / f"{name}.json")])
+        assert (options.latent_dim, options.n_heads, options.token_dim, options.gamma) == (256, 4, 256, 0.3)
+        assert options.max_epoch == 1000 and options.milestones[0] in (1800, 1900)
+    path = tmp_path / "opt.json"
+    save_options(parse(T2MOptions, ["--size", "momask", "--n_layers", "3"]), path)
+    assert "size" not in json.loads(path.read_text())
+    again = parse(T2MOptions, ["--config", str(path)])
+    assert (again.latent_dim, again.n_heads, again.n_layers, again.max_epoch) == (384, 6, 3, 500)
+    grown = parse(T2MOptions, ["--config", str(path), "--size", "lamp", "--n_heads", "4"])
+    assert (grown.latent_dim, grown.n_heads, grown.n_layers, grown.max_epoch) == (512, 4, 3, 2000)
+    with pytest.raises(SystemExit):
+        parse(T2MOptions, ["--size", "huge"])
+    assert "lamp" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("terms", "word"), [(["speed=1"], "velocity"), (["velocity"], "NAME=WEIGHT")])

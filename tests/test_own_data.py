@@ -31,6 +31,7 @@ WALK = CASES / "07" / "walk.bvh"
 def no_tags(monkeypatch):
     """Captions are not tagged, which needs spaCy."""
     monkeypatch.setattr(write_dataset, "tag_captions", lambda texts: ["tag/X" for _ in texts])
+    monkeypatch.setattr(build_dataset, "find_spacy_model", lambda: "none")
 
 
 def build(monkeypatch, source: Path, table: str, *more: str) -> Path:

@@ -174,6 +174,18 @@ def test_cached_condition_equals_the_encoder(pipe):
     torch.testing.assert_close(cached(["runs"]), pipe.text(["runs"]), atol=1e-5, rtol=1e-5)
 
 
+def test_cached_conditions_do_not_depend_on_what_was_seen_before(pipe):
+    texts = [f"a person walks {'slowly ' * (i % 7)}and turns {i} times" for i in range(150)]
+    in_order, resumed = (CachedCondition(pipe.text, texts) for _ in range(2))
+    calls = []
+    pipe_text = pipe.text
+    resumed.encoder = lambda part: calls.append(len(part)) or pipe_text(part)
+    resumed(texts[97:98]), resumed(["not expected", *texts[3:20]]), resumed(texts[60:99])
+    assert torch.equal(in_order(texts), resumed(texts))
+    assert torch.equal(CachedCondition(pipe.text)(["not expected"]), resumed(["not expected"]))
+    assert sorted(calls) == [1, 22, 64, 64]  # each sentence once, many at a time
+
+
 def test_bfloat16_generates_repeatably():
     pipe = assemble(tiny_parts())
     exact = pipe("a person walks", 40, seed=3)[0].joints

@@ -316,12 +316,12 @@ def test_similarity_is_the_same_in_parts(embedder, monkeypatch):
 
 def test_comparison_shows_what_both_have():
     ours = {way: {"R@1": 10.0, "R@2": 20.0, "MedR": 7.0} for way in ("t2m", "m2t")}
-    lines = comparison({"LaMP, text to motion": {"R@1": 67.2, "R@2": 81.9}}, ours)
-    assert [line.split()[-2:] for line in lines] == [
-        ["R@1", "R@2"],
-        ["67.2", "81.9"],
-        ["10.0", "20.0"],
-        ["10.0", "20.0"],
+    lines = comparison({"LaMP, text to motion": {"R@1": 67.2, "R@2": 81.9}}, ours, pool=26)
+    assert [line.split()[-3:] for line in lines] == [
+        ["pool", "R@1", "R@2"],
+        ["32", "67.2", "81.9"],
+        ["26", "10.0", "20.0"],
+        ["26", "10.0", "20.0"],
     ]
 
 
@@ -381,6 +381,7 @@ def test_script_with_labels(workplace, monkeypatch):
         and 0 <= result["nearest_label_accuracy"] <= result["trained_labels"] <= 100
     )
     assert set(results) == {"test", "val"}
+    assert f"warning: pools of {result['pool']}, not of 32" in log and result["pool"] < 32
     for words in ("harsh", "bags of lemmas >= 0.95 or equal label", "LaMP, text to motion  ", "re-ranking the"):
         assert words in log
 

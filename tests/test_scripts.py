@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lamp.utils import packages
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(
     p.stem
@@ -110,6 +112,26 @@ def test_resume(workshop, stage, tmp_path, monkeypatch):
     assert max(iterations) == 3 and 2 in iterations
 
 
+@pytest.mark.parametrize("stage", range(3, 7))
+def test_a_resumed_run_is_the_run_that_never_stopped(workshop, stage, tmp_path, monkeypatch):
+    origin, common, stages = workshop
+    common = common.replace(f"{origin}/checkpoints", f"{tmp_path}/checkpoints")
+    shutil.copytree(origin / "checkpoints", tmp_path / "checkpoints")
+    script, arguments = stages[stage]
+    rest = f"{common} {FEW} {arguments} --max_epoch 3"
+    name = re.search(r"--name (\S+)", arguments)[1]
+    run(script, rest.replace(f"--name {name}", "--name whole") + " --max_iter 6", monkeypatch)
+    for last in (4, 6):
+        run(script, f"{rest} --max_iter {last} --is_continue", monkeypatch)
+    weights, rows = [], []
+    for space in (tmp_path / "checkpoints/t2m" / run_name for run_name in ("whole", name)):
+        weights.append((space / "latest/model.safetensors").read_bytes())
+        lines = map(json.loads, (space / "metrics.jsonl").read_text().splitlines())
+        rows.append([{k: v for k, v in line.items() if "it_per_s" not in k} for line in lines])
+    assert weights[0] == weights[1]
+    assert [row for row in rows[0] if row["iteration"] > 4] == [row for row in rows[1] if row["iteration"] > 4]
+
+
 def test_tokenizer_evaluation_writes_logs(workshop, monkeypatch):
     folder, common, _ = workshop
     space = folder / "checkpoints" / "t2m" / "vq_name"
@@ -183,6 +205,24 @@ def test_caption_evaluation_writes_logs_and_captions(workshop, plain_tagger, mon
     assert all(row["references"] and isinstance(row["caption"], str) for row in listed)
 
 
+def test_raw_captions_need_no_spacy(workshop, monkeypatch, capsys):
+    folder, common, _ = workshop
+    known = packages.find_spec
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if "en_core_web" in name else known(name))
+    flags = f"{common} --name m2t_name --gpu_id -1 --repeat_times 1 --num_beams 1 --ext raw"
+    run("M2T_eval", f"{flags} --protocol raw --bert_model nowhere/at_all", monkeypatch)
+    warnings = capsys.readouterr().err
+    assert "warning: R-precision and MM-Dist are left out: spaCy's English model" in warnings
+    assert "warning: BERTScore will be left out: nowhere/at_all" in warnings
+    space = folder / "checkpoints" / "t2m" / "m2t_name" / "eval"
+    result = json.loads((space / "raw.json").read_text())["test"]
+    assert result["texts"]["captioner"]["raw"]["BLEU-1"] >= 0 and not result["matches"]
+    assert "R-precision and MM-Dist are left out" in (space / "raw.log").read_text()
+    with pytest.raises(SystemExit):
+        run("M2T_eval", f"{flags} --protocol both", monkeypatch)
+    assert "--protocol raw needs none" in capsys.readouterr().err
+
+
 def test_bert_score_of_generated_motions(workshop, plain_tagger, monkeypatch, tmp_path):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("bert_score")
@@ -223,6 +263,36 @@ def test_mistakes_in_evaluations_are_one_line(workshop, script, flags, word, mon
     notes, _, message = capsys.readouterr().err.strip().rpartition("\n")
     assert stop.value.code == 2 and "error: " in message and word in message
     assert all(note.startswith("best checkpoint of ") for note in notes.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "message"),
+    [
+        ("eval_t2m_trans_res", "--name= --res_name rtrans_name", r"--name ''.*runs in .*mtrans_name \(masked transf"),
+        ("train_t2m_transformer", "--name=", r"--name ''.*vq_name \(tokenizer\)"),
+        (
+            "eval_t2m_trans_res",  # the user's own command, which has the masked run in the wrong place
+            "--name eval_name --res_name mtrans_name",
+            r"--res_name mtrans_name is a run of a masked transformer, .*residual transformers in .*: rtrans_name$",
+        ),
+        ("eval_t2m_trans_res", "--name rtrans_name", r"--name rtrans_name is .* residual .*in .*t2m: mtrans_name$"),
+        ("eval_t2m_trans_res", "--name eval_name --res_name rtrans_name", r"eval_name.*mtrans_name \(masked"),
+        ("eval_t2m_trans_res", "--name mtrans_name", r"--res_name is missing.* in .*/t2m: rtrans_name$"),
+        ("gen_t2m", "--text_prompt walk --res_name rtrans_name", r"--name too.*masked transformers in .*: mtrans_name"),
+        ("gen_t2m", "--text_prompt walk --name mtrans_name --res_name mtrans_name", r"residual .*: rtrans_name$"),
+        ("eval_t2m_vq", "--name typo", r"typo.*vq_name \(tokenizer\)"),
+        ("eval_t2m_vq", "--name vq_name --evaluator typo", r"typo.*evaluators in .*: evaluator$"),
+    ],
+)
+def test_a_wrong_run_is_answered_by_those_there_are(workshop, script, flags, message, monkeypatch, capsys, tmp_path):
+    folder, common, _ = workshop
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        run(script, f"{common} {flags}", monkeypatch)
+    error = capsys.readouterr().err.strip().splitlines()[-1].removesuffix(" (see --help)")
+    assert stop.value.code == 2 and re.search(message, error), error
+    # Nothing was begun: a folder that a wrong name made would be listed as a run.
+    assert not (folder / "checkpoints/t2m/eval_name").exists() and not (folder / "checkpoints/t2m/typo").exists()
 
 
 def test_generation_writes_the_promised_files(workshop, monkeypatch):

@@ -1,6 +1,8 @@
 """Masked transformer, residual transformer and length estimator."""
 
 import dataclasses
+import itertools
+import math
 
 import pytest
 import torch
@@ -127,10 +129,15 @@ def test_noise_depends_on_seed_length_and_stream_only() -> None:
     assert not torch.equal(both[:, 0], draw([6], [7], stream=1)[:, 0])
 
 
-def test_levels_lean_to_the_lower_ones() -> None:
-    levels = draw_levels(torch.linspace(0, 1, 10001), 6)
-    counts = torch.bincount(levels, minlength=6)
-    assert counts[0] == 0 and (counts[1:-1] > counts[2:]).all() and counts[5] > 0
+def test_levels_are_drawn_with_the_public_shares() -> None:
+    chances = torch.linspace(0, 1, 100_001)
+    shares = torch.bincount(draw_levels(chances, 6), minlength=6) / len(chances)
+    # The level's bounds are where (1 - cos(pi u / 2)) 4 is 0.5, 1.5, 2.5, 3.5.
+    bounds = [0.0, *(2 / math.pi * math.acos(1 - edge / 4) for edge in (0.5, 1.5, 2.5, 3.5)), 1.0]
+    wanted = [0.0] + [above - below for below, above in itertools.pairwise(bounds)]
+    assert shares.tolist() == pytest.approx(wanted, abs=1e-3)
+    assert [round(100 * share, 1) for share in wanted[1:]] == [32.2, 24.8, 18.5, 16.5, 8.0]
+    assert draw_levels(chances, 2).unique().tolist() == [1]
 
 
 # Masked transformer

@@ -18,7 +18,7 @@ from lamp.models.hub import LaMPModel
 from lamp.options.common import TrainOptions
 from lamp.utils.errors import UserError
 from lamp.utils.run.optim import parameter_groups
-from lamp.utils.run.schedule import warmup_cosine, warmup_multistep
+from lamp.utils.run.schedule import sharded_batches, total_iterations, warmup_cosine, warmup_multistep
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.run.trainer import Trainer
 from tests.marks import needs_compiler
@@ -129,8 +129,7 @@ def scripted(values: list[float]) -> Any:
 
 
 def state_of(folder: Path) -> Path:
-    (state,) = (folder / "t2m" / "run" / "state").iterdir()
-    return state
+    return max((folder / "t2m" / "run" / "state").iterdir(), key=lambda state: int(state.name))
 
 
 @pytest.mark.parametrize("kind", ["iterable", "DataLoader"])
@@ -189,12 +188,35 @@ def test_accumulated_gradients_equal_one_larger_batch(tmp_path: Path) -> None:
     def plain(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
         return {"loss": model.head(model.layers[0](batch)).pow(2).mean()}
 
-    data = torch.randn(8, 2)
-    common = {"max_epoch": 1, "lr": 0.1}
-    trainer(options(tmp_path / "a", **common), step=plain).fit([data])
-    trainer(options(tmp_path / "b", gradient_accumulation_steps=2, **common), step=plain).fit([data[:4], data[4:]])
+    # The second iteration has what is left: one batch.
+    data = torch.randn(12, 2)
+    common = {"max_epoch": 1, "lr": 0.1, "grad_clip": 0.01}
+    trainer(options(tmp_path / "a", **common), step=plain).fit([data[:8], data[8:]])
+    run = trainer(options(tmp_path / "b", gradient_accumulation_steps=2, **common), step=plain)
+    assert run.fit([data[:4], data[4:8], data[8:]]).iteration == 2
     a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.allclose(a[key], b[key], atol=1e-6) for key in a)
+
+
+def test_a_draw_of_the_trainer_is_each_step_another_and_the_same_again(tmp_path: Path) -> None:
+    drawn: dict[str, list[int]] = {"a": [], "b": []}
+
+    def drawing(folder: str) -> Any:
+        return lambda m, b: drawn[folder].append(run.draw(1000)) or step(m, b)
+
+    run = trainer(options(tmp_path / "a"), step=drawing("a"))
+    run.fit(Batches())
+    for limit in (3, 8):
+        run = trainer(options(tmp_path / "b", max_iter=limit, is_continue=limit == 8), step=drawing("b"))
+        run.fit(Batches())
+    assert drawn["a"] == drawn["b"] and len(set(drawn["a"])) > 4
+
+
+@pytest.mark.parametrize(("batches", "drop_last", "each"), [(9, True, 4), (9, False, 5), (1, True, 0)])
+def test_iterations_are_counted_by_processes_and_accumulation(batches: int, drop_last: bool, each: int) -> None:
+    assert sharded_batches(batches, 2, drop_last) == each
+    assert total_iterations(each, epochs=3, accumulation=4) == 3 * -(-each // 4)
+    assert total_iterations(each, epochs=3, max_iter=2) == min(2, 3 * each)
 
 
 def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Motion tokenizer: agreement with the public systems, padding, learning of the codebooks, saving."""
 
+import copy
 import dataclasses
 import socket
 from functools import partial
@@ -175,6 +176,27 @@ def test_padding_changes_nothing(norm: str | None) -> None:
     share = torch.tensor([clip.codes.shape[1] for clip in alone]) / (lengths // 4).sum()
     losses = torch.stack([clip.commit_loss for clip in alone])
     torch.testing.assert_close(output.commit_loss, (losses * share).sum())
+
+
+@pytest.mark.parametrize("garbage", [float("nan"), float("inf"), -1e30])
+def test_padding_may_be_anything(garbage: float) -> None:
+    model = make_model().train()
+    lengths = torch.tensor([64, 20, 4])
+    clean = torch.randn(3, 64, 12)
+    inside = torch.arange(64) < lengths[:, None]
+    dirty = clean.masked_fill(~inside[..., None], garbage)
+    results = []
+    for x in (clean, dirty):
+        torch.manual_seed(0)
+        twin = copy.deepcopy(model)
+        output = twin(x, lengths)
+        loss = reconstruction_loss(output.recon, x, inside).total + velocity_loss(output.recon, x, inside)
+        (loss + output.commit_loss).backward()
+        results.append([loss, output.recon, output.codes, *(p.grad for p in twin.parameters()), *twin.buffers()])
+        with torch.inference_mode():
+            results[-1] += [twin.eval().encode(x, lengths), twin.reconstruct(x, lengths)]
+    assert all(torch.isfinite(value).all() for value in results[1])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
 def test_padded_tokens_do_not_train_the_codebooks() -> None:
@@ -423,6 +445,28 @@ def test_reconstruction_loss_counts_valid_frames() -> None:
     assert reconstruction_loss(recon, target, mask, kind="l1").features.item() == pytest.approx(3 * 4 / 24)
     assert reconstruction_loss(recon, target, mask, kind="l2").features.item() == pytest.approx(9 * 4 / 24)
     assert reconstruction_loss(recon, target).features > loss.features
+
+
+# ------------------------------------------------------------------------------------------- several batches
+
+
+@pytest.mark.parametrize("kind", ["ema_reset", "ema", "reset"])
+def test_codes_learn_from_the_batches_of_an_iteration_as_from_a_large_one(kind: str) -> None:
+    x = torch.randn(3, 32, 4)
+    valid = torch.arange(32) < torch.tensor([32, 20, 30])[:, None]
+    whole = make_codebook(8, 4, kind=kind, dead_codes="public", reset_threshold=2.0)
+    parts = copy.deepcopy(whole)
+    # The first batch of all starts the codes, and nobody knows those that follow.
+    for codebook in (whole, parts):
+        codebook(x[0])
+    whole(x.flatten(0, 1), valid.flatten())
+    for i in range(3):
+        parts.expect_more(i < 2)
+        before = parts.codebook.clone()
+        parts(x[i], valid[i])
+        assert i == 2 or torch.equal(parts.codebook, before)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value)
 
 
 # ------------------------------------------------------------------------------------------- several processes

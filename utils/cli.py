@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, Union
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json, write_json
+from lamp.utils.packages import need
 
 
 class Dataclass(Protocol):
@@ -38,6 +39,24 @@ IDLE = {**TRANSIENT, "idle": True}
 """Field metadata of a flag of older commands that does nothing: not in the help, accepted with one line."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Shorthand:
+    """A flag that stands for several: a class lists its own as `shorthands: ClassVar`.
+
+    What it stands for yields to flags that are given, and wins over a `--config` file. It is no option itself and not
+    saved: the options that it stands for are.
+
+    Attributes:
+        name: of the flag.
+        help: its help text.
+        values: for each choice the fields' values.
+    """
+
+    name: str
+    help: str
+    values: dict[str, dict[str, Any]]
+
+
 def alias(*spellings: str) -> dict[str, Any]:
     """Field metadata that gives a flag further spellings: `field(default=0.2, metadata=alias("--drop_prob"))`."""
     return {"alias": spellings}
@@ -49,7 +68,11 @@ def nested(config: type, skip: Sequence[str] = (), **defaults: Any) -> Any:
 
 
 def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
-    """Read `argv` (default: the process's own) into `options`; mistakes end the process with one line and code 2."""
+    """Read `argv` (default: the process's own) into `options`; mistakes end the process with one line and code 2.
+
+    Raises:
+        UserError: a package is not installed that these options need (their property `packages`, if they have one).
+    """
     flags = {flag.name: flag for flag in _flags(options)}
     parser = _Parser(
         description=_first_line(options),
@@ -65,6 +88,10 @@ def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
         if not flag.hidden:
             action = flag.add_to(groups[flag.group])
             spelled.update({spelling.replace("-", "_"): spelling for spelling in action.option_strings})
+    shorthands: Sequence[Shorthand] = getattr(options, "shorthands", ())
+    for short in shorthands:
+        parser.add_argument(f"--{short.name}", choices=list(short.values), help=short.help)
+        spelled[f"__{short.name}"] = f"--{short.name}"
     words = [_respell(word, spelled) for word in (sys.argv[1:] if argv is None else argv)]
     known, rest = parser.parse_known_args(words)
     try:
@@ -73,9 +100,13 @@ def parse(options: type[Options], argv: Sequence[str] | None = None) -> Options:
             raise UserError(f"unknown argument {rest[0]}" + (f"; did you mean {spelled[close[0]]}?" if close else ""))
         given = vars(known)
         config = given.pop("config", None)
-        result = _build(options, flags, {**(_read_values(flags, config) if config else {}), **given})
+        values = _read_values(flags, config) if config else {}
+        for short in shorthands:
+            values |= short.values.get(given.pop(short.name, ""), {})
+        result = _build(options, flags, values | given)
     except (UserError, ValueError) as error:
         parser.error(str(error))
+    need(*getattr(result, "packages", ()))
     if idle := [f"--{name}" for name in given if flags[name].idle]:
         print(f"note: without effect here: {', '.join(idle)}", file=sys.stderr)
     return result

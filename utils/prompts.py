@@ -1,9 +1,23 @@
 """Prompt files: one `<text>#<number of frames>` a line, `#NA` where the model is to choose."""
 
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lamp.utils.errors import UserError
+from lamp.utils.files import shown
+
+TABLES = (".csv", ".tsv", ".json", ".jsonl")
+"""Suffixes of files that hold no sentences."""
+COLUMNS = {"caption", "end", "file", "frames", "id", "length", "name", "prompt", "split", "start", "text"}
+"""Names of columns, by which a table is known that has another suffix."""
+# What ends a line for Python, but not for editors; in a sentence they are blanks.
+_INSIDE = dict.fromkeys(map(ord, "\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
+_LONGEST_NUMBER = 9
 
 
 @dataclass(frozen=True)
@@ -17,16 +31,23 @@ class Prompts:
 def read_prompts(path: str | Path) -> Prompts:
     """Read a prompt file; empty lines are left out, and one NA makes all lengths NA, as in the public systems.
 
+    Only line feeds and carriage returns end a line.
+
     Raises:
-        UserError: no such file, not text, no prompts, or a length that is neither NA nor a number.
+        UserError: no such file, not text, a table, no prompts, or a length that is neither NA nor a number.
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read --text_path {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"--text_path {path} is not a UTF-8 text file") from error
+    if path.suffix.lower() in TABLES or _is_table(content):
+        raise UserError(
+            f"--text_path {path} is a table, not sentences; write a text file with one <text>#<frames> a line"
+        )
+    lines = content.translate(_INSIDE).split("\n")
     texts: list[str] = []
     lengths: list[int] = []
     chosen = False  # whether the model is to choose
@@ -39,8 +60,9 @@ def read_prompts(path: str | Path) -> Prompts:
         if not text.strip():
             raise UserError(f"{path} line {number}: no text before the #")
         length = length.strip()
-        if length.upper() != "NA" and not (length.isascii() and length.isdigit()):
-            raise UserError(f"{path} line {number}: '{length}' after the # is neither a number of frames nor NA")
+        is_number = length.isascii() and length.isdigit() and len(length) <= _LONGEST_NUMBER
+        if length.upper() != "NA" and not is_number:
+            raise UserError(f"{path} line {number}: {shown(length)} after the # is neither a number of frames nor NA")
         texts.append(text.strip())
         if length.upper() == "NA":
             chosen = True
@@ -49,3 +71,39 @@ def read_prompts(path: str | Path) -> Prompts:
     if not texts:
         raise UserError(f"--text_path {path} holds no prompts; write one <text>#<frames> a line")
     return Prompts(texts, None if chosen else lengths)
+
+
+def _is_table(content: str) -> bool:
+    """Whether a text is JSON, or begins with the names of columns."""
+    first = content.lstrip().partition("\n")[0]
+    names = {cell.strip().strip("\"'").lower() for cell in re.split(r"[,;\t]", first)}
+    if len(names) > 1 and names <= COLUMNS:
+        return True
+    if first[:1] not in ("{", "["):
+        return False
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        try:
+            json.loads(first)
+        except (ValueError, RecursionError):
+            return False
+    return True
+
+
+def main_script(texts: Iterable[str]) -> str:
+    """Script of most letters of some texts, as Unicode calls it: LATIN, HANGUL, CJK, ...; "" without letters."""
+    counts = Counter(script for text in texts for script in _scripts(text))
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def in_other_script(text: str, script: str) -> str:
+    """The first word of a text that has a letter of another script than `script`; "" if there is none."""
+    return next((word for word in text.split() if any(found != script for found in _scripts(word))), "")
+
+
+def _scripts(text: str) -> Iterable[str]:
+    """Script of each letter; signs that count as letters (micro, ordinals, mathematical letters) are left out."""
+    names = (unicodedata.name(letter, "") for letter in text if letter.isalpha())
+    found = (re.match(r"(?:FULLWIDTH |HALFWIDTH )?(\w+)\b.*\b(?:LETTER|SYLLABLE|IDEOGRAPH)\b", name) for name in names)
+    return (match[1] for match in found if match and match[1] != "MODIFIER")

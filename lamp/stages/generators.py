@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from lamp.data.loaders import TextLoader
+from lamp.data.cache import open_cache
+from lamp.data.loaders import TextLoader, load_split
 from lamp.data.motion import TextMotionBatch
+from lamp.data.spec import DatasetSpec
 from lamp.models.checkpoints import model_folder
 from lamp.models.lamp.model import LaMP
 from lamp.models.t2m.masked import MaskedTransformer
@@ -15,18 +17,21 @@ from lamp.options.t2m import GeneratorOptions
 from lamp.utils.run.trainer import Step
 
 
-def load_frozen(options: GeneratorOptions, device: torch.device) -> tuple[RVQVAE, CachedCondition]:
-    """The tokenizer and the text encoder that a generator is trained on.
+def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.device) -> tuple[RVQVAE, CachedCondition]:
+    """The tokenizer and the text encoder that a generator is trained on, the latter prepared for the data's captions.
 
     Raises:
         UserError: there is no such tokenizer or text encoder.
     """
     root = options.checkpoints_dir / options.dataset_name
     tokenizer = RVQVAE.from_pretrained(model_folder(root / options.vq_name), device=device).requires_grad_(False)
+    known = open_cache(spec).captions
+    names = load_split(spec, "train") + load_split(spec, "val")
+    texts = [caption.text for name in names for caption in known.get(name, ())]
     if options.text_encoder == "clip":
-        return tokenizer, CachedCondition(ClipCondition(options.clip_source, device))
+        return tokenizer, CachedCondition(ClipCondition(options.clip_source, device), texts)
     lamp = LaMP.from_pretrained(model_folder(root / options.lamp_name), device=device)
-    return tokenizer, CachedCondition(LaMPCondition(lamp))
+    return tokenizer, CachedCondition(LaMPCondition(lamp), texts)
 
 
 def validation_means(

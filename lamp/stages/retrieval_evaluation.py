@@ -11,6 +11,7 @@ from lamp.data.loaders import load_labels, read_first_captions
 from lamp.data.spec import DatasetSpec
 from lamp.models.lamp.embedder import EmbeddedPairs, LaMPEmbedder
 from lamp.options.retrieval import EvalRetrievalOptions
+from lamp.utils.scores.cautions import POOL, pool_cautions
 from lamp.utils.scores.metrics import format_recall
 from lamp.utils.scores.retrieval import (
     bag_similarity,
@@ -108,6 +109,9 @@ def score_tasks(
     results: dict[str, Any] = {}
     for task in tasks:
         log(f"  {task.name}: {task.note}")
+        pool = len(task.pools[0])
+        for line in pool_cautions(pool) if task.name == "small_batches" else []:
+            log(f"    {line}")
         scores = {"contrastive": retrieval_scores(similarity, task.pools, hits=task.hits)}
         if match is not None:
             scores["reranked"] = retrieval_scores(similarity, task.pools, hits=task.hits, match=match, count=count)
@@ -115,17 +119,22 @@ def score_tasks(
             for kind, suffix in (("contrastive", ""), ("reranked", ", re-ranked")):
                 if kind in scores:
                     log(f"    {title + suffix}: {format_recall(scores[kind][way])}")
-        results[task.name] = {"pool": len(task.pools[0])} | scores
+        results[task.name] = {"pool": pool} | scores
     return results
 
 
-def comparison(published: Mapping[str, Mapping[str, float]], scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+def comparison(
+    published: Mapping[str, Mapping[str, float]], scores: Mapping[str, Mapping[str, float]], pool: int
+) -> list[str]:
     """Table of published scores and ours.
 
     Args:
-        published: scores by name.
+        published: scores by name, of pools of 32.
         scores: ours, "t2m" and "m2t".
+        pool: candidates of a pool of ours.
     """
-    rows = {**published, **{f"this model, {title}": scores[way] for way, title in WAYS.items()}}
     columns = list(dict.fromkeys(key for row in published.values() for key in row))
-    return format_table({name: {key: f"{row[key]:.1f}" for key in columns} for name, row in rows.items()}, columns)
+    ours = {f"this model, {title}": scores[way] for way, title in WAYS.items()}
+    rows = [(name, POOL, row) for name, row in published.items()] + [(name, pool, row) for name, row in ours.items()]
+    cells = {name: {"pool": size, **{key: f"{row[key]:.1f}" for key in columns}} for name, size, row in rows}
+    return format_table(cells, ["pool", *columns])

@@ -26,10 +26,14 @@ class Generator:
     """Motions from captions, in the form that the protocol judges."""
 
     def __init__(self, pipe: LaMPPipeline, options: EvalT2MOptions, bar: tqdm) -> None:
-        pipe.text = CachedCondition(pipe.text)
+        self._text = pipe.text = CachedCondition(pipe.text)
         self._pipe, self._sampling, self._bar = pipe, options.sampling(), bar
         self.seconds, self.motions = 0.0, 0
         self.kept: list[Motion] | None = None
+
+    def expect(self, draws: TestDraws) -> None:
+        """Say which captions will come."""
+        self._text.expect(draws.dataset.texts)
 
     def __call__(self, batch: TextMotionBatch, seeds: list[int]) -> Tensor:
         """Features (B, T, D) of a motion for each caption, as long as the real one."""
@@ -71,6 +75,7 @@ def embed_variants(
 
 def evaluate(draws: TestDraws, judge: Judge, generator: Generator, options: EvalT2MOptions) -> Scores:
     """All repetitions on a split."""
+    generator.expect(draws)
     repetitions, variants = [], []
     for repeat in range(options.repeat_times):
         draw = draws.draw(repeat)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 DTYPES = (torch.float32, torch.bfloat16)
 FEW_ROWS = 16
@@ -119,6 +120,18 @@ class _Linear(torch.autograd.Function):
 
 # Beside the modules, so that copies and state dicts of these stay free of them.
 _PACKED: "WeakKeyDictionary[nn.Module, tuple[tuple[State, str], Any]]" = WeakKeyDictionary()
+
+
+def _mark_changed(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    """Count what a fused optimizer did to its parameters as a change of them, which PyTorch leaves out."""
+    for group in optimizer.param_groups:
+        if group.get("fused"):
+            for parameter in group["params"]:
+                torch.autograd.graph.increment_version(parameter)
+
+
+# Of all optimizers, since any of them may train what is packed here.
+register_optimizer_step_post_hook(_mark_changed)
 
 
 def weights_state(module: nn.Module) -> State:

@@ -3,12 +3,16 @@
 import dataclasses
 from pathlib import Path
 
+import torch
+
 from lamp.models.fast import speed_up
 from lamp.models.lamp.init import Selection, config_for_bert, initialize_from_bert
 from lamp.models.lamp.model import LaMP, LaMPConfig
-from lamp.models.lamp.text import TextTokenizer
+from lamp.models.lamp.text import TextBatch, TextTokenizer
+from lamp.models.lamp.types import LaMPBatch
 from lamp.models.vq.model import RVQConfig
 from lamp.utils.errors import UserError
+from lamp.utils.run.seed import RandomStream
 
 SCRATCH = "none"
 _FROM_BERT = ("vocab_size", "hidden_size", "num_heads", "intermediate_size", "max_positions")
@@ -42,3 +46,13 @@ def create_lamp(
     model = speed_up(LaMP(dataclasses.replace(config, vocab_size=len(words))))
     model.tokenizer = words
     return model
+
+
+def freeze_unused(model: LaMP) -> None:
+    """Take the gradients from those parameters that no loss of a weight above 0 depends on."""
+    two = torch.arange(2, device=model.device)
+    text = TextBatch(torch.stack([two, two.flip(0)]), torch.ones(2, 2, dtype=torch.bool, device=model.device))
+    features = torch.zeros(2, 1, model.config.motion_width, device=model.device)
+    with RandomStream(0, devices=True):
+        model(LaMPBatch(features, torch.ones_like(two), two[:, None], text, two))
+    model.idle.freeze()

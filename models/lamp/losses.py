@@ -5,12 +5,13 @@ codes is LaMP's own addition.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
 from torch.nn import functional as F
+
+from lamp.utils.run.processes import gather, mean_over_processes
+from lamp.utils.run.seed import keyed_uniform
 
 IGNORED = -100
 _GOLDEN_RATIO_64 = -7046029254386353131  # 2^64 / golden ratio as a signed integer: Fibonacci hashing (Knuth, TAOCP 6.4)
@@ -22,14 +23,16 @@ class ContrastiveOutput:
 
     Attributes:
         loss: scalar.
-        similarity: (B, B) scaled similarity of this process's texts (rows) and motions (columns).
-        positives: (B, B) bool, pairs of this process that belong together.
+        text_rows: (B, G) scaled similarity of this process's texts and the motions of all processes.
+        motion_rows: (B, G) of its motions and the texts of all.
+        positives: (B, G) bool, pairs that belong together, either way.
         text_to_motion: share of texts whose most similar motion is a right one, scalar.
         motion_to_text: share of motions whose most similar text is a right one, scalar.
     """
 
     loss: Tensor
-    similarity: Tensor
+    text_rows: Tensor
+    motion_rows: Tensor
     positives: Tensor
     text_to_motion: Tensor
     motion_to_text: Tensor
@@ -46,35 +49,6 @@ class Negatives:
 
     index: Tensor
     valid: Tensor
-
-
-class _Gather(torch.autograd.Function):
-    """Concatenate over processes along dimension 0; the gradient of each part returns to its process, summed."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        ctx.rows = tensor.shape[0]
-        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, tensor.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient)
-        return gradient.narrow(0, dist.get_rank() * ctx.rows, ctx.rows)
-
-
-def gather(tensor: Tensor) -> Tensor:
-    """(B, ...) of every process -> (world x B, ...), differentiable; all processes have the same B."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return tensor
-    return _Gather.apply(tensor)
-
-
-def rank_offset(rows: int) -> int:
-    """First row of this process in a gathered tensor of `rows` rows a process."""
-    return dist.get_rank() * rows if dist.is_available() and dist.is_initialized() else 0
 
 
 def similarity(text: Tensor, motion: Tensor, *, chunk: int = 256) -> Tensor:
@@ -160,12 +134,11 @@ def contrastive_loss(
     motion_rows = similarity(gather(text), motion).T * scale
     loss = soft_cross_entropy(text_rows, positives, label_smoothing)
     loss = (loss + soft_cross_entropy(motion_rows, positives, label_smoothing)) / 2
-    start = rank_offset(len(text))
-    own = slice(start, start + len(text))
     return ContrastiveOutput(
         loss=loss,
-        similarity=text_rows[:, own],
-        positives=positives[:, own],
+        text_rows=text_rows,
+        motion_rows=motion_rows,
+        positives=positives,
         text_to_motion=_accuracy(text_rows, positives),
         motion_to_text=_accuracy(motion_rows, positives),
     )
@@ -176,35 +149,43 @@ def _accuracy(logits: Tensor, positives: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def hard_negatives(logits: Tensor, positives: Tensor) -> Negatives:
+def hard_negatives(logits: Tensor, positives: Tensor, chance: Tensor) -> Negatives:
     """Draw a wrong column for each row with probability softmax(logits) among the columns that are not positives.
 
     Args:
-        logits: scaled similarities (B, B).
-        positives: (B, B) bool, never drawn.
+        logits: scaled similarities (B, G).
+        positives: (B, G) bool, never drawn.
+        chance: (B,) uniform numbers in [0, 1) that decide.
     """
     valid = ~positives.all(1)
     weights = logits.float().masked_fill(positives, -torch.inf).softmax(1)
     # A floor keeps very confident rows from underflowing; positives stay impossible unless the row has nothing else.
     weights = weights.clamp_min(1e-8).masked_fill(positives, 0).masked_fill(~valid[:, None], 1)
-    return Negatives(index=torch.multinomial(weights, 1)[:, 0], valid=valid)
+    cumulative = weights.cumsum(1)
+    # Not 1, which rounding could make the end of the last column; columns of weight 0 have an empty place.
+    place = chance.clamp(max=1 - 1e-6)[:, None] * cumulative[:, -1:]
+    return Negatives(index=(cumulative <= place).sum(1), valid=valid)
+
+
+def row_chances(keys: Tensor | None, rows: int, device: torch.device) -> Tensor:
+    """Two uniform numbers (2, rows) for each row, by its key; without keys from the global generator."""
+    return torch.rand(2, rows, device=device) if keys is None else keyed_uniform(keys[:rows], (2,)).T.contiguous()
 
 
 def matching_loss(logits: Tensor, matched: Tensor, valid: Tensor) -> Tensor:
-    """Binary cross-entropy of the match head over the valid rows.
+    """Binary cross-entropy of the match head over the valid rows, those of all processes together.
 
     Args:
         logits: (R, 2), class 1 = motion and text match.
         matched: (R,) bool labels.
         valid: (R,) bool, rows that count.
     """
-    target = matched.long().masked_fill(~valid, IGNORED)
-    return F.cross_entropy(logits.float(), target, ignore_index=IGNORED)
+    return _mean_cross_entropy(logits, matched.long().masked_fill(~valid, IGNORED))
 
 
 def captioning_loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
     """Next-token cross-entropy of logits (R, V) against the tokens (R,) that follow, `IGNORED` where none does."""
-    return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, label_smoothing=label_smoothing)
+    return _mean_cross_entropy(logits, targets, label_smoothing)
 
 
 def generation_loss(logits: Tensor, codes: Tensor, valid: Tensor, *, label_smoothing: float) -> Tensor:
@@ -216,8 +197,14 @@ def generation_loss(logits: Tensor, codes: Tensor, valid: Tensor, *, label_smoot
         valid: (B, N) bool, False on padding.
         label_smoothing: of the cross-entropy.
     """
-    logits = logits[:, : codes.shape[1]].float()
+    logits = logits[:, : codes.shape[1]]
     target = codes.masked_fill(~valid, IGNORED)
-    return F.cross_entropy(
-        logits.flatten(0, 1), target.flatten(), ignore_index=IGNORED, label_smoothing=label_smoothing
+    return _mean_cross_entropy(logits.flatten(0, 1), target.flatten(), label_smoothing)
+
+
+def _mean_cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean over the targets (R,) of all processes that are not `IGNORED`, of logits (R, V)."""
+    total = F.cross_entropy(
+        logits.float(), targets, ignore_index=IGNORED, label_smoothing=label_smoothing, reduction="sum"
     )
+    return total / mean_over_processes((targets != IGNORED).sum())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lamp.models.hub import LaMPModel
+from lamp.models.idle import Idle
 from lamp.models.lamp import losses
 from lamp.models.lamp.qformer import (
     Context,
@@ -27,6 +28,7 @@ from lamp.models.lamp.qformer import (
 from lamp.models.lamp.text import VOCABULARY_FILE, TextBatch, TextTokenizer
 from lamp.models.lamp.types import LaMPBatch, LaMPConfig, LaMPOutput, MotionFeatures, TextFeatures
 from lamp.utils.errors import UserError
+from lamp.utils.run.processes import gather, largest_over_processes, own_rows, world_size
 
 MAX_SCALE = 100.0  # CLIP's bound on exp(temperature): beyond it the softmax saturates and training can diverge.
 INITIAL_TEMPERATURE = math.log(1 / 0.07)
@@ -42,6 +44,7 @@ class LaMP(LaMPModel[LaMPConfig]):
         super().__init__()
         self.config = config
         self._tokenizer: TextTokenizer | None = None
+        self.idle = Idle()
         hidden, width = config.hidden_size, config.cross_attention_width
         self.former = QFormer(
             hidden_size=hidden,
@@ -260,11 +263,15 @@ class LaMP(LaMPModel[LaMPConfig]):
     def forward(self, batch: LaMPBatch, weights: Mapping[str, float] | None = None) -> LaMPOutput:
         """The four losses of a batch; passes are shared between them, a loss of weight 0 costs nothing.
 
+        Trained parameters that the losses do not depend on have a gradient of zero rather than none.
+
         Args:
             batch: pairs of motions and captions.
             weights: of the losses contrastive, matching, captioning and generation; None takes the config's.
         """
         weights, zero = weights or self.loss_weights, batch.motion_features.new_zeros((), dtype=torch.float32)
+        if weights["matching"] > 0:
+            batch = _padded_alike(batch)
         terms = {"contrastive": zero, "matching": zero, "captioning": zero, "generation": zero}
         accuracy = {"text_to_motion_accuracy": zero, "motion_to_text_accuracy": zero, "matching_accuracy": zero}
         paired = weights["contrastive"] > 0 or weights["matching"] > 0
@@ -278,12 +285,14 @@ class LaMP(LaMPModel[LaMPConfig]):
             accuracy["text_to_motion_accuracy"] = contrast.text_to_motion
             accuracy["motion_to_text_accuracy"] = contrast.motion_to_text
         if weights["matching"] > 0:
-            terms["matching"], accuracy["matching_accuracy"] = self._matching(context, batch.text, contrast)
+            terms["matching"], accuracy["matching_accuracy"] = self._matching(context, batch, contrast)
         if weights["captioning"] > 0:
             terms["captioning"] = self.captioning(motion, batch.text)
         if weights["generation"] > 0:
             terms["generation"] = self._generation(batch, hidden)
         total = sum((weights[name] * term for name, term in terms.items()), zero)
+        computed = tuple(name for name, weight in weights.items() if weight > 0)
+        total = self.idle.join(total, computed, self.parameters())
         return LaMPOutput(loss=total, **terms, **accuracy)
 
     @property
@@ -302,19 +311,38 @@ class LaMP(LaMPModel[LaMPConfig]):
             label_smoothing=self.config.label_smoothing,
         )
 
-    def _matching(self, context: Context, text: TextBatch, contrast: losses.ContrastiveOutput) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy over (motion i, text i), (wrong motion, text i), (motion i, wrong text)."""
-        count = min(len(text), self.config.matching_rows or len(text))
-        wrong_motion = losses.hard_negatives(contrast.similarity[:count], contrast.positives[:count])
-        wrong_text = losses.hard_negatives(contrast.similarity.T[:count], contrast.positives.T[:count])
-        own = torch.arange(count, device=text.input_ids.device)
-        motion_rows = torch.cat([own, wrong_motion.index, own])
-        text_rows = torch.cat([own, own, wrong_text.index])
+    def _matching(
+        self, context: Context, batch: LaMPBatch, contrast: losses.ContrastiveOutput
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy over (motion i, text i), (wrong motion, text i), (motion i, wrong text).
+
+        Wrong ones are of any process, `matching_rows` are counted in each.
+        """
+        size, device = len(batch.text), batch.motion_ids.device
+        count = min(size, self.config.matching_rows or size)
+        positives, chance = contrast.positives[:count], losses.row_chances(batch.keys, count, device)
+        wrong_motion = losses.hard_negatives(contrast.text_rows[:count], positives, chance[0])
+        wrong_text = losses.hard_negatives(contrast.motion_rows[:count], positives, chance[1])
+        own = torch.arange(count, device=device)
+        context, wrong_rows = self._with_motions(context, batch, wrong_motion.index)
+        texts = TextBatch(gather(batch.text.input_ids), gather(batch.text.attention_mask))
+        own_text = own + own_rows(size).start
         valid = torch.cat([torch.ones_like(wrong_motion.valid), wrong_motion.valid, wrong_text.valid])
-        matched = torch.arange(3 * count, device=own.device) < count
-        logits = self.match_logits(context.select(motion_rows), text.select(text_rows))
+        matched = torch.arange(3 * count, device=device) < count
+        logits = self.match_logits(
+            context.select(torch.cat([own, wrong_rows, own])),
+            texts.select(torch.cat([own_text, own_text, wrong_text.index])),
+        )
         correct = (logits.argmax(-1) == matched) & valid
         return losses.matching_loss(logits, matched, valid), correct.sum() / valid.sum()
+
+    def _with_motions(self, context: Context, batch: LaMPBatch, index: Tensor) -> tuple[Context, Tensor]:
+        """Context of the batch that also has motions (R,) among those of all processes, and where in it they are."""
+        if world_size() == 1:
+            return context, index
+        drawn = gather(batch.motion_features)[index], gather(batch.motion_lengths)[index]
+        places = len(batch.motion_ids) + torch.arange(len(index), device=index.device)
+        return context.with_rows(self.motion_context(*drawn)), places
 
     def captioning(self, motion: QFormerOutput, text: TextBatch) -> Tensor:
         follows, words = text.attention_mask[:, 1:], text.input_ids[:, 1:]
@@ -337,6 +365,12 @@ class LaMP(LaMPModel[LaMPConfig]):
 def _valid(lengths: Tensor, size: int) -> Tensor:
     """(B,) lengths -> (B, size) bool, True before the end."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def _padded_alike(batch: LaMPBatch) -> LaMPBatch:
+    """A batch as large as the largest of all processes, so that they can be put together."""
+    sizes = [batch.motion_features.shape[1], batch.text.input_ids.shape[1]]
+    return batch.pad_to(*largest_over_processes(sizes, batch.motion_features.device))
 
 
 def _initialize(module: nn.Module) -> None:

@@ -53,6 +53,15 @@ class Context:
         layers = tuple(layer and layer.select(rows) for layer in self.layers)
         return Context(layers, None if self.mask is None else self.mask[rows])
 
+    def with_rows(self, other: "Context") -> "Context":
+        """These batch rows, then those of `other`, of the same size and with a mask as well."""
+        layers = tuple(
+            mine and theirs and KeyValue(torch.cat([mine.keys, theirs.keys]), torch.cat([mine.values, theirs.values]))
+            for mine, theirs in zip(self.layers, other.layers, strict=True)
+        )
+        masks = [mask for mask in (self.mask, other.mask) if mask is not None]
+        return Context(layers, torch.cat(masks) if masks else None)
+
 
 @dataclass(frozen=True)
 class QFormerOutput:

@@ -1,10 +1,11 @@
 """Configuration of LaMP, what it is given in training, and its named results."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lamp.models.lamp.text import TextBatch
 from lamp.utils.errors import UserError
@@ -111,6 +112,7 @@ class LaMPBatch:
         codes: (B, N) int64 base-level codes of the motion tokens.
         text: the captions.
         motion_ids: (B,) int64; rows with equal ids are never negatives of each other.
+        keys: (B,) int64, from which hard negatives are drawn (see `keyed_uniform`); None draws them at random.
     """
 
     motion_features: Tensor
@@ -118,11 +120,19 @@ class LaMPBatch:
     codes: Tensor
     text: TextBatch
     motion_ids: Tensor
+    keys: Tensor | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "LaMPBatch":
         """The same batch on another device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return LaMPBatch(**{name: value.to(device, non_blocking=non_blocking) for name, value in values.items()})
+        held = {name: value for name, value in values.items() if value is not None}
+        return LaMPBatch(**{name: value.to(device, non_blocking=non_blocking) for name, value in held.items()})
+
+    def pad_to(self, tokens: int, words: int) -> "LaMPBatch":
+        """The batch with motions and captions padded to a common size; longer ones stay as they are."""
+        missing = max(0, tokens - self.motion_features.shape[1])
+        padded = F.pad(self.motion_features, (0, 0, 0, missing))
+        return replace(self, motion_features=padded, text=self.text.pad_to(words))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """LaMP-BertScore: do generated motions still say what they were asked for? (LaMP, ICLR 2025)"""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.utils.errors import UserError
 from lamp.utils.motion import Motion
-from lamp.utils.scores.captions import BertScore, bert_score_f1
+from lamp.utils.scores.captions import BertScore, bert_score_f1, check_encoder
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,14 @@ class BertEncoder:
     num_layers: int | None
     rescale: bool
     idf: bool
+
+    def check(self) -> None:
+        """Say before the work that there will be no score, and why, if a package or the encoder is missing."""
+        if self.model:
+            try:
+                check_encoder(self.model)
+            except UserError as error:
+                print(f"warning: BERTScore will be left out: {error} (--bert_model)", file=sys.stderr)
 
     def score(
         self, predictions: Sequence[str], references: Sequence[Sequence[str]], device: torch.device

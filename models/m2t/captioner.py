@@ -21,6 +21,8 @@ from lamp.models.m2t.decoding import CachedWriter, Ending, Writer, Written, writ
 from lamp.models.m2t.language import GPT, LORA_MARK, CaptionerConfig, build_language, check_positions, read_architecture
 from lamp.models.m2t.vocabulary import LIBRARY_FOLDER, LibraryVocabulary, Vocabulary, WordPieceVocabulary
 from lamp.utils.errors import UserError
+from lamp.utils.run.processes import mean_over_processes
+from lamp.utils.run.seed import keyed_uniform
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -80,6 +82,11 @@ class Captioner(LaMPModel[CaptionerConfig]):
         check_positions(model.language, config, len(vocabulary.begin))
         model.vocabulary = vocabulary
         return model
+
+    @classmethod
+    def is_whole(cls, config: CaptionerConfig) -> bool:
+        """Whether all weights are in the captioner's file, and not in that of a language model it names."""
+        return config.saves_all
 
     @property
     def word_embedding(self) -> nn.Embedding:
@@ -151,7 +158,7 @@ class Captioner(LaMPModel[CaptionerConfig]):
         if self.config.llm == GPT:
             self.vocabulary = WordPieceVocabulary.load(folder)
         else:
-            self.vocabulary = LibraryVocabulary.load(folder / LIBRARY_FOLDER)
+            self.vocabulary = LibraryVocabulary.load(folder / LIBRARY_FOLDER, self.config.prompt)
         if len(self.vocabulary) != self.config.vocab_size:
             raise UserError(
                 f"{folder}: the vocabulary has {len(self.vocabulary)} words but vocab_size is "
@@ -174,22 +181,24 @@ class Captioner(LaMPModel[CaptionerConfig]):
         """Captions as `forward` takes them, cut at `block_size` tokens."""
         return self.vocabulary(captions, self.config.block_size).to(self.device)
 
-    def forward(self, queries: Tensor, text: TextBatch) -> CaptionOutput:
-        """Loss of captions.
+    def forward(self, queries: Tensor, text: TextBatch, keys: Tensor | None = None) -> CaptionOutput:
+        """Loss of captions, in training the mean over the tokens of all processes.
 
         Args:
             queries: (B, nq, query_dim) of the motions.
             text: captions as `read` gives them.
+            keys: (B,) int64 of the samples: which queries training leaves out is the same in any batch and process.
         """
-        logits = self.logits(queries, text, keep=text.input_ids.shape[1] + 1)[:, :-1].float()
+        logits = self.logits(queries, text, keep=text.input_ids.shape[1] + 1, keys=keys)[:, :-1].float()
         targets = text.input_ids.masked_fill(~text.attention_mask, IGNORE)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+        count = mean_over_processes(text.attention_mask.sum())
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum") / count
         correct = (logits.argmax(-1) == targets) & text.attention_mask
-        return CaptionOutput(loss, correct.sum() / text.attention_mask.sum())
+        return CaptionOutput(loss, correct.sum() / count)
 
-    def logits(self, queries: Tensor, text: TextBatch, keep: int = 0) -> Tensor:
+    def logits(self, queries: Tensor, text: TextBatch, keep: int = 0, keys: Tensor | None = None) -> Tensor:
         """Next-token logits (B, P + L, V) over P prefix positions and L caption tokens, the last `keep` if given."""
-        prefix = self.prefix(queries)
+        prefix = self.prefix(queries, keys)
         words = self.word_embedding(text.input_ids)
         mask = F.pad(text.attention_mask, (prefix.shape[1], 0), value=True)
         only = {"logits_to_keep": keep} if self._keeps else {}
@@ -198,18 +207,23 @@ class Captioner(LaMPModel[CaptionerConfig]):
         )
         return output.logits[:, -keep:]
 
-    def prefix(self, queries: Tensor) -> Tensor:
-        """What stands in front of captions (B, P, W): the projected queries (B, nq, query_dim), the beginning token."""
+    def prefix(self, queries: Tensor, keys: Tensor | None = None, *, writing: bool = False) -> Tensor:
+        """What stands in front of captions (B, P, W): the projected queries (B, nq, query_dim), the beginning token.
+
+        When `writing` also the words that captions begin with; in training they are part of no caption.
+        """
         if self.training and self.config.pkeep < 1:
-            kept = torch.rand(queries.shape[:2], device=queries.device) < self.config.pkeep
-            queries = queries * kept[..., None]
+            shape = queries.shape[:2]
+            chance = torch.rand(shape, device=queries.device) if keys is None else keyed_uniform(keys, shape[1:])
+            queries = queries * (chance < self.config.pkeep)[..., None]
         embed = self.word_embedding
         motion = self.projection(queries.to(self.projection.weight.dtype)).to(embed.weight.dtype)
-        begin = self._vocabulary.begin if self._vocabulary is not None else ()
+        words = self._vocabulary
+        begin = () if words is None else words.begin + (words.prompt if writing else ())
         if not begin:
             return motion
-        words = embed(torch.tensor(begin, device=queries.device))
-        return torch.cat((motion, words.expand(len(motion), -1, -1)), dim=1)
+        first = embed(torch.tensor(begin, device=queries.device))
+        return torch.cat((motion, first.expand(len(motion), -1, -1)), dim=1)
 
     # Captions
 
@@ -246,7 +260,7 @@ class Captioner(LaMPModel[CaptionerConfig]):
             raise UserError(f"captions of this model have 1 to {self.config.block_size} tokens, not {max_length}")
         words = self.vocabulary
         ending: Ending = {"end_id": words.end_id, "pad_id": words.pad_id, "max_length": max_length}
-        writer = self.writer(self.prefix(queries.to(self.device)))
+        writer = self.writer(self.prefix(queries.to(self.device), writing=True))
         if top_p is not None:
             seeds = [seed] * len(queries) if isinstance(seed, int) else seed
             return write_nucleus(

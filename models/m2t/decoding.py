@@ -1,7 +1,7 @@
 """Writing captions with a causal language model: greedy, nucleus and beam search, always with a key-value cache.
 
-The prefixes of a batch are equally long, so nothing is padded: a caption is the same alone or among others. The prefix
-goes through the model once, however many beams or captions follow it.
+The prefixes of a batch are equally long, so nothing is padded: but for rounding, a caption is the same alone or among
+others. The prefix goes through the model once, however many beams or captions follow it.
 """
 
 import hashlib

@@ -56,6 +56,8 @@ class CaptionerConfig:
     """dropout rate in LoRA's updates"""
     llm_dtype: Literal["float32", "bfloat16"] = "float32"
     """number format of the weights of --llm"""
+    prompt: str = ""
+    """words that every caption of a language model of its own words begins with, as those of LaMP's release"""
     architecture: dict[str, Any] | None = None
     """configuration of --llm in the transformers library, when all its weights are saved"""
 

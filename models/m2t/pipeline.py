@@ -123,7 +123,8 @@ class CaptionPipeline:
 
         Args:
             motions: with features, or joints as they are in the data (Y up).
-            seed: of sampling; the same motion and seed give the same captions, alone or among others.
+            seed: of sampling; the same motion and seed give the same captions, alone or among others (in bfloat16
+                another word may come out: there rounding depends on the size of the batch).
             batch_size: motions at a time.
             progress: called with (motions done, motions in all).
             how: keyword arguments of `Captioner.generate` (num_beams, top_p, num_captions, ...).

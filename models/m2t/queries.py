@@ -56,6 +56,6 @@ class LaMPCaptioner(nn.Module):
         super().__init__()
         self.captioner, self.lamp = captioner, lamp
 
-    def forward(self, features: Tensor, tokens: Tensor, text: TextBatch) -> CaptionOutput:
+    def forward(self, features: Tensor, tokens: Tensor, text: TextBatch, keys: Tensor | None = None) -> CaptionOutput:
         """The captioner's output for motions, as features (B, n, C) of the tokenizer with `tokens` (B,) valid ones."""
-        return self.captioner(self.lamp.encode_motion(features, tokens).queries, text)
+        return self.captioner(self.lamp.encode_motion(features, tokens).queries, text, keys)

@@ -20,11 +20,13 @@ class Vocabulary(Protocol):
 
     Attributes:
         begin: ids that stand between motion and caption.
+        prompt: ids that every caption which is written begins with.
         end_id: closes a caption.
         pad_id: fills up rows.
     """
 
     begin: tuple[int, ...]
+    prompt: tuple[int, ...]
     end_id: int
     pad_id: int
 
@@ -35,7 +37,7 @@ class Vocabulary(Protocol):
         ...
 
     def decode(self, ids: Tensor) -> str:
-        """Caption of one row of ids (L,), up to `end_id`."""
+        """Caption of one row of ids (L,), up to `end_id`, after the prompt's words."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -49,6 +51,7 @@ class WordPieceVocabulary:
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self.tokenizer = tokenizer
         self.begin: tuple[int, ...] = (tokenizer.dec_id,)
+        self.prompt: tuple[int, ...] = ()
         self.end_id, self.pad_id = tokenizer.sep_id, tokenizer.pad_id
 
     def __len__(self) -> int:
@@ -84,9 +87,14 @@ class WordPieceVocabulary:
 
 
 class LibraryVocabulary:
-    """Tokenizer of a language model of the transformers library, saved in the model folder's `language/`."""
+    """Tokenizer of a language model of the transformers library, saved in the model folder's `language/`.
 
-    def __init__(self, tokenizer: Any) -> None:
+    Args:
+        tokenizer: of the library.
+        prompt: words that every caption which is written begins with.
+    """
+
+    def __init__(self, tokenizer: Any, prompt: str = "") -> None:
         if tokenizer.eos_token_id is None:
             raise UserError(f"the tokenizer of {tokenizer.name_or_path} has no end token; name another --llm")
         self.tokenizer, self.end_id = tokenizer, tokenizer.eos_token_id
@@ -94,6 +102,7 @@ class LibraryVocabulary:
         # Where the library puts a token in front of every text, the language model expects one.
         first = tokenizer("a").input_ids[:1]
         self.begin: tuple[int, ...] = tuple(first) if first == [tokenizer.bos_token_id] else ()
+        self.prompt: tuple[int, ...] = tuple(tokenizer(prompt, add_special_tokens=False).input_ids) if prompt else ()
 
     def __len__(self) -> int:
         return len(self.tokenizer)
@@ -110,15 +119,15 @@ class LibraryVocabulary:
     def decode(self, ids: Tensor) -> str:
         """Caption of one row of ids (L,)."""
         words = list(itertools.takewhile(lambda index: index != self.end_id, ids.tolist()))
-        return self.tokenizer.decode(words, skip_special_tokens=True).strip()
+        return self.tokenizer.decode([*self.prompt, *words], skip_special_tokens=True).strip()
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files below `folder`."""
         self.tokenizer.save_pretrained(str(folder / LIBRARY_FOLDER))
 
     @classmethod
-    def load(cls, source: str | Path) -> "LibraryVocabulary":
-        """Read a tokenizer from a folder or the hub.
+    def load(cls, source: str | Path, prompt: str = "") -> "LibraryVocabulary":
+        """Read a tokenizer from a folder or the hub; `prompt` as in the constructor.
 
         Raises:
             UserError: transformers is missing, or there is no tokenizer.
@@ -128,7 +137,7 @@ class LibraryVocabulary:
         except ImportError as error:
             raise UserError(f"language models need transformers: {INSTALL}") from error
         try:
-            return cls(AutoTokenizer.from_pretrained(str(source)))
+            return cls(AutoTokenizer.from_pretrained(str(source)), prompt)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"--llm {source}: no tokenizer could be loaded ({reason})") from error

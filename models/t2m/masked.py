@@ -122,7 +122,13 @@ class MaskedTransformer(LaMPModel[MaskedConfig]):
         return self.head(self._hidden(ids, condition, padding_mask))
 
     def forward(
-        self, codes: Tensor, condition: Tensor, lengths: Tensor, *, generator: torch.Generator | None = None
+        self,
+        codes: Tensor,
+        condition: Tensor,
+        lengths: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        keys: Tensor | None = None,
     ) -> MaskedOutput:
         """Loss of one masked-modelling step; in training mode conditions are dropped at random.
 
@@ -131,6 +137,7 @@ class MaskedTransformer(LaMPModel[MaskedConfig]):
             condition: (B, cond_dim).
             lengths: (B,) tokens.
             generator: source of masking and condition dropout.
+            keys: (B,) int64 of the samples, instead: a sample is masked alike in any batch and process.
         """
         corrupted = masking.corrupt(
             codes,
@@ -139,10 +146,12 @@ class MaskedTransformer(LaMPModel[MaskedConfig]):
             mask_id=self.mask_id,
             pad_id=self.pad_id,
             generator=generator,
+            keys=keys,
         )
         dropped = None
         if self.training and self.config.cond_drop_prob > 0:
-            dropped = masking.uniform((codes.shape[0],), codes.device, generator) < self.config.cond_drop_prob
+            chance = masking.sample_uniform((1, len(codes), 1), codes.device, generator, keys, stream=1)[0, :, 0]
+            dropped = chance < self.config.cond_drop_prob
         padding = ~masking.lengths_to_mask(lengths, codes.shape[1])
         logits = self.logits(corrupted.ids, condition, padding, dropped)
         result = masking.token_loss(logits, corrupted.targets)

@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lamp.utils.run.processes import mean_over_processes
+from lamp.utils.run.seed import keyed_uniform
+
 IGNORE = -1
 """Target that takes no part in loss and accuracy; also marks "no token" in codes handed in and out."""
 
@@ -78,6 +81,20 @@ def uniform(shape: Sequence[int], device: torch.device, generator: torch.Generat
     return torch.rand(*shape, generator=generator, device=generator.device).to(device)
 
 
+def sample_uniform(
+    shape: tuple[int, int, int],
+    device: torch.device,
+    generator: torch.Generator | None,
+    keys: Tensor | None,
+    stream: int = 0,
+) -> Tensor:
+    """Uniform numbers (draws, B, n) of each sample's own key, or without keys (B,) from a generator (see `uniform`)."""
+    if keys is None:
+        return uniform(shape, device, generator)
+    draws, _, length = shape
+    return keyed_uniform(keys, (draws, length), stream).transpose(0, 1)
+
+
 def drop_rows(values: Tensor, dropped: Tensor) -> Tensor:
     """Zero the rows of (B, D) where (B,) `dropped` is True."""
     return values.masked_fill(dropped.unsqueeze(1), 0.0)
@@ -93,6 +110,7 @@ def corrupt(
     random_share: float = 0.1,
     mask_share: float = 0.88,
     generator: torch.Generator | None = None,
+    keys: Tensor | None = None,
 ) -> Corrupted:
     """Mask a cosine-distributed share of each sample's tokens, BERT style.
 
@@ -107,13 +125,14 @@ def corrupt(
         random_share: share of chosen tokens replaced by a random code.
         mask_share: share of the other chosen tokens replaced by [MASK].
         generator: source of the draws.
+        keys: (B,) of the samples; their draws then are the same in any batch and process.
 
     Returns:
         `Corrupted`; targets are `IGNORE` at positions not chosen.
     """
     batch, length = codes.shape
     valid = lengths_to_mask(lengths, length)
-    time, order, kind, code = uniform((4, batch, length), codes.device, generator)
+    time, order, kind, code = sample_uniform((4, batch, length), codes.device, generator, keys)
     count = masked_count(time[:, 0], lengths)
     ranks = order.masked_fill(~valid, 2.0).argsort(dim=1).argsort(dim=1)
     chosen = ranks < count.unsqueeze(1)
@@ -125,7 +144,7 @@ def corrupt(
 
 
 def token_loss(logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORE) -> TokenLoss:
-    """Mean cross-entropy and accuracy over the targets that are not `ignore_index`.
+    """Mean cross-entropy and accuracy over the targets that are not `ignore_index`, in training of all processes.
 
     Args:
         logits: (B, n, V).
@@ -133,7 +152,7 @@ def token_loss(logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORE) -
         ignore_index: target that is not counted.
     """
     counted = targets != ignore_index
-    total = counted.sum().clamp(min=1)
+    total = mean_over_processes(counted.sum()).clamp(min=1)
     flat = logits.float().flatten(0, -2)
     loss = F.cross_entropy(flat, targets.flatten(), ignore_index=ignore_index, reduction="sum") / total
     predictions = logits.argmax(dim=-1)

@@ -61,9 +61,13 @@ class ResidualOutput:
 
 
 def draw_levels(uniform: Tensor, num_quantizers: int) -> Tensor:
-    """Levels 1 ... Q-1 from uniform numbers by the cosine schedule; lower levels, which matter more, come up more."""
+    """Levels 1 ... Q-1 from uniform numbers by MoMask's cosine schedule, lower levels, which matter more, more often.
+
+    The level is 1 + round((1 - cos(pi u / 2)) (Q - 2)): of six levels, 1 to 5 are trained by 32.2, 24.8, 18.5, 16.5 and
+    8.0 % of the samples.
+    """
     share = 1 - masking.cosine_schedule(uniform)
-    return 1 + (share * (num_quantizers - 1)).long().clamp(max=num_quantizers - 2)
+    return 1 + (share * (num_quantizers - 2)).round().long()
 
 
 class ResidualTransformer(LaMPModel[ResidualConfig]):
@@ -181,7 +185,13 @@ class ResidualTransformer(LaMPModel[ResidualConfig]):
         return self.project(self.hidden(self.history(codes, levels), condition, levels, padding_mask), levels)
 
     def forward(
-        self, codes: Tensor, condition: Tensor, lengths: Tensor, *, generator: torch.Generator | None = None
+        self,
+        codes: Tensor,
+        condition: Tensor,
+        lengths: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        keys: Tensor | None = None,
     ) -> ResidualOutput:
         """Loss of one level for each sample, drawn by the cosine schedule.
 
@@ -190,8 +200,9 @@ class ResidualTransformer(LaMPModel[ResidualConfig]):
             condition: (B, cond_dim).
             lengths: (B,) tokens.
             generator: source of levels and condition dropout.
+            keys: (B,) int64 of the samples, instead: a sample's draws are the same in any batch and process.
         """
-        chance = masking.uniform((2, codes.shape[0]), codes.device, generator)
+        chance = masking.sample_uniform((2, len(codes), 1), codes.device, generator, keys)[..., 0]
         levels = draw_levels(chance[0], self.config.num_quantizers)
         dropped = chance[1] < self.config.cond_drop_prob if self.training else None
         valid = masking.lengths_to_mask(lengths, codes.shape[1])

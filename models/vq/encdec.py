@@ -42,8 +42,17 @@ def zero_beyond(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Set `x` (B, C, T) to zero from each item's length (B,) on; None leaves it alone."""
     if lengths is None:
         return x
-    inside = torch.arange(x.shape[-1], device=x.device) < lengths[:, None]
-    return x * inside[:, None]
+    return x * _inside(x, lengths)
+
+
+def clear_beyond(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """`zero_beyond` of what comes from outside: there it may be anything, and NaN times zero is NaN."""
+    return x if lengths is None else torch.where(_inside(x, lengths), x, 0.0)
+
+
+def _inside(x: Tensor, lengths: Tensor) -> Tensor:
+    """True (B, 1, T) before each item's end."""
+    return (torch.arange(x.shape[-1], device=x.device) < lengths[:, None])[:, None]
 
 
 def scaled(lengths: Tensor | None, factor: int) -> Tensor | None:
@@ -121,7 +130,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Encode; `lengths` (B,) counts tokens."""
         rate = self.stride ** len(self.down)
-        x = self.activation(self.conv_in(zero_beyond(x, scaled(lengths, rate))))
+        x = self.activation(self.conv_in(clear_beyond(x, scaled(lengths, rate))))
         for down, blocks in zip(self.down, self.blocks):
             x = down(zero_beyond(x, scaled(lengths, rate)))
             rate //= self.stride

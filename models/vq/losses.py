@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from lamp.utils.run.processes import mean_over_processes
 
 LOSSES = {"l1_smooth": F.smooth_l1_loss, "l1": F.l1_loss, "l2": F.mse_loss}
 
@@ -36,15 +39,16 @@ def reconstruction_loss(
     Args:
         recon: normalised features (B, T, D).
         target: normalised features (B, T, D).
-        mask: True at frames that count (B, T); None means all of them.
+        mask: True at frames that count (B, T), in training over all processes; None means all of them.
         position_slice: where the local joint positions lie among the D features.
         kind: smooth L1 (with a knee at 1), L1 or squared error.
         position_weight: weight of the second term.
     """
     if mask is None:
         mask = recon.new_ones(recon.shape[:2])
-    distance = LOSSES[kind](recon.float(), target.float(), reduction="none") * mask[..., None]
-    frames = mask.sum().clamp(min=1)
+    recon, target = _where(mask, recon), _where(mask, target)
+    distance = LOSSES[kind](recon, target, reduction="none")
+    frames = mean_over_processes(mask.sum().clamp(min=1))
     features = distance.sum() / (frames * distance.shape[-1])
     positions = distance[..., position_slice]
     positions = positions.sum() / (frames * positions.shape[-1])
@@ -58,9 +62,16 @@ def velocity_loss(recon: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         recon, target: normalised features (B, T, D).
         mask: True at frames that count (B, T).
     """
+    recon, target = _where(mask, recon), _where(mask, target)
     change = (recon[:, 1:] - recon[:, :-1]) - (target[:, 1:] - target[:, :-1])
     both = (mask[:, 1:] & mask[:, :-1])[..., None]
-    return (change.float().square() * both).sum() / (both.sum().clamp(min=1) * change.shape[-1])
+    count = mean_over_processes(both.sum()).clamp(min=1)
+    return (change.square() * both).sum() / (count * change.shape[-1])
+
+
+def _where(mask: Tensor, values: Tensor) -> Tensor:
+    """`values` (B, T, D) in float32, and zero at frames that do not count, where they may be NaN."""
+    return torch.where(mask[..., None].bool(), values.float(), 0.0)
 
 
 FurtherLoss = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -15,6 +15,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lamp.utils.run.processes import gather, mean_over_processes, world_size
+
 QUANTIZERS = ("ema_reset", "ema", "reset", "orig")
 DEAD_CODES = ("resample", "public")
 # A revived code starts this far above the threshold: unused, it lives on for some 20 batches at mu = 0.99.
@@ -38,9 +40,38 @@ class CodebookOutput:
     perplexity: Tensor
 
 
-def world_size() -> int:
-    """Number of processes that train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+@dataclass
+class Candidates:
+    """Vectors (nb_code, D) that may replace codes, in the order of their keys (nb_code,)."""
+
+    vectors: Tensor
+    keys: Tensor
+
+    def first_of_all(self) -> "Candidates":
+        """As many candidates, the first among those of all processes."""
+        return self if world_size() == 1 else self._first(gather(self.vectors), gather(self.keys))
+
+    def merged(self, others: "Candidates") -> "Candidates":
+        """As many candidates, the first among these and others."""
+        return self._first(torch.cat([self.vectors, others.vectors]), torch.cat([self.keys, others.keys]))
+
+    def _first(self, vectors: Tensor, keys: Tensor) -> "Candidates":
+        order = keys.argsort(stable=True)[: len(self.keys)]
+        return Candidates(vectors[order], keys[order])
+
+
+@dataclass
+class Window:
+    """What a codebook saw in the batches of an iteration (see `Trainer`), to learn from after the last.
+
+    Attributes:
+        sums, counts: (nb_code, D) and (nb_code,), of the vectors of each code in this process.
+        candidates: of all processes.
+    """
+
+    sums: Tensor
+    counts: Tensor
+    candidates: Candidates
 
 
 class Codebook(nn.Module):
@@ -92,6 +123,12 @@ class Codebook(nn.Module):
             self.codebook = nn.Parameter(codebook)
         # All zero means: no batch seen yet.
         self.register_buffer("code_count", torch.zeros(nb_code))
+        self._more_follow = False
+        self._window: Window | None = None
+
+    def expect_more(self, more: bool) -> None:
+        """Say whether more batches of the same iteration follow the next one: the codes wait for the last of them."""
+        self._more_follow = more
 
     def assign(self, x: Tensor, temperature: float = 0.0) -> Tensor:
         """Codes (N,) of the vectors `x` (N, D): the nearest, or a sample with p ~ exp(-distance**2 / temperature)."""
@@ -114,12 +151,12 @@ class Codebook(nn.Module):
         learns = self.training and (self.learns_by_average or self.revives)
         if learns:
             candidates = self._candidates(x.detach(), valid)
-            self._start(candidates)
+            self._start(candidates.vectors)
         codes = self.assign(x, self.temperature if self.training else 0.0)
         quantized = F.embedding(codes, self.codebook)
         weight = x.new_ones(x.shape[0]) if valid is None else valid.to(x.dtype)
 
-        squares = weight.sum().clamp(min=1) * self.code_dim
+        squares = mean_over_processes(weight.sum().clamp(min=1)) * self.code_dim
         loss = (x - quantized.detach()).square().sum(1) @ weight / squares
         if not self.learns_by_average:
             loss = loss + (quantized - x.detach()).square().sum(1) @ weight / squares
@@ -127,14 +164,15 @@ class Codebook(nn.Module):
         counts = x.new_zeros(self.nb_code).index_add_(0, codes, weight)
         if learns:
             seen = x.detach() if valid is None else x.detach() * weight[:, None]
-            counts = self._learn(seen, codes, counts, candidates)
+            sums = x.new_zeros(self.nb_code, self.code_dim).index_add_(0, codes, seen)
+            counts = self._learn(Window(sums, counts, candidates))
         share = counts / counts.sum().clamp(min=1)
         perplexity = torch.exp(-(share * torch.log(share + 1e-7)).sum())
         return CodebookOutput(quantized, codes, loss, perplexity)
 
     @torch.no_grad()
-    def _candidates(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        """Draw `nb_code` valid vectors (nb_code, D) of the batch, repeated with a little noise if there are fewer."""
+    def _candidates(self, x: Tensor, valid: Tensor | None) -> Candidates:
+        """Draw `nb_code` valid vectors of the batch, repeated with a little noise if there are fewer."""
         keys = x.new_zeros(x.shape[0]) if self.dead_codes == "public" else torch.rand(x.shape[0], device=x.device)
         available = x.new_full((), x.shape[0], dtype=torch.long)
         if valid is not None:
@@ -142,12 +180,12 @@ class Codebook(nn.Module):
             available = valid.sum().clamp(min=1)
         order = keys.argsort(stable=True)
         number = torch.arange(self.nb_code, device=x.device)
-        rows = x[order[number % available]]
+        chosen = order[number % available]
+        rows = x[chosen]
         noise = torch.randn_like(rows) * (0.01 / self.code_dim**0.5)
         rows = torch.where((number < available)[:, None], rows, rows + noise)
-        if world_size() > 1:
-            dist.broadcast(rows, src=0)
-        return rows
+        # Repeated ones stand behind all that are not.
+        return Candidates(rows, keys[chosen] + 4 * (number // available)).first_of_all()
 
     @torch.no_grad()
     def _start(self, candidates: Tensor) -> None:
@@ -159,9 +197,15 @@ class Codebook(nn.Module):
             self.code_sum.copy_(torch.where(fresh, candidates, self.code_sum))
 
     @torch.no_grad()
-    def _learn(self, x: Tensor, codes: Tensor, counts: Tensor, candidates: Tensor) -> Tensor:
-        """Update the averages and codes with the batch of all processes; returns the total counts (nb_code,)."""
-        sums = x.new_zeros(self.nb_code, self.code_dim).index_add_(0, codes, x)
+    def _learn(self, seen: Window) -> Tensor:
+        """Update the averages and codes with the batches of all processes; returns the total counts (nb_code,)."""
+        sums, counts, candidates = seen.sums, seen.counts, seen.candidates
+        if self._window is not None:
+            sums, counts = sums + self._window.sums, counts + self._window.counts
+            candidates = self._window.candidates.merged(candidates)
+        self._window = Window(sums, counts, candidates) if self._more_follow else None
+        if self._more_follow:
+            return counts
         if world_size() > 1:
             together = torch.cat([sums, counts[:, None]], dim=1)
             dist.all_reduce(together)
@@ -171,7 +215,7 @@ class Codebook(nn.Module):
             self.code_sum.lerp_(sums, 1 - self.mu)
             self.codebook.copy_(self.code_sum / self.code_count.clamp(min=1e-8)[:, None])
         if self.revives:
-            self._revive(counts, candidates)
+            self._revive(counts, candidates.vectors)
         return counts
 
     def _revive(self, counts: Tensor, candidates: Tensor) -> None:

@@ -9,7 +9,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lamp.models.vq.quantizer import Codebook, world_size
+from lamp.models.idle import with_zero_gradient
+from lamp.models.vq.quantizer import Codebook
+from lamp.utils.run.processes import world_size
 
 
 @dataclass
@@ -71,10 +73,15 @@ class ResidualQuantizer(nn.Module):
             # The gradient passes once, not once per level.
             quantized = x + (total - x).detach() if self.training else total
             perplexity = torch.stack([output.perplexity for output in outputs])
+            commit_loss = torch.stack([output.loss for output in outputs]).mean()
+            if self.training:
+                # Codes learnt by gradient, of levels that this batch leaves out.
+                idle = [parameter for level in list(self.levels)[used:] for parameter in level.parameters()]
+                commit_loss = with_zero_gradient(commit_loss, idle)
             return QuantizerOutput(
                 quantized=quantized,
                 codes=self._stack_codes([output.codes for output in outputs], valid, x.shape[:2]),
-                commit_loss=torch.stack([output.loss for output in outputs]).mean(),
+                commit_loss=commit_loss,
                 perplexity=F.pad(perplexity, (0, self.num_quantizers - used), value=float("nan")),
             )
 

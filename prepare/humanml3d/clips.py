@@ -1,11 +1,7 @@
 """From recordings to clips of HumanML3D, written one by one so that a build can be interrupted at any time."""
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, check_replaceable, read_json, write_json
 from lamp.utils.kinematics.features import features_to_joints, joints_to_features, mirror_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.workers import worker_pool
 
 REPORT_FILE = "report.json"
 VECTORS, JOINTS = "new_joint_vecs", "new_joints"
@@ -132,22 +129,8 @@ def run_jobs(jobs: list[Job], work: Work, workers: int) -> Iterator[JobResult]:
     if workers <= 1 or len(jobs) <= 1:
         yield from map(work, jobs)
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), initializer=_start_worker) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         yield from pool.map(work, jobs, chunksize=max(1, min(8, len(jobs) // workers)))
-
-
-def _start_worker() -> None:
-    """One thread a process; the parent alone handles Ctrl-C, and no worker outlives it."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 class Folder:

@@ -28,8 +28,8 @@ OPT_ROWS = 50272
 # Heads of OPT's models by their width.
 OPT_HEADS = {768: 12, 2048: 32, 2560: 32, 4096: 32, 5120: 40}
 LORA_ALPHA = 32
-# Public captions end with a new line.
-CAPTION_END = "\n"
+# The public code goes on from these words, and returns what follows them; its captions end with a new line.
+CAPTION_START, CAPTION_END = "a man is", "\n"
 _LANGUAGE, _SAME_LANGUAGE = "opt_model.", "llm.base_model.model."
 _LORA = re.compile(r"(.+)\.lora_([AB])\.\w+\.weight")
 _KNOWN = re.compile(
@@ -46,7 +46,10 @@ def captioner_parts(request: Request) -> list[Part]:
     if "query_tokens" in request.state:
         lamp = _own_lamp(request)
     config, tensors = convert_captioner(_plain_language(request.state), _language_options(request))
-    tokenizer = _library_tokenizer(request, config.vocab_size)
+    tokenizer, known = _library_tokenizer(request, config.vocab_size)
+    if known:
+        config = replace(config, prompt=CAPTION_START)
+        request.notes.append(f"captions begin with '{CAPTION_START}', from which the public code lets them go on")
     part = Part(request.dst.name, _build(config, tensors, tokenizer), {"lamp_name": request.lamp_name or ""})
     parts = [part]
     if lamp is not None:
@@ -64,7 +67,7 @@ def code_gpt_parts(request: Request) -> list[Part]:
 
 
 def _build(config: CaptionerConfig, tensors: Mapping[str, Tensor], tokenizer: Any) -> Captioner:
-    vocabulary = LibraryVocabulary(tokenizer)
+    vocabulary = LibraryVocabulary(tokenizer, config.prompt)
     # Word tables may have more rows than there are words.
     model = Captioner(replace(config, vocab_size=len(vocabulary)))
     model.load_state_dict(tensors, strict=True)
@@ -133,18 +136,18 @@ def _own_lamp(request: Request) -> LaMP:
     return lamp
 
 
-def _library_tokenizer(request: Request, rows: int) -> Any:
-    """Tokenizer of the language model, which ends captions as the public code does."""
+def _library_tokenizer(request: Request, rows: int) -> tuple[Any, bool]:
+    """Tokenizer of the language model, which ends captions as the public code does, and whether its words are known."""
     if request.llm is None and rows != OPT_ROWS:
         request.notes.append("no --llm: the language model's words are not known, captions will be numbers")
-        return _number_tokenizer(rows)
+        return _number_tokenizer(rows), False
     tokenizer = LibraryVocabulary.load(request.llm or OPT_SOURCE).tokenizer
     if len(tokenizer) > rows:
         raise UserError(f"--llm {request.llm} has {len(tokenizer)} words, these weights {rows}; name their own")
     ids = tokenizer(CAPTION_END, add_special_tokens=False).input_ids
     if len(ids) == 1 and ids != [tokenizer.unk_token_id]:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ids[0])
-    return tokenizer
+    return tokenizer, True
 
 
 def _number_tokenizer(size: int) -> Any:

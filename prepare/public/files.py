@@ -158,12 +158,24 @@ def _collect(place: str, content: Mapping[Any, Any], states: dict[str, dict[str,
         return
     tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if any(tensor.dim() for tensor in tensors.values()):
-        # Several GPUs leave this prefix.
-        wrapped = all(key.startswith("module.") for key in tensors)
-        states[place] = {key.removeprefix("module.") if wrapped else key: value for key, value in tensors.items()}
+        states[place] = _unwrapped(tensors, place)
     for key, value in content.items():
         if isinstance(value, Mapping):
             _collect(f"{place}.{key}" if place else str(key), value, states, depth + 1)
+
+
+def _unwrapped(tensors: dict[str, Tensor], place: str) -> dict[str, Tensor]:
+    """Weights without what several GPUs (`module.` before all) and PyTorch's compiler (`_orig_mod.`) put into names.
+
+    Raises:
+        UserError: two names become one.
+    """
+    plain = {key: re.sub(r"(?<![^.])_orig_mod\.", "", key) for key in tensors}
+    wrapped = all(name.startswith("module.") for name in plain.values())
+    result = {name.removeprefix("module.") if wrapped else name: tensors[key] for key, name in plain.items()}
+    if len(result) < len(tensors):
+        raise UserError(f"weights {place or 'of the file'} are there twice, with and without _orig_mod.; save one copy")
+    return result
 
 
 def _plain(value: Any) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from lamp.models.vq.model import RVQVAE
 from lamp.prepare.public.request import Part, Request
 from lamp.prepare.public.state import build_model
-from lamp.prepare.public.weights.vq import LAMP_PREFIX, convert_tokenizer
+from lamp.prepare.public.weights.vq import LAMP_PREFIX, convert_tokenizer, levels_in
 
 CODES, FEATURES = "vq_model.", "motion_encoder."
 
@@ -16,6 +16,11 @@ CODES, FEATURES = "vq_model.", "motion_encoder."
 def build_tokenizer(request: Request, state: Mapping[str, Tensor]) -> RVQVAE:
     """Our tokenizer from a public one's state dict, with its statistics."""
     config, tensors = convert_tokenizer(state, request.options)
+    if levels_in(state) and "num_quantizers" not in request.options:
+        request.notes.append(
+            f"levels of the tokenizer: {config.num_quantizers}, as many as the file has codebooks; no opt.txt says how "
+            "many there should be (--num_quantizers)"
+        )
     return build_model(RVQVAE, config, tensors | request.statistics(config.input_width))
 
 

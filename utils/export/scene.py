@@ -17,7 +17,7 @@ TURN = np.deg2rad(35.0)  # from where the body faces first to where the camera s
 SLANT = (0.35, -0.2)  # a point's shadow moves by this (x, z) for each metre of height
 HEAD_RADIUS = 3.4  # in limbs' radii
 PATH_WIDTH, PATH_STEP = 0.02, 0.03  # metres
-HALF_CIRCLE = np.linspace(-np.pi / 2, np.pi / 2, 10)
+HALF_CIRCLE = np.linspace(-np.pi / 2, np.pi / 2, 8)
 STRIP = 120  # rows
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 

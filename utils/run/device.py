@@ -9,7 +9,7 @@ import torch
 
 
 def resolve_device(gpu_id: int | None = None) -> torch.device:
-    """Device for `--gpu_id`.
+    """Device for `--gpu_id`. On a CUDA GPU, float32 then is float32 in convolutions too, not PyTorch's TF32.
 
     Args:
         gpu_id: number of a GPU, -1 for the CPU, None for the best device. A GPU that does not exist is a warning and
@@ -18,6 +18,8 @@ def resolve_device(gpu_id: int | None = None) -> torch.device:
     if gpu_id is not None and gpu_id < 0:
         return torch.device("cpu")
     if torch.cuda.is_available():
+        # TF32 keeps 10 bits: tokens of the CPU and of the GPU would differ. `bf16` is there for speed.
+        torch.backends.cudnn.allow_tf32 = False
         count = torch.cuda.device_count()
         if launched():
             return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % count)

@@ -22,6 +22,14 @@ class _Console(logging.Handler):
         sys.stdout.flush()
 
 
+class _File(logging.FileHandler):
+    """A log file; one that cannot be written (a full disk) is an error, and not a traceback beside the training."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on with the error under way."""
+        raise
+
+
 def run_logger(space: str | Path, main: bool = True, name: str = "train") -> logging.Logger:
     """Logger that prints and appends to `<space>/logs/<name>.log`; silent but for errors when not the main process.
 
@@ -37,7 +45,7 @@ def run_logger(space: str | Path, main: bool = True, name: str = "train") -> log
     if main:
         path = Path(space) / "logs" / f"{name}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(path, encoding="utf-8", delay=True)
+        file = _File(path, encoding="utf-8", delay=True)
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
         logger.addHandler(file)
     return logger

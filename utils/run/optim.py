@@ -1,10 +1,13 @@
-"""The optimiser of all training scripts."""
+"""The optimiser of all training scripts, and the moving average of weights."""
 
+import copy
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -34,3 +37,30 @@ def adamw(
     # Not every supported PyTorch has the fused update for MPS.
     fused = not torch.backends.mps.is_available()
     return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=fused or None)
+
+
+class AveragedWeights(Generic[Model]):
+    """Exponential moving average: a copy of a model whose parameters follow the trained ones slowly.
+
+    Buffers (codebooks, statistics) are copied.
+    """
+
+    def __init__(self, model: Model, decay: float) -> None:
+        """Start from a copy of `model`, in eval mode and without gradients."""
+        self.model, self.decay = copy.deepcopy(model).eval().requires_grad_(False), decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, iteration: int) -> None:
+        """Move towards `model`; early on faster than `decay` says, so that the initial weights are forgotten."""
+        weight = 1 - min(self.decay, (1 + iteration) / (10 + iteration))
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), weight)
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Values to save."""
+        return self.model.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over saved values."""
+        self.model.load_state_dict(state)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lamp.utils.home import checkout
+from lamp.utils.litter import public_name
 
 UNKNOWN_COMMIT = "unknown"
 
@@ -23,7 +24,7 @@ def digest(parts: Iterable[Any]) -> str:
 def model_identity(folder: str | Path) -> str:
     """Name of a model folder and a digest of its weights, such as `masked@1f3c9a2e`."""
     folder = Path(folder)
-    name = folder.name
+    name = public_name(folder.name)
     if name == "latest" or name.startswith(("net_best_", "epoch_")):
         name = f"{folder.parent.name}/{name}"
     return f"{name}@{digest([(folder / 'model.safetensors').read_bytes()])}"

@@ -1,17 +1,24 @@
-"""What a training run keeps in its space, and how it is asked to stop."""
+"""What a training run is asked for, how far it is, who has its space, and how it is told to stop."""
 
+import contextlib
 import dataclasses
+import json
 import os
-import shutil
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from lamp.utils.cli import Dataclass
 from lamp.utils.errors import UserError
+
+LOCK_FILE = ".running"
+_TAKEN: set[Path] = set()
+"""Spaces of this process's runs: the system's locks keep processes apart, but not two runs of one."""
 
 
 class RunOptions(Dataclass, Protocol):
@@ -55,6 +62,7 @@ class Progress:
         seconds: time spent, over all the times it was resumed.
         best: best value so far of each number in the Trainer's `best`.
         finished: whether training ended by itself, that is, was not interrupted.
+        evaluated: iteration of the last evaluation.
     """
 
     epoch: int = 0
@@ -63,6 +71,7 @@ class Progress:
     seconds: float = 0.0
     best: dict[str, float] = dataclasses.field(default_factory=dict)
     finished: bool = False
+    evaluated: int = -1
 
     def state_dict(self) -> dict[str, Any]:
         """Values to save."""
@@ -71,41 +80,93 @@ class Progress:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over saved values."""
         self.__dict__.update(state)
+        if "evaluated" not in state and self.finished:  # saved by a version before this entry
+            self.evaluated = self.iteration
 
 
-def find_state(space: Path, is_continue: bool, overwrite: bool) -> Path | None:
-    """Newest complete folder `<space>/state/<number>` to resume from; None to start anew.
+class RunLock:
+    """Keeps others out of a space as long as this process lives or until `release`, also when it is killed."""
 
-    Raises:
-        UserError: there is nothing to resume, or there is a run that is neither to be resumed nor overwritten.
-    """
-    found = [folder for folder in (space / "state").glob("*") if folder.name.isdigit()]
-    if is_continue:
-        if not found:
-            raise UserError(f"--is_continue: {space} holds no state to resume; check --name, or leave the flag out")
-        return max(found, key=lambda folder: int(folder.name))
-    if not overwrite and (found or any(space.glob("latest")) or any(space.glob("net_best_*"))):
-        remedy = "resume it by --is_continue, replace it by --overwrite, or take another --name"
-        raise UserError(f"{space} holds a run already; {remedy}")
-    return None
+    def __init__(self, space: Path) -> None:
+        """Lock a space, which is made if need be.
+
+        Raises:
+            UserError: another run has it.
+        """
+        self._made = not space.exists()
+        space.mkdir(parents=True, exist_ok=True)
+        self._path = (space / LOCK_FILE).resolve()
+        self._file: BinaryIO | None = None
+        self._owner = os.getpid()
+        if self._path in _TAKEN:  # opening the file here would already undo the lock
+            raise _in_use(space, "of this process")
+        while self._file is None:
+            file = self._path.open("ab+", buffering=0)
+            if not _lock(file):
+                holder = _holder(file)
+                file.close()
+                raise _in_use(space, holder)
+            # The one who held it may have removed the file since it was opened.
+            if self._path.exists() and os.path.samestat(os.fstat(file.fileno()), self._path.stat()):
+                self._file = file
+            else:
+                file.close()
+        _TAKEN.add(self._path)
+        facts = {"process": os.getpid(), "machine": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        with contextlib.suppress(OSError):  # a full disk is told where it matters
+            self._file.truncate(0)
+            self._file.write(json.dumps(facts).encode())
+
+    def release(self) -> None:
+        """Let others in; also when done already."""
+        if self._file is not None and self._owner == os.getpid():  # not in a worker, which has a copy of this
+            with contextlib.suppress(OSError):  # Windows does not remove open files; the next run takes it over
+                self._path.unlink(missing_ok=True)
+                if self._made and not any(self._path.parent.iterdir()):  # a mistaken name leaves nothing behind
+                    self._path.parent.rmdir()
+            self._file.close()
+            self._file = None
+            _TAKEN.discard(self._path)
+
+    def __del__(self) -> None:
+        """A run that is given up without having trained."""
+        if getattr(self, "_file", None) is not None:
+            self.release()
 
 
-def clear_run(space: Path) -> None:
-    """Remove what an earlier run left in the space."""
-    kept = [folder for pattern in ("net_best_*", "epoch_*") for folder in space.glob(pattern)]
-    for folder in [space / "state", space / "latest", space / "logs", *kept]:
-        if folder.exists():
-            shutil.rmtree(folder)
-    (space / "metrics.jsonl").unlink(missing_ok=True)
+def _in_use(space: Path, holder: str) -> UserError:
+    remedy = "stop it, wait for it, or take another --name"
+    return UserError(f"{space} is in use by another training run ({holder}); {remedy}")
 
 
-def replace_state(aside: Path, number: int) -> None:
-    """Make the complete `<space>/state/<aside>` the state of that number, then remove those before it."""
-    final = aside.with_name(str(number))
-    os.replace(aside, final)
-    for old in final.parent.iterdir():
-        if old != final:
-            shutil.rmtree(old)
+def _lock(file: BinaryIO) -> bool:
+    """Lock an open file for this process; False if another one has it."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(1 << 20)  # far beyond the text, which others may read
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            # Not flock, which workers of a data loader inherit and keep for a while after their parent was killed.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _holder(file: BinaryIO) -> str:
+    """Who holds a lock, for a message."""
+    try:
+        file.seek(0)
+        facts = json.load(file)
+        return f"process {facts['process']} on {facts['machine']}, since {facts['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "which has just begun"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Learning-rate schedules over iterations: factors of the optimiser's learning rate."""
+"""How many iterations there are, and schedules over them: factors of the optimiser's learning rate."""
 
 import bisect
 import math
@@ -6,6 +6,24 @@ from collections.abc import Sequence
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+
+def sharded_batches(batches: int, processes: int, drop_last: bool) -> int:
+    """Batches of an epoch that each of several processes gets of a loader's; without `drop_last` all get the last."""
+    return batches // processes if drop_last else math.ceil(batches / processes)
+
+
+def total_iterations(batches: int, *, epochs: int, accumulation: int = 1, max_iter: int = 0) -> int:
+    """Iterations (updates of the weights) of a run.
+
+    Args:
+        batches: of an epoch, in each process (see `sharded_batches`).
+        epochs: to train.
+        accumulation: batches an iteration; the last of an epoch has what is left.
+        max_iter: stop after so many; 0: no limit.
+    """
+    total = math.ceil(batches / accumulation) * epochs
+    return min(total, max_iter) if max_iter else total
 
 
 def warmup_multistep(

@@ -1,11 +1,16 @@
 """Random numbers: one seed for everything, and streams that leave the rest alone."""
 
 import random
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_FACTORS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
 
 
 def seed_everything(seed: int) -> None:
@@ -13,6 +18,36 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - code that draws from the global state must be reproducible too
     torch.manual_seed(seed)
+
+
+def combined_seed(*parts: int) -> int:
+    """One seed, 0 ... 2**63 - 1, of several numbers that are not negative; in another order they give another."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def keyed_uniform(keys: Tensor, shape: Sequence[int], stream: int = 0) -> Tensor:
+    """Uniform numbers in [0, 1) that depend on a sample's key and their place, not on the batch or the process.
+
+    Args:
+        keys: (B,) int64.
+        shape: of a sample's numbers. A larger shape continues a smaller one: padding changes no number.
+        stream: numbers of the same keys that have nothing to do with each other.
+
+    Returns:
+        (B, *shape) float32, by SplitMix64's finaliser (Steele et al. 2014) applied along each dimension.
+    """
+    state = _mix(keys + (stream + 1) * _GOLDEN % 2**62)
+    for size in shape:
+        state = _mix(state[..., None] + torch.arange(1, size + 1, device=keys.device) * _GOLDEN)
+    # The upper 24 bits: float32 holds them exactly.
+    return (state >> 40 & 2**24 - 1).float() * 2.0**-24
+
+
+def _mix(state: Tensor) -> Tensor:
+    """Spread each bit of int64 numbers over all; overflow wraps, and shifts bring zeros in."""
+    state = (state ^ (state >> 30 & 2**34 - 1)) * _FACTORS[0]
+    state = (state ^ (state >> 27 & 2**37 - 1)) * _FACTORS[1]
+    return state ^ (state >> 31 & 2**33 - 1)
 
 
 class RandomStream:

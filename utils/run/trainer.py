@@ -3,19 +3,19 @@
 A run lives in its space: `latest/` and `net_best_<metric>/` are model folders, `state/` is what resuming needs, `logs/`
 has the log and TensorBoard's events, `metrics.jsonl` every logged number.  A resumed run is the same, bit for bit on
 the CPU, as one that never stopped: an epoch's data come from a random stream of their own, which is replayed.
+
+Several processes start from the same weights and then draw their own dropout and noise. Draws that belong to a sample
+are keyed by it (`keyed_uniform`), so that two processes train as one with their batches put together.
 """
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, send_to_device
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -25,13 +25,24 @@ from tqdm import tqdm
 from lamp.utils.cli import save_options
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_folder
-from lamp.utils.run.averaging import AveragedWeights
+from lamp.utils.run.accelerator import make_accelerator
 from lamp.utils.run.compiling import compile_in_place, uncompiled
-from lamp.utils.run.device import accelerator_device
 from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
-from lamp.utils.run.runs import Progress, RunOptions, clear_run, find_state, replace_state, stop_signals
-from lamp.utils.run.schedule import set_base_rates
-from lamp.utils.run.seed import RandomStream
+from lamp.utils.run.optim import AveragedWeights
+from lamp.utils.run.runs import Progress, RunOptions, stop_signals
+from lamp.utils.run.schedule import set_base_rates, total_iterations
+from lamp.utils.run.seed import RandomStream, combined_seed, seed_everything
+from lamp.utils.run.state import (
+    BEGUN_FILE,
+    clear_run,
+    enter_space,
+    load_state,
+    newest_number,
+    save_state,
+)
+
+if TYPE_CHECKING:  # of the extra `train`: a script says in one line that it is missing
+    pass
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
@@ -57,29 +68,15 @@ class _Saves(Protocol):
     def save_pretrained(self, folder: Path, *, meta: dict[str, Any]) -> None: ...
 
 
+@runtime_checkable
+class _LearnsInForward(Protocol):
+    """A module that changes in `forward`, and must know whether more batches of the same iteration follow."""
+
+    def expect_more(self, more: bool) -> None: ...
+
+
 def _save_pretrained(model: nn.Module, folder: Path, meta: dict[str, Any]) -> None:
     cast(_Saves, model).save_pretrained(folder, meta=meta)
-
-
-def _make_accelerator(options: RunOptions) -> Accelerator:
-    """Device, processes and number format of a run.
-
-    Raises:
-        UserError: fp16 on the CPU.
-    """
-    cpu = accelerator_device(options.gpu_id)
-    if cpu and options.mixed_precision == "fp16":
-        raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
-    # Copies to other devices than CUDA's must be waited for.
-    runs_ahead = not cpu and torch.cuda.is_available()
-    return Accelerator(
-        cpu=cpu,
-        mixed_precision=options.mixed_precision,
-        step_scheduler_with_optimizer=False,
-        dataloader_config=DataLoaderConfiguration(
-            use_seedable_sampler=True, data_seed=options.seed, non_blocking=runs_ahead
-        ),
-    )
 
 
 class Trainer(Generic[Model, Batch]):
@@ -107,7 +104,9 @@ class Trainer(Generic[Model, Batch]):
             scheduler: stepped once an iteration (an update of the weights), whatever the number of processes.
             options: what the run is called, where it lives and how long it trains.
             step: `step(model, batch)` gives scalar tensors; "loss" is minimised, the mean of each is logged as
-                train/<key>. It calls `model(...)` and not its methods, so that several processes work.
+                train/<key>. It calls `model(...)` and not its methods, so that several processes work, and draws what
+                all of them must have alike by the trainer's `draw`. Of several batches an iteration
+                (`--gradient_accumulation_steps`) each counts alike, however many tokens or frames it has.
             evaluate: `evaluate(model, epochs done)`, on the unwrapped model (with `--ema_decay` the averaged one) in
                 eval mode without gradients; its numbers are logged as val/<key>. All processes run it.
             best: evaluation numbers for which the best model is kept in `net_best_<key>/`, and which way is better.
@@ -122,11 +121,13 @@ class Trainer(Generic[Model, Batch]):
         self.step, self.evaluate, self.best = step, evaluate, best or {}
         self._meta = meta or {}
         self.save = save or _save_pretrained
-        self._resume = find_state(self.space, options.is_continue, options.overwrite)
-        self._saves = int(self._resume.name) if self._resume else 0
+        self._lock, self._resume = enter_space(self.space, options.is_continue, options.overwrite)
+        self._state, self._saves = self._resume, newest_number(self.space)
         self.average = AveragedWeights(model, options.ema_decay) if options.ema_decay else None
-        self.accelerator = _make_accelerator(options)
+        self.accelerator = make_accelerator(options)
         self._runs_ahead = self.accelerator.dataloader_config.non_blocking
+        self._learners = [module for module in model.modules() if isinstance(module, _LearnsInForward)]
+        self._shared = torch.Generator()
         if options.compile != "no":
             compile_in_place(model, options.compile)
         self.model, self.optimizer, self.scheduler = self.accelerator.prepare(model, optimizer, scheduler)
@@ -139,8 +140,16 @@ class Trainer(Generic[Model, Batch]):
             clear_run(self.space)
         if self.main and not self._resume:
             save_options(options, self.space / "opt.json")
+            (self.space / BEGUN_FILE).touch()
         self.accelerator.wait_for_everyone()
+        if rank := self.accelerator.process_index:
+            # Until here all drew alike, to build the same model. The first goes on as a single process would.
+            seed_everything(combined_seed(options.seed, rank))
         self.log = run_logger(self.space, self.main)
+
+    def draw(self, high: int) -> int:
+        """A random number 0 ... high - 1 for the step under way, the same in all processes."""
+        return int(torch.randint(high, (), generator=self._shared))
 
     def fit(self, loader: Batches[Batch], set_epoch: Callable[[int], None] | None = None) -> Progress:
         """Train until `--max_epoch` or `--max_iter`, or until `--max_minutes`, Ctrl-C or SIGTERM interrupt.
@@ -155,11 +164,22 @@ class Trainer(Generic[Model, Batch]):
         Returns:
             How far the run is; `finished` tells whether it was interrupted.
         """
-        if not len(loader):
-            raise UserError(f"the training data give no batch of --batch_size {self.options.batch_size}; lower it")
+        try:
+            return self._fit(loader, set_epoch)
+        finally:
+            if self._lock:
+                self._lock.release()
+
+    def _fit(self, loader: Batches[Batch], set_epoch: Callable[[int], None] | None) -> Progress:
         if isinstance(loader, DataLoader):
             set_epoch = set_epoch or getattr(loader.sampler, "set_epoch", None)
             loader = self.accelerator.prepare(loader)
+        if not len(loader):
+            count = self.accelerator.num_processes
+            each = f" for each of {count} processes" if count > 1 else ""
+            raise UserError(
+                f"the training data give no batch of --batch_size {self.options.batch_size}{each}; lower it"
+            )
         self._begin(len(loader))
         with stop_signals(lambda reason: setattr(self, "_asked", reason)), self._bar:
             while not self._done() and not self._interrupt:
@@ -181,22 +201,22 @@ class Trainer(Generic[Model, Batch]):
         if self._resume:
             # Schedule and learning rate are those of the options, which may have changed.
             rates = [group["initial_lr"] for group in self.optimizer.param_groups]
-            try:
-                self.accelerator.load_state(str(self._resume))
-            except (RuntimeError, ValueError) as error:
-                remedy = f"resume with the options of {self.space / 'opt.json'}"
-                raise UserError(f"{self._resume} does not fit this model; {remedy}: {error}") from error
+            load_state(self.accelerator, self.space, self._resume)
             set_base_rates(self.scheduler.scheduler, rates)
             self.log.info(f"resuming {self.space} at epoch {progress.epoch}, iteration {progress.iteration}")
             self._resume = None
-        self._total = math.ceil(batches / options.gradient_accumulation_steps) * options.max_epoch
-        self._total = min(self._total, options.max_iter) if options.max_iter else self._total
+        self._total = total_iterations(
+            batches,
+            epochs=options.max_epoch,
+            accumulation=options.gradient_accumulation_steps,
+            max_iter=options.max_iter,
+        )
         if self._done():
             self.log.info("nothing left to train; raise --max_epoch or --max_iter to go on")
         now = time.monotonic()
         self._deadline = now + options.max_minutes * 60 if options.max_minutes else math.inf
         self._clock, self._logged = now, progress.iteration
-        self._window, self._asked, self._interrupt, self._evaluated = LossWindow(), "", "", -1
+        self._window, self._asked, self._interrupt = LossWindow(), "", ""
         self._recorder = MetricsRecorder(self.space, progress.iteration) if self.main else None
         hidden = None if self.main else True  # None: where stderr is no terminal
         self._bar = tqdm(total=self._total, initial=progress.iteration, disable=hidden, leave=False, dynamic_ncols=True)
@@ -212,9 +232,12 @@ class Trainer(Generic[Model, Batch]):
                 tell(progress.epoch)
         self.model.train()
         for batch in self._batches(loader):
+            accumulated = options.gradient_accumulation_steps
+            # The last iteration of an epoch has what is left of its batches.
+            parts = min(accumulated, len(loader) - progress.batch // accumulated * accumulated)
             progress.batch += 1
             last = progress.batch == len(loader)
-            if not self._train_batch(batch, update=last or progress.batch % options.gradient_accumulation_steps == 0):
+            if not self._train_batch(batch, parts, update=last or progress.batch % accumulated == 0):
                 continue
             if progress.iteration % options.log_every == 0:
                 self._log_window()
@@ -235,6 +258,8 @@ class Trainer(Generic[Model, Batch]):
 
     def _batches(self, loader: Batches[Batch]) -> Iterator[Batch]:
         """Batches of the epoch from the one under way, drawn in the epoch's own random stream."""
+        from accelerate.utils import send_to_device
+
         stream, skip = RandomStream(self.options.seed * 1_000_003 + self.progress.epoch), self.progress.batch
         with stream:
             if skip and hasattr(loader, "start_at"):
@@ -250,15 +275,18 @@ class Trainer(Generic[Model, Batch]):
                 return
             yield send_to_device(batch, self.accelerator.device, non_blocking=self._runs_ahead)
 
-    def _train_batch(self, batch: Batch, update: bool) -> bool:
-        """Add the gradient of a batch; with `update` also change the weights. Gives `update` back."""
+    def _train_batch(self, batch: Batch, parts: int, update: bool) -> bool:
+        """Add the gradient of a batch, one of `parts`; with `update` also change the weights. Gives `update` back."""
         accelerator, progress = self.accelerator, self.progress
+        self._shared.manual_seed(combined_seed(self.options.seed, progress.epoch, progress.batch))
+        for module in self._learners:
+            module.expect_more(not update)
         replays = self.options.compile == "reduce-overhead"
         if replays:
             torch.compiler.cudagraph_mark_step_begin()
         with nullcontext() if update else accelerator.no_sync(self.model):
             values = self.step(self.model, batch)
-            accelerator.backward(values["loss"] / self.options.gradient_accumulation_steps)
+            accelerator.backward(values["loss"] / parts)
         # The next replay of a CUDA graph overwrites what this one gave.
         values = {key: value.detach().clone() if replays else value.detach() for key, value in values.items()}
         if update:
@@ -305,10 +333,10 @@ class Trainer(Generic[Model, Batch]):
     def _run_evaluation(self) -> None:
         """Evaluate, log, and keep the model in `best_<key>/` for each number that is the best so far."""
         progress = self.progress
-        if self.evaluate is None or self._evaluated == progress.iteration:
+        if self.evaluate is None or progress.evaluated == progress.iteration:
             return
         self._log_window()
-        self._evaluated = progress.iteration
+        progress.evaluated = progress.iteration
         model = self._weights().eval()
         stream, plain = RandomStream(self.options.seed, devices=True), uncompiled(self.options.compile)
         with stream, plain, torch.no_grad():
@@ -337,18 +365,11 @@ class Trainer(Generic[Model, Batch]):
                 self.save(self._weights(), aside, meta)
 
     def _save_all(self) -> None:
-        """Write `latest/` and the state; the state before goes when the new one is complete."""
+        """Write `latest/` and the state."""
         self._log_window()
         self._save_model("latest")
         self._saves += 1
-        aside = self.space / "state" / ".unfinished"
-        if self.main:
-            shutil.rmtree(aside, ignore_errors=True)
-        self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(aside), safe_serialization=False)
-        self.accelerator.wait_for_everyone()
-        if self.main:
-            replace_state(aside, self._saves)
+        self._state = save_state(self.accelerator, self.space, self._saves, self._state)
 
     def _check_interrupt(self) -> None:
         """Find out whether to stop; several processes agree on it each time they log."""

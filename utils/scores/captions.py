@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lamp.utils.errors import UserError
+from lamp.utils.packages import need
 from lamp.utils.tagging import tag_sentences, token_words
 
 Protocol = Literal["raw", "tm2t"]
@@ -188,6 +189,29 @@ def _coco_scores(predictions: Sequence[str], references: Sequence[Sequence[str]]
     return {name: 100 * float(score) for name, score in scores.items()}
 
 
+def check_encoder(model: str) -> None:
+    """Make sure that BERTScore's packages are installed and an encoder's configuration can be had.
+
+    Raises:
+        UserError: they are not, or it cannot.
+    """
+    need("bert_score", "transformers")
+    from transformers import AutoConfig
+
+    with _quiet_transformers():
+        try:
+            AutoConfig.from_pretrained(model)
+        except (OSError, ValueError) as error:
+            raise _no_encoder(model, error) from error
+
+
+def _no_encoder(model: str, error: Exception) -> UserError:
+    return UserError(
+        f"{model}: no encoder for BERTScore could be loaded ({str(error).splitlines()[0]}); name a folder with "
+        "config.json, weights and tokenizer, or a hub id (which needs the network once)"
+    )
+
+
 @dataclass(frozen=True)
 class _Encoder:
     """An encoder cut off after `num_layers`; `known` is its name in bert_score's table, if it has one."""
@@ -216,10 +240,7 @@ def _load_encoder(model: str, num_layers: int | None) -> _Encoder:
             network = AutoModel.from_pretrained(model, config=config).float().eval()
             tokenizer = _load_tokenizer(model, config)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"{model}: no encoder for BERTScore could be loaded ({str(error).splitlines()[0]}); name a folder with "
-                "config.json, weights and tokenizer, or a hub id (which needs the network once)"
-            ) from error
+            raise _no_encoder(model, error) from error
     return _Encoder(network.get_encoder() if config.is_encoder_decoder else network, tokenizer, layer, known)
 
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import SKELETONS
 from lamp.utils.scores import physics
+from lamp.utils.scores.cautions import fid_cautions, pool_cautions, warn_once
 from lamp.utils.scores.metrics import diversity, fid, matching_score, mpjpe, multimodality, r_precision
 
 DIVERSITY_PAIRS = 300
@@ -130,12 +131,23 @@ class Scores:
     Attributes:
         motions: in a repetition.
         repeats: how many repetitions.
+        pool: candidates of R-precision.
+        fid_motions: motions that an FID is of.
+        dimensions: of their embeddings.
         rows: the statistics.
     """
 
     motions: int
     repeats: int
+    pool: int
+    fid_motions: int
+    dimensions: int
     rows: dict[str, dict[str, Statistic]] = field(default_factory=dict)
+
+    @property
+    def cautions(self) -> list[str]:
+        """Lines on what keeps these scores from being compared with the field's."""
+        return pool_cautions(self.pool) + fid_cautions(self.fid_motions, self.dimensions)
 
     def json(self) -> dict[str, Any]:
         """As plain numbers."""
@@ -250,7 +262,14 @@ def summarize(repetitions: Sequence[Repetition], *, seed: int, pooled: bool) -> 
         seed: of the random pairs.
         pooled: see above.
     """
-    scores = Scores(len(repetitions[0].texts), len(repetitions))
+    count, dimensions = repetitions[0].produced.shape
+    scores = Scores(
+        motions=count,
+        repeats=len(repetitions),
+        pool=repetitions[0].pools.shape[1],
+        fid_motions=count * len(repetitions) if pooled else count,
+        dimensions=dimensions,
+    )
     for kind in ("real", "produced"):
         motions = [getattr(r, "again" if kind == "real" else "produced") for r in repetitions]
         matched = [getattr(r, kind) for r in repetitions]
@@ -307,7 +326,9 @@ def quick_scores(draws: Draws, judge: Judge, produce: Produce, *, seed: int) -> 
     repeats = QUICK_REPEATS if draws.labelled else 1
     repetitions = [judge_repetition(draws.draw(i), judge, produce, seed=seed + i) for i in range(repeats)]
     rows = [match_scores(r.texts, r.produced, r.pools) for r in repetitions]
-    distance = fid(torch.cat([r.produced for r in repetitions]), torch.cat([r.real for r in repetitions]))
+    produced, real = (torch.cat([getattr(r, kind) for r in repetitions]) for kind in ("produced", "real"))
+    warn_once(pool_cautions(repetitions[0].pools.shape[1]) + fid_cautions(*produced.shape))
+    distance = fid(produced, real)
     return {"fid": distance} | {key: statistic([row[key] for row in rows]).mean for key in ("R@1", "R@3", "MM-Dist")}
 
 

@@ -58,7 +58,7 @@ def evaluate_reconstruction(
         recon, codes = roundtrip(motion, lengths)
         target, predicted = features_to_joints(denormalize(motion)), features_to_joints(denormalize(recon))
         valid = torch.arange(motion.shape[1], device=device) < lengths[:, None]
-        error = mpjpe(predicted, target) * valid
+        error = mpjpe(predicted, target).masked_fill(~valid, 0)
         errors.append(error[valid])
         by_clip |= dict(zip(batch.names, (millimetres * error.sum(1) / lengths).tolist()))
         last = (lengths - 1)[:, None, None, None].expand(-1, 1, *target.shape[2:])

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lamp.utils.errors import UserError
+from lamp.utils.scores.cautions import POOL, pool_cautions, warn_once
 from lamp.utils.scores.metrics import recall_at, retrieval_ranks
 
-POOL = 32
 VALIDATION_DRAWS = 20
 ARTICLES = frozenset({"a", "an", "the"})
 # Far more than similarities and match scores span: nothing outside the shortlist may overtake what is in it.
@@ -135,7 +135,9 @@ def validation_recall(similarity: Tensor, labels: Sequence[Hashable]) -> dict[st
     Returns:
         "R@1", the mean of both ways, and each way's scores as "t2m_R@1", "m2t_R@1", ..., in percent.
     """
-    scores = retrieval_scores(similarity, list(label_pools(labels, VALIDATION_DRAWS, seed=0)))
+    pools = list(label_pools(labels, VALIDATION_DRAWS, seed=0))
+    warn_once(pool_cautions(len(pools[0])))
+    scores = retrieval_scores(similarity, pools)
     flat = {f"{way}_{key}": value for way, values in scores.items() for key, value in values.items()}
     return {"R@1": (scores["t2m"]["R@1"] + scores["m2t"]["R@1"]) / 2, **flat}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from lamp.utils.scores.cautions import POOL
 from lamp.utils.scores.evaluation import Scores
 from lamp.utils.scores.physics import MEASURES
 from lamp.utils.scores.published import PAPER, Rows
@@ -21,6 +22,8 @@ def format_table(rows: Mapping[str, Mapping[str, object]], columns: Sequence[str
 def protocol_tables(scores: Scores, made: str, columns: Sequence[str], published: Rows) -> list[str]:
     """Lines of the two tables of a split: how plausible real and produced motions are, and how they score.
 
+    Below them stands what keeps the scores from being compared with the field's.
+
     Args:
         scores: ours.
         made: name of the produced motions' row.
@@ -29,5 +32,21 @@ def protocol_tables(scores: Scores, made: str, columns: Sequence[str], published
     """
     rows: dict[str, Mapping[str, object]] = {"real motions": scores.rows["real"], made: scores.rows["produced"]}
     lines = format_table(rows, list(MEASURES))
-    rows |= {f"{name} ({PAPER})": row for name, row in published.items()}
-    return lines + format_table(rows, columns)
+    return lines + pool_table(rows, scores.pool, columns, published) + scores.cautions
+
+
+def pool_table(
+    rows: Mapping[str, Mapping[str, object]], pool: int, columns: Sequence[str], published: Rows
+) -> list[str]:
+    """Lines of a table with the size of R-precision's pools, in a column of its own before it.
+
+    Args:
+        rows: ours.
+        pool: candidates of a pool of ours.
+        columns: of the table, R@1 among them.
+        published: rows that are printed beside ours, of pools of 32; empty for none.
+    """
+    first = list(columns).index("R@1")
+    sized = {name: {"pool": pool, **row} for name, row in rows.items()}
+    sized |= {f"{name} ({PAPER})": {"pool": POOL, **row} for name, row in published.items()}
+    return format_table(sized, [*columns[:first], "pool", *columns[first:]])

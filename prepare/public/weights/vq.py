@@ -26,7 +26,8 @@ def convert_tokenizer(state: Mapping[str, Tensor], config: Mapping[str, Any]) ->
     Args:
         state: the public state dict, of MoMask's `RVQVAE` or LaMP's `HumanVQVAE`.
         config: what the tensors' shapes do not tell, under the public option names: `dilation_growth_rate`, `vq_act`,
-            `vq_norm`, `mu`, `quantize_dropout_prob`; missing ones get the published values.
+            `vq_norm`, `mu`, `quantize_dropout_prob`; missing ones get the published values. The file must have
+            `num_quantizers` codebooks, if that is given.
 
     Returns:
         The configuration, and a state dict that `RVQVAE` loads strictly. `mean` and `std` are 0 and 1: the public
@@ -36,6 +37,7 @@ def convert_tokenizer(state: Mapping[str, Tensor], config: Mapping[str, Any]) ->
         UserError: the state dict is not that of a public tokenizer; lacking and unknown tensors are listed.
     """
     plain = {key.removeprefix(LAMP_PREFIX): value for key, value in state.items()}
+    check_levels(plain, config.get("num_quantizers"))
     if _SECOND_LEVEL not in plain and _FIRST_LEVEL in plain:  # a residual quantizer of one level
         plain["quantizer.codebook"] = plain.pop(_FIRST_LEVEL)
     state = TrackedState(plain)
@@ -52,6 +54,33 @@ def convert_tokenizer(state: Mapping[str, Tensor], config: Mapping[str, Any]) ->
             converted[key] = codebook.clone() if name == "code_sum" else codebook.new_ones(codebook.shape[0])
     converted |= {"mean": torch.zeros(ours.input_width), "std": torch.ones(ours.input_width)}
     return ours, converted
+
+
+def levels_in(state: Mapping[str, Tensor]) -> list[int]:
+    """Levels whose codebooks a residual tokenizer's state dict has; none of a tokenizer of a single codebook."""
+    found = (re.fullmatch(r"quantizer\.layers\.(\d+)\.codebook", key.removeprefix(LAMP_PREFIX)) for key in state)
+    return sorted(int(match[1]) for match in found if match)
+
+
+def check_levels(state: Mapping[str, Tensor], told: int | None) -> None:
+    """Make sure that no codebook is missing, which would make a smaller tokenizer of it.
+
+    Args:
+        state: of a public tokenizer.
+        told: levels that its options say.
+
+    Raises:
+        UserError: levels are missing, or there are more or fewer than the options say.
+    """
+    levels = levels_in(state)
+    if levels != list(range(len(levels))):
+        missing = sorted(set(range(levels[-1])) - set(levels))
+        raise UserError(f"the file lacks the codebooks of levels {missing}, it has {levels}; fetch or save it again")
+    if levels and told is not None and told != len(levels):
+        raise UserError(
+            f"the file has {len(levels)} codebooks, its options say num_quantizers {told}; fetch or save it again, or "
+            f"give --num_quantizers {len(levels)} if the options are wrong"
+        )
 
 
 def infer_config(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> RVQConfig:
