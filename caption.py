@@ -3,11 +3,11 @@
     python caption.py --motion walk.bvh
     python caption.py --motion my_bvh --out captions.csv --windows
 
-Files: features .npy (T, 263 or 251), joints .npy or .npz (T, 22 or 21, 3; metres, Y up, 20 frames a second unless the
-.npz says otherwise), BVH (and ASF/AMC) at any frame rate of a skeleton that `lamp.prepare.build_dataset` knows or that
---joint_map describes. Without --name the models of checkpoints/mini are used, which ship with the code. Of a motion
-longer than the models know (9.8 seconds) the beginning is described, or with --windows every part. The CSV is a table
-of captions as `lamp.prepare.build_dataset --captions` reads it.
+Files: features .npy (T, 263 or 251), joints .npy or .npz (T, 22 or 21, 3; metres, Y up or as --up says, 20 frames a
+second unless the .npz says otherwise), BVH (and ASF/AMC) at any frame rate of a skeleton that
+`lamp.prepare.build_dataset` recognises or that --joint_map describes. Without --name the models of checkpoints/mini are
+used, which ship with the code. Of a motion longer than the models know (9.8 seconds) the beginning is described, or
+with --windows every part. The CSV is a table of captions as `lamp.prepare.build_dataset --captions` reads it.
 """
 
 import sys
@@ -18,11 +18,13 @@ from pathlib import Path
 from lamp.data.caption_table import Described, Skipped, check_writable, write_captions
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.options.m2t import CaptionOptions
-from lamp.utils.capture.files import find_motion_files, read_motion
-from lamp.utils.capture.joint_map import load_joint_map
+from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion
+from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map, write_draft
+from lamp.utils.capture.upright import join_up
 from lamp.utils.cli import parse
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.motion import Motion
+from lamp.utils.reading import reading
 from lamp.utils.run.device import resolve_device
 from lamp.utils.run.launch import require_one_process
 
@@ -50,6 +52,7 @@ def parts_of(pipe: CaptionPipeline, name: str, motion: Motion, windows: bool) ->
         cut = pipe.is_cut(motion) and not windows
         note = f"the first {pipe.max_frames} of {len(motion)} frames; --windows describes all" if cut else ""
         chosen = [(Described(name, [], note=note), motion)]
+    chosen[0][0].note = "; ".join(filter(None, (chosen[0][0].note, *map(str, motion.meta.get(SUPPOSED, ())))))
     for _, part in chosen:
         pipe.features(part)
     return chosen
@@ -62,11 +65,14 @@ def describe(pipe: CaptionPipeline, files: dict[str, Path], options: CaptionOpti
     motions: list[Motion] = []
     for name, path in files.items():
         try:
-            parts = parts_of(pipe, name, read_motion(path, joint_map), options.windows)
+            with reading(path, "motion"):
+                motion = read_motion(path, joint_map, options.up)
+                parts = parts_of(pipe, name, motion, options.windows)
         except UserError as error:
             reason = str(error).replace(str(path), name)
             # Readers name the file in their own way; here it stands in front.
-            rows.append(Skipped(name, reason.removeprefix(f"{name}: ").removeprefix(f"{name} is ")))
+            draft = error.draft if isinstance(error, UnknownSkeletonError) else {}
+            rows.append(Skipped(name, reason.removeprefix(f"{name}: ").removeprefix(f"{name} is "), draft))
             continue
         rows += [row for row, _ in parts]
         motions += [part for _, part in parts]
@@ -109,7 +115,7 @@ def batches(files: dict[str, Path], size: int) -> Iterator[dict[str, Path]]:
 @main_with_errors
 def main() -> None:
     """Files to captions."""
-    options = parse(CaptionOptions)
+    options = parse(CaptionOptions, join_up(sys.argv[1:]))
     require_one_process()
     files = find_motion_files(options.motion)
     if options.out is not None:
@@ -122,6 +128,8 @@ def main() -> None:
             if options.motion.is_dir() or isinstance(row, Described):
                 show(row)
     skipped = [row for row in rows if isinstance(row, Skipped)]
+    if draft := next((row.draft for row in skipped if row.draft), None):
+        print(f"{write_draft(draft)} is a joint map to fill in for --joint_map", file=sys.stderr)
     if len(skipped) == len(rows):
         more = f" ({len(rows)} files, none could be described)" if len(rows) > 1 else ""
         raise UserError(f"{skipped[0].file}: {skipped[0].reason}{more}")

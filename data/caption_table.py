@@ -11,9 +11,10 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from lamp.data.text import LONGEST
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, shown, write_json
 from lamp.utils.reading import decode, reading
@@ -26,7 +27,6 @@ _COLUMNS = {
 }
 # A split becomes the name of a file of the data set.
 _SPLIT = re.compile(r"train|val|test|test_[a-z0-9_-]{1,40}")
-_LONGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,11 @@ class Described:
 
 @dataclass
 class Skipped:
-    """A file that could not be described, and why."""
+    """A file that could not be described, and why; for an unknown skeleton with a joint map to fill in."""
 
     file: str
     reason: str
+    draft: dict[str, object] = field(default_factory=dict)
 
 
 def read_caption_table(path: Path) -> dict[str, list[CaptionRow]]:
@@ -178,7 +179,7 @@ def _span(where: str, start: str, end: str, delimiter: str) -> tuple[float, floa
         raise UserError(f"{where}: start {shown(start)} and end {shown(end)} must be seconds") from None
     if a == b == 0:
         return 0.0, 0.0
-    if not 0 <= a < b <= _LONGEST:
+    if not 0 <= a < b <= LONGEST:
         raise UserError(f"{where}: start {a:g} and end {b:g} are no part of a take; end must come after start")
     return a, b
 
@@ -219,7 +220,8 @@ def write_captions(path: Path, rows: Sequence[Described | Skipped], flag: str = 
 
 def _write_json(path: Path, rows: Sequence[Described | Skipped]) -> None:
     captions = [asdict(row) for row in rows if isinstance(row, Described)]
-    write_json(path, {"captions": captions, "skipped": [asdict(row) for row in rows if isinstance(row, Skipped)]})
+    skipped = [{"file": row.file, "reason": row.reason} for row in rows if isinstance(row, Skipped)]
+    write_json(path, {"captions": captions, "skipped": skipped})
 
 
 def _write_csv(path: Path, rows: Sequence[Described | Skipped]) -> None:

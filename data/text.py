@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass, field
 
+LONGEST = 1e6
+"""Seconds; a later time is a mistake."""
+
 
 @dataclass(frozen=True)
 class Caption:
@@ -75,6 +78,6 @@ def _seconds(text: str) -> float:
     value = float(text)
     if math.isnan(value):
         return 0.0
-    if math.isinf(value) or value < 0:
+    if not 0 <= value <= LONGEST:
         raise ValueError(text)
     return value

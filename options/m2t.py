@@ -123,6 +123,8 @@ class CaptionOptions(DecodingOptions):
     data_root: Path | None = field(default=None, metadata=IDLE)
     joint_map: Path | None = None
     """for a skeleton with other joint names: JSON from our 22 joint names to those of the file"""
+    up: Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None = None
+    """up axis of the files; found, and of arrays checked to be +y, when not given"""
     windows: bool = False
     """describe motions longer than the models know part by part; otherwise only their beginning"""
     out: Path | None = None

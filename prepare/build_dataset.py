@@ -1,6 +1,6 @@
 """Build a data set in the HumanML3D layout from raw motion capture.
 
-A folder of your own, BVH (or ASF/AMC) files and a table of captions:
+A folder of your own, BVH (or ASF/AMC) files or arrays of joints, and a table of captions:
 
     python -m lamp.prepare.build_dataset --source my_bvh --captions captions.csv --out dataset/mine
 
@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,14 +22,19 @@ from tqdm import tqdm
 
 from lamp.prepare.clips import CutOptions, Job, JobResult, process_job
 from lamp.prepare.mini.plan import MiniSources, plan_mini
+from lamp.prepare.names import MIRROR_PREFIX
 from lamp.prepare.own_captures import plan_folder
 from lamp.prepare.plan import Plan
 from lamp.prepare.write_dataset import REPORT_FILE, Entry, Report, write_dataset
-from lamp.utils.capture.joint_map import load_joint_map
+from lamp.utils.capture.joint_map import load_joint_map, write_draft
+from lamp.utils.capture.upright import AXES, join_up
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, check_replaceable
 from lamp.utils.tagging import find_spacy_model
 from lamp.utils.workers import worker_pool
+
+_NAMED = 5
+"""Files that are named on the screen; the report has all."""
 
 
 def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[JobResult]:
@@ -42,6 +47,58 @@ def run_jobs(jobs: list[Job], options: CutOptions, workers: int) -> Iterator[Job
         yield from tqdm(pool.map(work, jobs, chunksize=8), total=len(jobs), unit="file", desc="motion")
 
 
+@dataclass
+class _Gathered:
+    """What became of all files: entries to write, what was dropped, and what the user should hear.
+
+    Attributes:
+        kept: clips, with their mirror images.
+        jobs: job of each entry, by id.
+        dropped: (clip or file, reason).
+        unread: files that could not be read.
+        notes: of files what was supposed.
+        draft: a joint map to fill in, of the first file whose skeleton is not known.
+    """
+
+    kept: list[Entry] = field(default_factory=list)
+    jobs: dict[str, str] = field(default_factory=dict)
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    draft: dict[str, object] = field(default_factory=dict)
+
+    def add(self, job: Job, result: JobResult, plan: Plan, mirror: bool) -> None:
+        """Take in what became of a file."""
+        self.dropped += result.dropped
+        self.unread += result.dropped if result.unread else []
+        self.draft = self.draft or result.draft
+        if result.notes:
+            self.notes[job.name] = result.notes
+        for clip in result.clips:
+            text = plan.describe(clip)
+            if isinstance(text, str):
+                self.dropped.append((clip.id, text))
+                continue
+            self.jobs[clip.id] = self.jobs[f"{MIRROR_PREFIX}{clip.id}"] = clip.job
+            self.kept.append(Entry(clip.id, clip.features, text.captions, text.heldout, text.split, text.label))
+            if mirror:
+                mirrored = (text.mirrored, text.heldout_mirrored, text.split, text.mirrored_label)
+                self.kept.append(Entry(f"{MIRROR_PREFIX}{clip.id}", clip.mirrored, *mirrored))
+
+    def tell(self, files: int) -> None:
+        """Name on stderr what could not be read and what was supposed, the first of each, and how many there are."""
+        for name, reason in self.unread[:_NAMED]:
+            print(f"left out: {name}: {reason}", file=sys.stderr)
+        if self.unread:
+            print(f"{len(self.unread)} of {files} files could not be used", file=sys.stderr)
+        for name, notes in list(self.notes.items())[:_NAMED]:
+            print(f"note: {name}: {'; '.join(notes)}", file=sys.stderr)
+        if len(self.notes) > _NAMED:
+            print(f"note: the same of {len(self.notes) - _NAMED} more files", file=sys.stderr)
+        if self.draft:
+            print(f"{write_draft(self.draft)} is a joint map to fill in for --joint_map", file=sys.stderr)
+
+
 def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool = True) -> Report:
     """Write the data set of `plan` to the folder `out`, replacing it whole, and return the report.
 
@@ -49,29 +106,19 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
         UserError: no clip was left, or `out` holds something else than an earlier build.
     """
     check_replaceable(out, REPORT_FILE)
-    dropped: list[tuple[str, str]] = []
-    kept: list[Entry] = []
-    jobs: dict[str, str] = {}
-    for result in run_jobs(plan.jobs, options, workers):
-        dropped += result.dropped
-        for clip in result.clips:
-            text = plan.describe(clip)
-            if isinstance(text, str):
-                dropped.append((clip.id, text))
-                continue
-            jobs[clip.id] = jobs[f"M{clip.id}"] = clip.job
-            kept.append(Entry(clip.id, clip.features, text.captions, text.heldout, text.split, text.label))
-            if mirror:
-                mirrored = (text.mirrored, text.heldout_mirrored, text.split, text.mirrored_label)
-                kept.append(Entry(f"M{clip.id}", clip.mirrored, *mirrored))
+    gathered = _Gathered()
+    for job, result in zip(plan.jobs, run_jobs(plan.jobs, options, workers)):
+        gathered.add(job, result, plan, mirror)
+    gathered.tell(len(plan.jobs))
+    kept, dropped = gathered.kept, gathered.dropped
     if not kept:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped[:3])
+        reasons = "; ".join(f"{name}: {reason[:150]}" for name, reason in dropped[:1])
         raise UserError(f"no clip was left of {len(plan.jobs)} files ({reasons})")
     if plan.resplit is not None:
-        splits = plan.resplit(list(dict.fromkeys(jobs.values())))
-        kept = [replace(entry, split=splits[jobs[entry.id]]) for entry in kept]
+        splits = plan.resplit(list(dict.fromkeys(gathered.jobs.values())))
+        kept = [replace(entry, split=splits[gathered.jobs[entry.id]]) for entry in kept]
     with atomic_folder(out) as folder:
-        report = write_dataset(folder, kept, dropped, plan.balance, plan.files)
+        report = write_dataset(folder, kept, dropped, plan.balance, plan.files, gathered.notes)
     return report
 
 
@@ -84,18 +131,18 @@ def parse_arguments(argv: Iterable[str] | None) -> argparse.Namespace:
     parser.add_argument("--animated_drawings", type=Path, help="mini: clone of AnimatedDrawings, six BVH examples")
     parser.add_argument("--humanml3d", type=Path, help="mini: clone of HumanML3D, for captions of held-out CMU clips")
     parser.add_argument("--cmu_labels", type=Path, help="mini: another list of CMU clips, labels and captions (JSON)")
-    parser.add_argument("--source", type=Path, help="your folder of .bvh or .amc files")
+    parser.add_argument("--source", type=Path, help="your folder of .bvh, .amc, or joints in .npy or .npz")
     parser.add_argument("--captions", type=Path, help="CSV with columns file,caption[,start,end,split]")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, replaced whole")
     parser.add_argument("--joint_map", type=Path, help="JSON map from our 22 joint names to yours")
-    parser.add_argument("--up", choices=("+x", "-x", "+y", "-y", "+z", "-z"), help="up axis; found when not given")
+    parser.add_argument("--up", choices=AXES, help="up axis; found when not given (arrays: +y)")
     parser.add_argument("--min_frames", type=int, help="shortest clip at 20 fps (40; mini 24)")
     parser.add_argument("--max_speed", type=float, default=12.0, help="m/s above which a take is broken")
     parser.add_argument("--max_float", type=float, default=0.10, help="m that feet may be off the floor")
     parser.add_argument("--no_mirror", action="store_true", help="do not add mirrored copies")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=0, help="of captions and splits")
-    return parser.parse_args(None if argv is None else list(argv))
+    return parser.parse_args(join_up(sys.argv[1:] if argv is None else list(argv)))
 
 
 def _mini_sources(args: argparse.Namespace) -> MiniSources:
@@ -134,7 +181,7 @@ def main() -> None:
         joint_map=load_joint_map(args.joint_map) if args.joint_map else None,
     )
     report = build(plan, args.out, options, args.workers, mirror=not args.no_mirror)
-    print(json.dumps({key: value for key, value in asdict(report).items() if key != "dropped_clips"}, indent=2))
+    print(json.dumps({key: value for key, value in report.filled().items() if key != "dropped_clips"}, indent=2))
     print(f"wrote {args.out}; every dropped clip and its reason is in {args.out / REPORT_FILE}")
 
 

@@ -33,6 +33,8 @@ BUILD_STATE = "build_state.json"
 _SPLITS = ("train", "val", "test", "train_val", "all")
 # Greatest accepted distance of the data's mean and std from the files', in units of the std.
 _STATS_TOLERANCE = 0.05
+_LEAST_STD = 1e-4
+"""A std below this is none, see `lamp.prepare.write_dataset`."""
 # Greatest accepted distance of joint files from the features, as a part of the mean root height.
 _JOINT_TOLERANCE = 2e-3
 # The lowest point of a clip is the floor in this format: greatest accepted depth, as a part of the mean root height.
@@ -76,6 +78,7 @@ def check_data(spec: DatasetSpec, *, compare: Stats | None = None, joint_clips: 
     _check_motions(spec, cache, report)
     _check_splits(spec, cache, report)
     _check_captions(spec, cache, report)
+    _check_text_files(spec, report)
     _check_joints(spec, cache, report, joint_clips)
     _check_stats(spec, cache, report, compare)
     return report
@@ -179,6 +182,31 @@ def _check_captions(spec: DatasetSpec, cache: MotionCache, report: Report) -> No
             report.notes.append(f"{len(found):,} {text}: {shorten(found)}")
 
 
+def _check_text_files(spec: DatasetSpec, report: Report) -> None:
+    """Text files that readers take for something else than what was meant: another encoding, times that are nan."""
+    foreign, half, absent = [], [], 0
+    for path in sorted(spec.text_folder.glob("*.txt")):
+        data = path.read_bytes()
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            foreign.append(path.stem)
+        for line in data.lower().split(b"\n"):
+            given = [time.strip() not in (b"nan", b"-nan", b"+nan") for time in line.split(b"#")[2:4]]
+            half += [path.stem] if len(given) == 2 and given[0] != given[1] else []
+            absent += len(given) == 2 and not any(given)
+    if foreign:
+        report.findings.append(
+            f"{len(foreign):,} text files are not UTF-8, their letters are lost; convert them: {shorten(foreign)}"
+        )
+    if half:
+        report.findings.append(
+            f"{len(half):,} captions have one time that is nan, which is read as 0; write both: {shorten(half)}"
+        )
+    if absent:
+        report.notes.append(f"{absent:,} captions have times that are nan, read as those of the whole motion")
+
+
 def _usable_part(spec: DatasetSpec, part: slice) -> bool:
     return spec.min_frames <= part.stop - part.start < spec.frame_limit
 
@@ -245,8 +273,12 @@ def measure_stats(cache: MotionCache, spec: DatasetSpec, names: Sequence[str]) -
 
 
 def stats_distance(a: Stats, b: Stats) -> float:
-    """Greatest distance of the means and of the stds in units of the latter's std."""
-    return float(max(((a.mean - b.mean).abs() / b.std).max(), (a.std / b.std - 1).abs().max()))
+    """Greatest distance of the means and of the stds in units of the latter's std.
+
+    A feature that never changes has no std; files have a small number for it, lest anything be divided by 0.
+    """
+    a_std, b_std = a.std.clamp_min(_LEAST_STD), b.std.clamp_min(_LEAST_STD)
+    return float(max(((a.mean - b.mean).abs() / b_std).max(), (a_std / b_std - 1).abs().max()))
 
 
 def _compare_stats(report: Report, a: Stats, b: Stats, name_a: str, name_b: str) -> None:

@@ -1,4 +1,4 @@
-"""From one capture file to clips of the format: upright, cut, filtered, on the floor, as features."""
+"""From one motion file to clips of the format: upright, cut, filtered, on the floor, as features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from lamp.utils.capture.joint_map import JointMap, check_handedness
-from lamp.utils.capture.joints import FPS, read_joints
+from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError
+from lamp.utils.capture.joints import FPS, CapturedJoints, read_joints
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import canonicalize, extract_features, mirror_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
+from lamp.utils.reading import reading
+
+_END_TOLERANCE = 0.5
+"""Seconds by which a part may end after its take: captions are rounded."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class CutOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """One capture file to process.
+    """One motion file to process.
 
     Attributes:
         path: the file.
@@ -69,26 +73,47 @@ class Clip:
 
 @dataclass
 class JobResult:
-    """Clips of a file, and what was dropped: (clip or file name, reason)."""
+    """What became of a file.
+
+    Attributes:
+        clips: those that are fit.
+        dropped: (clip or file name, reason).
+        unread: whether the file could not be read at all.
+        notes: what was supposed of it and may be wrong.
+        draft: of a file whose skeleton is not known, a joint map to fill in.
+    """
 
     clips: list[Clip] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
+    unread: bool = False
+    notes: list[str] = field(default_factory=list)
+    draft: dict[str, object] = field(default_factory=dict)
 
 
 def process_job(job: Job, options: CutOptions) -> JobResult:
     """Read, map, cut and filter one file. A file that cannot be read is dropped with the reason."""
     result = JobResult()
     try:
-        captured = read_joints(job.path, options.up, options.joint_map)
+        with reading(job.path, "motion"):
+            captured = read_joints(job.path, options.up, options.joint_map)
+            _cut(job, captured, options, result)
     except UserError as error:
-        result.dropped.append((job.name, str(error)))
-        return result
+        # Nothing of a file that breaks off in the middle of the work.
+        draft = error.draft if isinstance(error, UnknownSkeletonError) else {}
+        return JobResult(dropped=[(job.name, str(error))], unread=True, draft=draft)
+    result.notes = list(captured.notes)
+    return result
+
+
+def _cut(job: Job, captured: CapturedJoints, options: CutOptions, result: JobResult) -> None:
+    """Cut and filter the joints of a file."""
     joints = captured.joints
-    if not check_handedness(joints):
-        result.dropped.append((job.name, "toes point backwards: left and right, or the axes, are swapped"))
-        return result
+    seconds = captured.lead_in + (len(joints) - 1) / FPS
     for segment, piece, suffix in _pieces(joints, job.segments, captured.lead_in):
         name = f"{job.name}{suffix}"
+        if segment >= 0 and (end := job.segments[segment][1]) > seconds + _END_TOLERANCE:
+            result.dropped.append((name, f"its part ends at {end:g} s, the take at {seconds:.2f} s"))
+            continue
         if len(piece) - 1 < options.min_frames:
             result.dropped.append((name, f"shorter than {options.min_frames} frames"))
             continue
@@ -99,7 +124,6 @@ def process_job(job: Job, options: CutOptions) -> JobResult:
         result.clips.append(
             Clip(name, job.name, segment, _features(canonical), _features(mirror_joints(canonical, HUMANML3D)))
         )
-    return result
 
 
 def _pieces(joints: Tensor, segments: Sequence[tuple[float, float]], lead_in: float) -> list[tuple[int, Tensor, str]]:

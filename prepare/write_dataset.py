@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class Report:
         reasons: how often each kind of reason was given.
         dropped_clips: name and reason of each.
         files: name of the file of clips that could not be called like it, by the beginning of their ids.
+        notes: of files what was supposed and may be wrong.
     """
 
     clips: int
@@ -61,6 +63,11 @@ class Report:
     reasons: dict[str, int]
     dropped_clips: list[dict[str, str]]
     files: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def filled(self) -> dict[str, Any]:
+        """What there is to say; `files` and `notes` only where there are any."""
+        return {key: value for key, value in asdict(self).items() if value or key not in ("files", "notes")}
 
 
 def write_dataset(
@@ -69,6 +76,7 @@ def write_dataset(
     dropped: list[tuple[str, str]],
     balance: float,
     files: Mapping[str, str] = MappingProxyType({}),
+    notes: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Report:
     """Write features, joints, texts, splits, statistics, labels, sampling weights and the report of a data set.
 
@@ -77,7 +85,7 @@ def write_dataset(
         kept: clips, with their mirror images.
         dropped: (clip or file, reason) of those left out.
         balance: see `Plan`.
-        files: see `Report`.
+        files, notes: see `Report`.
     """
     for name in ("new_joint_vecs", "new_joints", "texts"):
         (folder / name).mkdir()
@@ -109,8 +117,9 @@ def write_dataset(
         reasons=dict(Counter(_reason_kind(reason) for _, reason in dropped).most_common()),
         dropped_clips=[{"clip": name, "reason": reason} for name, reason in dropped],
         files=dict(files),
+        notes=dict(notes),
     )
-    write_json(folder / REPORT_FILE, {key: value for key, value in asdict(report).items() if value or key != "files"})
+    write_json(folder / REPORT_FILE, report.filled())
     return report
 
 

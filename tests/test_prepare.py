@@ -14,16 +14,11 @@ from lamp.prepare.clips import CutOptions, Job, broken, process_job
 from lamp.prepare.own_captures import plan_folder
 from lamp.prepare.plan import ClipText, Plan
 from lamp.utils.capture.files import find_motion_files, read_motion
-from lamp.utils.capture.joint_map import (
-    JOINT_MAPS,
-    check_handedness,
-    choose_joint_map,
-    load_joint_map,
-    map_joints,
-    upright,
-)
+from lamp.utils.capture.joint_map import load_joint_map, map_joints
 from lamp.utils.capture.joints import read_joints
+from lamp.utils.capture.skeletons import fit_joint_map, tables
 from lamp.utils.capture.take import Take, read_take
+from lamp.utils.capture.upright import check_handedness, upright
 from lamp.utils.errors import UserError
 from lamp.utils.export.bvh import to_bvh
 from lamp.utils.kinematics.features import canonicalize, features_to_joints, mirror_joints
@@ -143,7 +138,7 @@ def test_resampling_keeps_bone_lengths(walk_bvh):
 
 def test_our_own_bvh_reads_back_as_the_same_joints(walk, walk_bvh):
     take = read_take(walk_bvh)
-    joints = map_joints(take, JOINT_MAPS[choose_joint_map(take.names)])
+    joints = map_joints(take, fit_joint_map(take).joint_map)
     assert (joints - walk).norm(dim=-1).max() < 2e-3
 
 
@@ -166,14 +161,37 @@ def test_broken_bvh_is_a_clear_error(content, word, tmp_path):
     assert "broken.bvh" in str(error.value)
 
 
-@pytest.mark.parametrize("table", sorted(JOINT_MAPS))
-def test_joint_maps_name_all_joints_and_are_found(table):
-    entries = JOINT_MAPS[table]
-    assert set(entries) == set(HUMANML3D.joint_names)
-    names = [name for source in entries.values() for name in ([source] if isinstance(source, str) else source[:2])]
-    assert choose_joint_map([f"mixamorig:{name}" for name in names]) == table
+def skeleton_of_table(name: str, prefix: str = "") -> Take:
+    """A skeleton with the joints of a table, hung on each other as a body's, in one frame."""
+    table = tables()[name]
+    own = {joint: sources[0] for joint, sources in table.entries.items() if isinstance(sources[0], str)}
+    names, parents = list(own.values()), list[int]()
+    for joint in own:
+        parent = HUMANML3D.parents[HUMANML3D.joint_names.index(joint)]
+        while parent > 0 and HUMANML3D.joint_names[parent] not in own:
+            parent = HUMANML3D.parents[parent]
+        parents.append(-1 if joint == "pelvis" else names.index(own[HUMANML3D.joint_names[max(parent, 0)]]))
+    names += table.requires
+    parents += [0] * len(table.requires)
+    order = sorted(range(len(names)), key=lambda i: _depth(parents, i))
+    place = {i: k for k, i in enumerate(order)}
+    positions = torch.randn(1, len(names), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return Take([prefix + names[i] for i in order], [place.get(parents[i], -1) for i in order], positions, 20.0)
+
+
+def _depth(parents: list[int], joint: int) -> int:
+    return 0 if parents[joint] < 0 else 1 + _depth(parents, parents[joint])
+
+
+@pytest.mark.parametrize("prefix", ["", "mixamorig:", "Person 1_"])
+@pytest.mark.parametrize("table", sorted(tables()))
+def test_tables_map_all_joints_and_are_found(table, prefix):
+    take = skeleton_of_table(table, prefix)
+    fit = fit_joint_map(take)
+    assert fit.name == table and set(fit.joint_map) == set(HUMANML3D.joint_names)
+    assert map_joints(take, fit.joint_map).isfinite().all()
     for left, right in HUMANML3D.mirror_pairs:
-        assert entries[HUMANML3D.joint_names[left]] != entries[HUMANML3D.joint_names[right]]
+        assert fit.joint_map[HUMANML3D.joint_names[left]] != fit.joint_map[HUMANML3D.joint_names[right]]
 
 
 def test_interpolated_joints_lie_between():
@@ -185,7 +203,7 @@ def test_interpolated_joints_lie_between():
 
 def test_unknown_skeleton_and_bad_joint_maps_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="--joint_map"):
-        choose_joint_map(["Bone.001", "Bone.002"])
+        fit_joint_map(Take(["Bone.001", "Bone.002"], [-1, 0], torch.zeros(1, 2, 3), 20.0))
     path = tmp_path / "map.json"
     names = dict.fromkeys(HUMANML3D.joint_names, "Hips")
     for table, word in (

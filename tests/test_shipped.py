@@ -10,7 +10,8 @@ import torch
 import gen_t2m
 from lamp.models.evaluator import load_evaluator
 from lamp.models.pipeline import LaMPPipeline
-from lamp.utils.capture.joint_map import JOINT_MAPS, map_joints
+from lamp.utils.capture.joint_map import map_joints
+from lamp.utils.capture.skeletons import fit_joint_map
 from lamp.utils.capture.take import read_take
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.scores import physics
@@ -45,7 +46,7 @@ def test_command_of_the_readme(tmp_path, monkeypatch):
         stem = f"0/sample0_repeat0_len80{suffix}"
         joints = np.load(tmp_path / "first" / "joints" / f"{stem}.npy")
         take = read_take(tmp_path / "first" / "animations" / f"{stem}.bvh")
-        played = map_joints(take, JOINT_MAPS["lamp"]).numpy()
+        played = map_joints(take, fit_joint_map(take).joint_map).numpy()
         assert np.linalg.norm(played - joints, axis=-1).max() < 1e-3
         assert (tmp_path / "first" / "animations" / f"{stem}.mp4").stat().st_size > 10_000
 

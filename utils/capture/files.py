@@ -1,15 +1,25 @@
 """Motion files of every kind that the project reads, alone or in folders, as `Motion`."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from lamp.utils.capture.checks import check_array, check_motion, check_stance
 from lamp.utils.capture.joint_map import JointMap
 from lamp.utils.capture.joints import FPS, read_joints
 from lamp.utils.capture.take import CAPTURE_SUFFIXES
+from lamp.utils.capture.upright import upright
 from lamp.utils.errors import UserError
 from lamp.utils.export.checks import checked_joints
+from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
+from lamp.utils.reading import reading
 
 ARRAY_SUFFIXES = (".npy", ".npz")
+SUPPOSED = "supposed"
+"""Key of a motion's `meta`: lines of what was supposed when its capture was read."""
 MOTION_SUFFIXES = (*ARRAY_SUFFIXES, *CAPTURE_SUFFIXES)
 
 
@@ -27,7 +37,8 @@ def find_motion_files(path: Path, flag: str = "--motion") -> dict[str, Path]:
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in MOTION_SUFFIXES and file.is_file())
         if not files:
             raise UserError(f"{flag} {path}: no motion files ({', '.join(MOTION_SUFFIXES)}) in this folder")
-        return {file.relative_to(path).as_posix(): file for file in files}
+        # A name that is no text in the system's encoding would stop whatever prints or writes it.
+        return {os.fsencode(file.relative_to(path).as_posix()).decode(errors="replace"): file for file in files}
     if not path.is_file():
         raise UserError(f"{flag} {path}: no such file or folder")
     if path.suffix.lower() not in MOTION_SUFFIXES:
@@ -36,21 +47,36 @@ def find_motion_files(path: Path, flag: str = "--motion") -> dict[str, Path]:
     return {path.name: path}
 
 
-def read_motion(path: str | Path, joint_map: JointMap | None = None) -> Motion:
-    """Read a motion file of any kind.
+def read_motion(path: str | Path, joint_map: JointMap | None = None, up: str | None = None) -> Motion:
+    """Read a motion file of any kind, and check that it can be a body.
 
-    Arrays are read by `Motion.load`. Captures (.bvh; .amc with its .asf) have any skeleton, up axis, unit and frame
-    rate; they become the 22 joints of the format at 20 frames a second, Y up, still in the file's unit.
+    Arrays are read by `Motion.load`, Y up and in metres. Captures (.bvh; .amc with its .asf) have any skeleton, up
+    axis, unit and frame rate; they become the 22 joints of the format at 20 frames a second, Y up, still in the file's
+    unit. What was supposed of a file and may be wrong is in `meta[SUPPOSED]`.
 
     Args:
         path: the file.
-        joint_map: of a capture, from our joints to the file's; None to choose by joint names.
+        joint_map: of a capture, from our joints to the file's; None to choose by names and structure.
+        up: up axis of the file ("+x", "-y", ...); None finds that of a capture, and checks that an array's is +Y.
 
     Raises:
-        UserError: it holds no motion.
+        UserError: it holds no motion, or none of a body.
     """
     path = Path(path)
-    if path.suffix.lower() in CAPTURE_SUFFIXES:
-        joints = read_joints(path, joint_map=joint_map).joints.float().numpy()
-        return Motion(checked_joints(joints, what=str(path)), fps=FPS)
-    return Motion.load(path)
+    with reading(path, "motion"):
+        if path.suffix.lower() in CAPTURE_SUFFIXES:
+            captured = read_joints(path, up, joint_map)
+            check_motion(captured.joints, FPS, str(path))
+            array = checked_joints(captured.joints.float().numpy(), what=str(path))
+            return Motion(array, fps=FPS, meta={SUPPOSED: list(captured.notes)} if captured.notes else {})
+        motion = Motion.load(path)
+        if motion.joints.shape[1] != HUMANML3D.num_joints:
+            return motion
+        joints = torch.from_numpy(motion.joints)
+        check_array(joints, str(path), up)
+        if up not in (None, "+y", "y"):
+            joints = upright(joints, up)
+            motion = replace(motion, joints=joints.numpy(), features=None)
+        check_stance(joints, str(path))
+        check_motion(joints, motion.fps, str(path))
+        return motion

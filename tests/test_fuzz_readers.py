@@ -1,0 +1,205 @@
+"""Readers of files that people bring, fed with damaged ones: a `UserError` of one line that names the file, or motion.
+
+A few hundred inputs a reader; `LAMP_FUZZ=20000` in the environment asks for more, which are then drawn anew each time.
+"""
+
+import io
+import json
+import os
+import struct
+import tracemalloc
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lamp.data.caption_table import read_caption_table
+from lamp.data.text import parse_captions
+from lamp.utils.capture.files import read_motion
+from lamp.utils.capture.joint_map import load_joint_map
+from lamp.utils.capture.joints import read_joints
+from lamp.utils.errors import UserError
+from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.motion import Motion
+
+hypothesis = pytest.importorskip("hypothesis")
+from hypothesis import strategies as st  # noqa: E402
+
+CASES = Path(__file__).parent / "cases"
+AMC, ASF = ((CASES / "06" / "base" / name).read_bytes() for name in ("01_01.amc", "01.asf"))
+_EXAMPLES = int(os.environ.get("LAMP_FUZZ", "150"))
+fuzz = hypothesis.settings(
+    max_examples=_EXAMPLES,
+    derandomize="LAMP_FUZZ" not in os.environ,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+# Words that readers stumble over, put in the place of others.
+WORDS = (
+    b"nan inf -inf 1e308 1e-320 1e9 -1 0 99999999999 9 { } [ ] MOTION ROOT JOINT End OFFSET CHANNELS 0 3 6 "
+    b"Frames: Frame Time: begin end :root :units rad \xff\xfe \x00"
+).split(b" ")
+
+
+def damaged(seed: bytes) -> st.SearchStrategy[bytes]:
+    """Copies of a good file, cut, with bytes flipped, words exchanged, and parts left out or doubled."""
+    place = st.integers(0, max(len(seed) - 1, 0))
+    edit = st.tuples(
+        st.sampled_from(["cut", "flip", "word", "drop", "double"]), place, st.integers(1, 400), st.sampled_from(WORDS)
+    )
+
+    def apply(edits: list[tuple[str, int, int, bytes]]) -> bytes:
+        data = seed
+        for kind, at, size, word in edits:
+            at = min(at, len(data))
+            if kind == "cut":
+                data = data[: at + 1]
+            elif kind == "flip":
+                data = data[:at] + bytes(b ^ (1 << size % 8) for b in data[at : at + 1]) + data[at + 1 :]
+            elif kind == "word":
+                # Whole words, so that what follows keeps its meaning.
+                start = max(data.rfind(b" ", 0, at), data.rfind(b"\n", 0, at), 0)
+                ends = [end for end in (data.find(b" ", at), data.find(b"\n", at)) if end >= 0]
+                data = data[: start + 1] + word + data[min(ends, default=len(data)) :]
+            elif kind == "drop":
+                data = data[:at] + data[at + size :]
+            else:
+                data = data[: at + size] + data[at:]
+        return data
+
+    return st.one_of(st.lists(edit, min_size=1, max_size=4).map(apply), st.binary(max_size=200))
+
+
+def check(read: Callable[[Path], object], path: Path, data: bytes, most: int = 200 << 20) -> None:
+    """Read `data` as the file `path`: it succeeds, or fails by name, with at most `most` bytes of Python's memory."""
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read(path)
+    except UserError as error:
+        text = str(error)
+        assert path.name in text and "\n" not in text and len(text) < 450 + 2 * len(str(path)), text
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < most
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@fuzz
+@hypothesis.given(damaged((CASES / "07" / "walk.bvh").read_bytes()))
+def test_bvh(folder, data):
+    check(read_joints, folder / "a.bvh", data)
+
+
+@fuzz
+@hypothesis.given(
+    damaged((CASES / "06" / "base" / "01_01.amc").read_bytes()),
+    damaged((CASES / "06" / "base" / "01.asf").read_bytes()),
+)
+def test_amc(folder, amc, asf):
+    place = folder / "amc"
+    place.mkdir(exist_ok=True)
+    for a, b in ((amc, (CASES / "06" / "base" / "01.asf").read_bytes()), (amc, asf)):
+        (place / "01.asf").write_bytes(b)
+        check(read_joints, place / "01_01.amc", a)
+
+
+def _npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.load(CASES / "16" / "mirrored.npy")[:8, list(HUMANML3D.mirror_order)])
+    return file.getvalue()
+
+
+@fuzz
+@hypothesis.given(damaged(_npy()))
+def test_npy(folder, data):
+    check(read_motion, folder / "a.npy", data)
+    check(Motion.load, folder / "a.npy", data)
+
+
+@fuzz
+@hypothesis.given(st.lists(st.integers(0, 10**19), max_size=5), st.sampled_from("<f4 <f8 |O <c16 |S9 |V0 <U3".split()))
+def test_npy_whose_header_lies(folder, shape, kind):
+    header = repr({"descr": kind, "fortran_order": False, "shape": tuple(shape)}).encode()
+    header += b" " * (-len(header) % 64) + b"\n"
+    check(Motion.load, folder / "a.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"\x00" * 528)
+
+
+def _npz() -> bytes:
+    joints = np.load(CASES / "16" / "mirrored.npy")[:8, list(HUMANML3D.mirror_order)]
+    file = io.BytesIO()
+    np.savez_compressed(file, joints=joints, fps=20.0, text=np.str_("a"), meta=np.str_("{}"))
+    return file.getvalue()
+
+
+@fuzz
+@hypothesis.given(damaged(_npz()))
+def test_npz(folder, data):
+    check(read_motion, folder / "a.npz", data)
+
+
+@fuzz
+@hypothesis.given(
+    st.one_of(st.floats(), st.integers(), st.text(max_size=5), st.lists(st.floats(), max_size=3)),
+    st.one_of(st.text(max_size=30), st.just("[" * 100_000), st.just('{"a": ' * 5000)),
+)
+def test_npz_of_other_values(folder, fps, meta):
+    joints = np.load(CASES / "16" / "mirrored.npy")[:8, list(HUMANML3D.mirror_order)]
+    file = io.BytesIO()
+    try:
+        np.savez(file, joints=joints, fps=np.array(fps), meta=np.str_(meta))
+    except (ValueError, OverflowError):
+        return
+    check(read_motion, folder / "a.npz", file.getvalue())
+
+
+def test_an_archive_that_unpacks_to_no_end(folder):
+    path = folder / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("joints.npy", "w") as file:
+        for _ in range(300):
+            file.write(b"\x00" * (1 << 20))
+    check(read_motion, path, path.read_bytes(), most=64 << 20)
+
+
+_MAP = json.dumps({name: name for name in HUMANML3D.joint_names}).encode()
+
+
+@fuzz
+@hypothesis.given(st.one_of(damaged(_MAP), st.just(b"[" * 100_000), st.just(_MAP.replace(b'"head"', b'"neck"'))))
+def test_joint_maps(folder, data):
+    check(load_joint_map, folder / "map.json", data)
+
+
+_TABLE = b'file,caption,start,end,split\na.bvh,"walks, and waves",0,2.5,train\nb.bvh,runs,,,val\nc/d.npy,jumps,1,2,\n'
+
+
+@fuzz
+@hypothesis.given(damaged(_TABLE))
+def test_caption_tables(folder, data):
+    def read(path: Path) -> None:
+        for file, rows in read_caption_table(path).items():
+            # Nothing that a table says may lead outside the folders that it is used in.
+            assert ".." not in file.split("/") and not file.startswith("/")
+            assert all(row.split in ("", "train", "val", "test") or row.split.startswith("test_") for row in rows)
+            assert not any("/" in row.split or "\\" in row.split for row in rows)
+
+    check(read, folder / "table.csv", data)
+
+
+@fuzz
+@hypothesis.given(damaged(b"a man walks#a/DET man/NOUN walk/VERB#0.0#1e308\na man runs#a/DET#nan#2\n"))
+def test_caption_files(data):
+    for caption in parse_captions(data.decode(errors="replace")).captions:
+        part = caption.frames(100, 20.0)
+        assert 0 <= part.start <= part.stop <= 100
