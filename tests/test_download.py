@@ -16,6 +16,7 @@ import time
 import urllib.parse
 import zipfile
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -593,7 +594,9 @@ def test_users_command_interrupted_and_run_again(server, tmp_path):
     files = {"text_mot_match/model/finest.tar": checkpoint(), "Comp_v6_KLD005/opt.txt": b"x", "Comp_v6_KLD005/a": DATA}
     path, archive = "/camenduru/MoMask/resolve/main/humanml3d_evaluator.zip", zipped(files)
     server.routes[path] = Route(archive, hold=True)
-    process = subprocess.Popen(**command(tmp_path, server), start_new_session=True)
+    # What starts tests in the background may have Ctrl-C ignored.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(**command(tmp_path, server), start_new_session=True, preexec_fn=heard)
     deadline = time.monotonic() + 20
     content = "cache/humanml3d_evaluator.zip.*.part/content"
     while time.monotonic() < deadline and not sum(file.stat().st_size for file in tmp_path.glob(content)):

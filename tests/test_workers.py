@@ -15,11 +15,14 @@ from lamp.utils.workers import worker_pool
 psutil = pytest.importorskip("psutil")
 
 BUILDS = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from lamp.utils.errors import main_with_errors
 from lamp.utils.files import atomic_folder
 from lamp.utils.workers import worker_pool
+
+# What starts tests in the background may have it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @main_with_errors
 def main():
@@ -45,7 +48,10 @@ def test_no_worker_outlives_the_command(tmp_path: Path, number: int) -> None:
         workers = psutil.Process(process.pid).children(recursive=True)
         assert len(workers) >= 2
         process.send_signal(number)
-        told = process.communicate(timeout=30)[1]
+        try:
+            told = process.communicate(timeout=30)[1]
+        finally:
+            process.kill()
     end = time.monotonic() + 10
     while any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers):
         assert time.monotonic() < end, "a worker is still alive"
