@@ -30,9 +30,10 @@ class Camera:
         size: width and height of the images in pixels.
 
     Attributes:
-        targets: (T, 3) what it looks at.
+        targets: (T, 3) what it looks at, all at one height.
         distance: metres from there.
         focal: focal length in pixels.
+        still: it does not move.
     """
 
     def __init__(self, joints: np.ndarray, fps: float, size: tuple[int, int]) -> None:
@@ -41,17 +42,25 @@ class Camera:
         low, high = joints.min((0, 1)), joints.max((0, 1))
         self.targets = np.tile((low + high) / 2, (len(joints), 1))
         self.distance = self._distance(joints)
-        if self.distance > STILL_DISTANCE:
+        self.still = self.distance <= STILL_DISTANCE
+        if not self.still:
             self.targets[:, ::2] = smooth_along_time(joints[:, 0, ::2], FOLLOW_SECONDS * fps)
             self.distance = self._distance(joints)
 
     def project(self, points: np.ndarray, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (N, 2) of points (N, 3) in a frame, and their depths (N,) in metres along the camera's axis."""
+        """Pixels (..., 2) of points (..., 3) in a frame, and their depths (...) in metres along the camera's axis."""
         points = points - self.targets[frame]
         depth = np.maximum(self.distance - _along(points, BACK), CLOSEST_DEPTH)
         scale = self.focal / depth
-        x, y = self.width / 2 + points[:, 0] * scale, self.height / 2 - _along(points, UP) * scale
+        x, y = self.width / 2 + points[..., 0] * scale, self.height / 2 - _along(points, UP) * scale
         return np.stack((x, y), axis=-1), depth
+
+    def floor_depths(self) -> np.ndarray:
+        """Depth (height,) at which each image row sees the plane y = 0; infinite above the horizon."""
+        slope = (self.height / 2 - np.arange(self.height) - 0.5) / self.focal
+        down = BACK[1] - slope * UP[1]
+        above_floor = self.targets[0, 1] + self.distance * BACK[1]
+        return np.divide(above_floor, down, out=np.full(self.height, np.inf), where=(down > 0) & (above_floor > 0))
 
     def _distance(self, joints: np.ndarray) -> float:
         """Least distance from which all joints (T, J, 3) are in the picture."""

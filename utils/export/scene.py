@@ -1,25 +1,30 @@
-"""The stage of the stick-figure video, drawn with Pillow: floor, the root's path, shadow, and limbs as capsules."""
+"""The stage of the stick-figure video, drawn with aggdraw: chequered floor, the root's path, shadow and body."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
+import aggdraw
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
 
-from lamp.utils.export.camera import Camera
+from lamp.utils.export.camera import BACK, Camera
 from lamp.utils.export.checks import checked_joints, skeleton_of
-from lamp.utils.export.floor import HAZE_DISTANCE, SKY, Floor
+from lamp.utils.export.title import draw_title
 from lamp.utils.kinematics.skeleton import KIT, Skeleton
 
 LEFT, RIGHT, SPINE = (52, 106, 210), (216, 62, 52), (84, 88, 104)
-INK, SHADOW, PATH = (30, 34, 46), (128, 136, 152), (146, 116, 196)
+INK, PATH = (30, 34, 46), (146, 116, 196)
+SHADOW = aggdraw.Brush((40, 48, 64), 80)
+DARK, LIGHT, SKY = (196, 204, 216), (224, 229, 236), (245, 247, 250)
 
 TURN = np.deg2rad(35.0)  # from where the body faces first to where the camera stands
 SLANT = (0.35, -0.2)  # a point's shadow moves by this (x, z) for each metre of height
 HEAD_RADIUS = 3.4  # in limbs' radii
-PATH_WIDTH, PATH_STEP = 0.02, 0.03  # metres
-HALF_CIRCLE = np.linspace(-np.pi / 2, np.pi / 2, 8)
-STRIP = 120  # rows
-Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+PATH_WIDTH, PATH_STEP = 0.02, 0.05  # metres
+TILE = 0.5  # metres
+HAZE_DISTANCE = 3.2  # in distances of the target; from here on the floor looks like the sky
+FINEST_TILE = 1.5  # pixels from front to back; where tiles would be smaller, the floor looks like the sky too
+HALF_CIRCLE = np.linspace(-np.pi / 2, np.pi / 2, 10)
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,10 @@ class Style:
     Attributes:
         size: width and height in pixels, made even.
         radius: of a limb, in metres.
-        supersample: path and figure are drawn this many times larger and averaged down.
     """
 
     size: tuple[int, int] = (480, 480)
     radius: float = 0.03
-    supersample: int = 2
 
 
 class Scene:
@@ -43,146 +46,158 @@ class Scene:
     Args:
         joints: (T, J, 3), J 22 in metres or 21 in KIT-ML's millimetres.
         fps: frames a second.
+        title: text above the figure.
         style: sizes.
+
+    Attributes:
+        size: width and height of the images in pixels.
 
     Raises:
         UserError: wrong shape, or a joint that is not finite.
     """
 
-    def __init__(self, joints: np.ndarray, fps: float = 20.0, style: Style | None = None) -> None:
+    def __init__(self, joints: np.ndarray, fps: float = 20.0, title: str = "", style: Style | None = None) -> None:
         joints = checked_joints(joints)
         self.style = style or Style()
-        self.width, self.height = (max(16, int(side) // 2 * 2) for side in self.style.size)
+        width, height = (max(16, int(side) // 2 * 2) for side in self.style.size)
+        self.size = (width, height)
         skeleton = skeleton_of(joints)
         self.joints = _seen_from_camera(joints * (0.001 if skeleton is KIT else 1.0), skeleton)
-        self.camera = Camera(self.joints, fps, (self.width, self.height))
-        self._floor = Floor(self.camera)
-        still = (self.camera.targets == self.camera.targets[0]).all()
-        self._stage = self._floor.draw(0) if still else None
-        self._chains = [list(chain) for chain in skeleton.chains]
+        self.camera = Camera(self.joints, fps, self.size)
         self._root_path = self.joints[:, 0] * [1, 0, 1]
-        # One frame of the path for each step along it, however long and slow the motion is.
-        travelled = np.linalg.norm(np.diff(self._root_path, axis=0, prepend=self._root_path[:1]), axis=-1).cumsum()
-        self._path_frames = np.flatnonzero(np.diff(travelled // PATH_STEP, prepend=-1))
+        # A point each step away from the one before, however long and slow the motion is.
+        self._path_frames = [0]
+        for frame, place in enumerate(self._root_path):
+            if np.abs(place - self._root_path[self._path_frames[-1]]).max() >= PATH_STEP:
+                self._path_frames.append(frame)
         # The last limb is the head, a ball: no longer than wide, around a point of its own.
         self._head, self._neck = (skeleton.joint_names.index(name) for name in ("head", "neck"))
         ball = skeleton.num_joints
         self._limbs = np.array([(skeleton.parents[j], j) for j in range(1, ball)] + [(ball, ball)])
         names = [*skeleton.joint_names[1:], "head"]
-        fills = np.array([LEFT if n.startswith("left") else RIGHT if n.startswith("right") else SPINE for n in names])
-        self._colors = np.stack((fills + (np.array(INK) - fills) * 0.6, fills), axis=1)  # (limbs, 2, 3) edge, inside
+        fills = [LEFT if n.startswith("left") else RIGHT if n.startswith("right") else SPINE for n in names]
+        self._fills, self._edges = np.array(fills), _mix(np.array(fills), INK, 0.6)
+        # Depths between which the floor is seen, in metres along the camera's axis.
+        self._floor_start, self._floor_end = self.camera.floor_depths()[-1], self._end_of_floor()
+        self._canvas = aggdraw.Draw("RGB", self.size)
+        self._background = self._draw_background(title)
 
-    def draw(self, frame: int) -> Image.Image:
-        """RGB image of a frame."""
-        image = self._floor.draw(frame) if self._stage is None else self._stage.copy()
-        self._draw_path(image, frame)
-        self._draw_shadow(image, frame)
-        self._draw_figure(image, frame)
-        return image
+    def stage(self, frame: int) -> aggdraw.Draw:
+        """The canvas with the empty stage as the camera sees it in a frame."""
+        self._canvas.frombytes(self._background)
+        if not self.camera.still:
+            self._draw_tiles(frame)
+        return self._canvas
 
-    def _draw_path(self, image: Image.Image, frame: int) -> None:
+    def draw(self, frame: int) -> bytes:
+        """A frame as RGB bytes, row by row."""
+        self.stage(frame)
+        self._draw_path(frame)
+        self._draw_shadow(frame)
+        self._draw_body(frame)
+        return self._canvas.tobytes()
+
+    def _draw_background(self, title: str) -> bytes:
+        """What no frame changes: light ground that fades into the sky, the title, tiles under a camera at rest."""
+        rows = _mix(LIGHT, SKY, self._haze(self.camera.floor_depths())[:, None]).round().astype(np.uint8)
+        image = Image.fromarray(np.repeat(rows[:, None], self.size[0], axis=1))
+        draw_title(image, title, INK)
+        self._canvas.frombytes(image.tobytes())
+        if self.camera.still:
+            self._draw_tiles(0)
+        return self._canvas.tobytes()
+
+    def _end_of_floor(self) -> float:
+        eye = max(self.camera.targets[0, 1] + self.camera.distance * BACK[1], 1e-6)  # metres above the floor
+        return min(HAZE_DISTANCE * self.camera.distance, float(np.sqrt(self.camera.focal * eye * TILE / FINEST_TILE)))
+
+    def _haze(self, depths: np.ndarray) -> np.ndarray:
+        """How much (0 to 1) of the sky's colour the floor has at depths (...), in metres along the camera's axis."""
+        start = min(self.camera.distance, self._floor_end / 2)
+        return np.clip((depths - start) / (self._floor_end - start), 0, 1)
+
+    def _draw_tiles(self, frame: int) -> None:
+        """The dark tiles that the camera sees; they stay where they are in the world."""
+        if self._floor_start >= self._floor_end:
+            return
+        camera, (x, y, z) = self.camera, self.camera.targets[frame]
+        half_width = self._floor_end * self.size[0] / camera.focal / 2
+        eye_z = z + (camera.distance + y * BACK[1]) / BACK[2]  # where depth 0 meets the floor
+        columns = _borders(x - half_width, x + half_width)
+        rows = _borders(eye_z - self._floor_end / BACK[2], eye_z - self._floor_start / BACK[2])
+        corners = np.zeros((len(rows), len(columns), 3))
+        corners[..., 0], corners[..., 2] = columns, rows[:, None]
+        pixels, depths = camera.project(corners, frame)
+        quads = np.concatenate((pixels[:-1, :-1], pixels[:-1, 1:], pixels[1:, 1:], pixels[1:, :-1]), axis=-1)
+        haze = self._haze((depths[:-1] + depths[1:]) / 2)[:, 0]
+        dark = np.rint((rows[:-1, None] + columns[:-1]) / TILE) % 2 == 0
+        dark &= (quads[..., ::2].max(-1) > 0) & (quads[..., ::2].min(-1) < self.size[0])
+        for row in np.flatnonzero(haze < 1):
+            brush = aggdraw.Brush(tuple(_mix(DARK, SKY, haze[row]).round().astype(int).tolist()))
+            for quad in quads[row, dark[row]].tolist():
+                self._canvas.polygon(quad, brush)
+
+    def _draw_path(self, frame: int) -> None:
         """The root's way over the floor up to a frame."""
-        passed = self._path_frames[: np.searchsorted(self._path_frames, frame)]
-        points = self._root_path[np.append(passed, frame)]
-        pixels, depth = self.camera.project(points, frame)
+        passed = self._path_frames[: bisect_right(self._path_frames, frame)]
+        pixels, depth = self.camera.project(self._root_path[passed], frame)
         # What is behind the camera or lost in the haze divides the path.
         (seen,) = np.nonzero((depth > 0.5) & (depth < HAZE_DISTANCE * self.camera.distance))
-        runs = np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1)
-        width = PATH_WIDTH * self.camera.focal / self.camera.distance
-        box = self._box(pixels[seen], margin=width)
-        if box is None:
-            return
-        factor = self.style.supersample
-        mask = Image.new("L", (factor * (box[2] - box[0]), factor * (box[3] - box[1])))
-        draw = ImageDraw.Draw(mask)
-        pixels = factor * (pixels - box[:2])
-        for run in runs:
-            draw.line(pixels[run].ravel().tolist(), fill=255, width=max(factor, round(factor * width)))
-        image.paste(PATH, box, mask.reduce(factor))
+        pen = aggdraw.Pen(PATH, max(1.0, PATH_WIDTH * self.camera.focal / self.camera.distance))
+        for run in np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1):
+            if len(run) > 1:
+                self._canvas.line(pixels[run].ravel().tolist(), pen)
 
-    def _draw_shadow(self, image: Image.Image, frame: int) -> None:
+    def _draw_shadow(self, frame: int) -> None:
         joints = self.joints[frame]
         ground = joints * [1, 0, 1] + np.maximum(joints[:, 1:2], 0) * [SLANT[0], 0, SLANT[1]]
-        pixels, _ = self.camera.project(ground, frame)
-        width = self.style.radius * self.camera.focal / self.camera.distance
-        box = self._box(pixels, margin=4 * width)
-        if box is None:
-            return
-        # At half the resolution, which the blur hides.
-        size = (box[2] - box[0], box[3] - box[1])
-        mask = Image.new("L", (-(-size[0] // 2), -(-size[1] // 2)))
-        draw = ImageDraw.Draw(mask)
-        for chain in self._chains:
-            draw.line(((pixels[chain] - box[:2]) / 2).ravel().tolist(), fill=170, width=max(1, round(width)))
-        mask = mask.filter(ImageFilter.BoxBlur(0.3 * width))
-        image.paste(SHADOW, box, mask.resize(size, Image.Resampling.NEAREST))
+        pixels, depth = self.camera.project(ground, frame)
+        radii = self.style.radius * self.camera.focal / depth
+        # One path for all limbs: where they overlap, the shadow is not darker.
+        path = aggdraw.Path()
+        for (x, y), *others in _capsules(pixels[self._limbs[:-1]], radii[self._limbs[:-1]]).tolist():
+            path.moveto(x, y)
+            for x, y in others:
+                path.lineto(x, y)
+            path.close()
+        self._canvas.path(path, SHADOW)
 
-    def _draw_figure(self, image: Image.Image, frame: int) -> None:
+    def _draw_body(self, frame: int) -> None:
         """Limbs and head, the farthest first; the farther ones are paler."""
         joints = self.joints[frame]
         upright = joints[self._head] - joints[self._neck]
         upright = upright / max(float(np.linalg.norm(upright)), 1e-6)
-        pixels, depth = self.camera.project(
-            np.concatenate((joints, [joints[self._head] + 1.6 * self.style.radius * upright])), frame
-        )
-        radii = self.camera.focal / depth * self.style.radius
+        ball = joints[self._head] + 1.6 * self.style.radius * upright
+        pixels, depth = self.camera.project(np.concatenate((joints, [ball])), frame)
+        radii = self.style.radius * self.camera.focal / depth
         radii[-1] *= HEAD_RADIUS
         middle = depth[self._limbs].mean(1)
         middle[-1] = min(middle[self._head - 1], middle[-1]) - 1e-3  # in front of the bone that ends in it
-        edge = max(1.0, self.height / 480)
-        outlines = _capsules(pixels[self._limbs], radii[self._limbs], np.array([edge, 0]))
-        fade = np.minimum(0.4 * (middle - middle.min()), 0.4)[:, None, None]
-        colors = (self._colors + (np.array(SKY) - self._colors) * fade).round().astype(int)
-        order = np.argsort(-middle, kind="stable")
-        self._fill(image, outlines[order], colors[order])
-
-    def _fill(self, image: Image.Image, outlines: np.ndarray, colors: np.ndarray) -> None:
-        """Draw polygons (limbs, E, N, 2) in colours (limbs, E, 3), one after another, antialiased.
-
-        In strips of the image, each as wide as the limbs in it: a box around the whole figure is mostly empty.
-        """
-        factor = self.style.supersample
-        low, high = outlines.min((1, 2)) - 1, outlines.max((1, 2)) + 1
-        for top in range(0, self.height, STRIP):
-            inside = (low[:, 1] < top + STRIP) & (high[:, 1] > top)
-            corners = np.concatenate((low[inside], high[inside]))
-            corners[:, 1] = corners[:, 1].clip(top, top + STRIP)
-            box = self._box(corners, margin=0)
-            if box is None:
-                continue
-            # Enlarged without interpolation and averaged down again, what is around the figure stays as it is.
-            part = image.crop(box)
-            part = part.resize((factor * part.width, factor * part.height), Image.Resampling.NEAREST)
-            draw = ImageDraw.Draw(part)
-            shapes = (factor * (outlines[inside] - box[:2])).reshape(-1, 2 * outlines.shape[2]).tolist()
-            for shape, color in zip(shapes, colors[inside].reshape(-1, 3).tolist()):
-                draw.polygon(shape, fill=tuple(color))
-            image.paste(part.reduce(factor), box)
-
-    def _box(self, pixels: np.ndarray, margin: float) -> Box | None:
-        """Box around points (N, 2), cut to the image; None where nothing is left."""
-        if len(pixels) == 0:
-            return None
-        size = (self.width, self.height)
-        left, top = np.clip(np.floor(pixels.min(0) - margin), 0, size).astype(int).tolist()
-        right, bottom = np.clip(np.ceil(pixels.max(0) + margin), 0, size).astype(int).tolist()
-        return (left, top, right, bottom) if left < right and top < bottom else None
+        paler = np.minimum(0.4 * (middle - middle.min()), 0.4)[:, None]
+        fills, edges = (_mix(colors, SKY, paler).round().astype(int) for colors in (self._fills, self._edges))
+        outlines = _capsules(pixels[self._limbs], radii[self._limbs]).reshape(len(self._limbs), -1)
+        for limb in np.argsort(-middle, kind="stable").tolist():
+            pen = aggdraw.Pen(tuple(edges[limb].tolist()), max(1.0, self.size[1] / 480))
+            self._canvas.polygon(outlines[limb].tolist(), pen, aggdraw.Brush(tuple(fills[limb].tolist())))
 
 
-def _capsules(ends: np.ndarray, radii: np.ndarray, extras: np.ndarray) -> np.ndarray:
-    """Outlines (limbs, E, N, 2) of limbs with round ends.
+def _mix(start: np.ndarray | tuple[int, int, int], end: tuple[int, int, int], part: np.ndarray | float) -> np.ndarray:
+    """Colours that are `part` of the way from one to the other."""
+    return np.asarray(start) + (np.asarray(end) - start) * part
 
-    Args:
-        ends: (limbs, 2, 2) pixels of both ends.
-        radii: (limbs, 2) of the ends, in pixels.
-        extras: (E,) added to the radii, for one outline each.
-    """
+
+def _borders(low: float, high: float) -> np.ndarray:
+    """Borders (N,) of the tiles that cover a range, in metres; tile i has its middle at `i * TILE`."""
+    return (np.arange(np.floor(low / TILE), np.ceil(high / TILE) + 2) - 0.5) * TILE
+
+
+def _capsules(ends: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Outlines (limbs, N, 2) of limbs with round ends, given both ends (limbs, 2, 2) and radii there (limbs, 2)."""
     along = ends[:, 1] - ends[:, 0]
     angle = np.arctan2(along[:, 1], along[:, 0])[:, None] + HALF_CIRCLE
-    circle = np.stack((np.cos(angle), np.sin(angle)), axis=-1)[:, None]
-    first, second = np.moveaxis((radii[:, None] + extras[:, None])[..., None, None], 2, 0)
-    start, stop = ends[:, None, None, 0], ends[:, None, None, 1]
-    return np.concatenate((start - circle * first, stop + circle * second), axis=2)
+    circle = np.stack((np.cos(angle), np.sin(angle)), axis=-1)
+    start, stop = ends[:, None, 0], ends[:, None, 1]
+    return np.concatenate((start - circle * radii[:, :1, None], stop + circle * radii[:, 1:, None]), axis=1)
 
 
 def _seen_from_camera(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
