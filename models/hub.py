@@ -185,5 +185,5 @@ def _local_folder(source: str | Path, subfolder: str, files: tuple[str, ...]) ->
     try:
         paths = [hf_hub_download(text, name, subfolder=subfolder or None) for name in files]
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(f"no folder {folder}, and {text} could not be had from the hub: {error}") from error
+        raise UserError(f"no folder {folder}, and {text} could not be had from the hub: {brief(error)}") from error
     return Path(paths[0]).parent

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamp.prepare.downloads.sources import PACKAGES, Package, address
-from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.errors import StepsByHand, UserError, main_with_errors
 
 if TYPE_CHECKING:
     from lamp.prepare.downloads.transfer import Patience
@@ -99,7 +99,7 @@ def run(argv: Sequence[str], patience: "Patience | None" = None) -> None:
     for line in dict.fromkeys(_next_step(package, args.root) for package in done):
         say(f"next: {line}")
     if failures:
-        raise UserError("\n".join(failures))
+        raise StepsByHand("\n".join(failures))
 
 
 def _next_step(package: Package, root: Path) -> str:

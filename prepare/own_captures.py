@@ -13,7 +13,7 @@ from lamp.prepare.plan import ClipText, Plan
 from lamp.prepare.texts import mirror_caption
 from lamp.utils.capture.files import MOTION_SUFFIXES
 from lamp.utils.errors import UserError
-from lamp.utils.files import shown
+from lamp.utils.files import files_below, shown
 
 NEEDED = ("train", "val", "test")
 """Splits that training and evaluation need."""
@@ -59,8 +59,7 @@ def _files(source: Path, captions: Path, names: list[str]) -> dict[str, Path]:
     # macOS keeps names decomposed, tables mostly have them composed.
     found = {
         unicodedata.normalize("NFC", path.relative_to(source).as_posix()): path
-        for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in MOTION_SUFFIXES and path.is_file()
+        for path in files_below(source, *MOTION_SUFFIXES)
     }
     if missing := [name for name in names if name not in found]:
         first = ", ".join(shown(name) for name in missing[:3])

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, Union
 
-from lamp.utils.errors import UserError, brief
+from lamp.utils.errors import UserError, brief, told
 from lamp.utils.files import read_json, write_json
 from lamp.utils.packages import need
 
@@ -183,7 +183,7 @@ class _Parser(argparse.ArgumentParser):
     """Parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(2, f"{self.prog}: error: {told(message)} (see --help)\n")
 
 
 @dataclasses.dataclass

@@ -26,6 +26,30 @@ class UserError(Exception):
     """A mistake in the user's input; its message names the file or flag and the remedy."""
 
 
+class StepsByHand(UserError):
+    """What a person must do where the program cannot: the one kind of message that has several lines."""
+
+
+LONGEST_MESSAGE = 300
+_LONGEST_REMEDY = 140
+
+
+def told(message: BaseException | str) -> str:
+    """A message as it is printed: one line of at most `LONGEST_MESSAGE` characters, its remedy kept.
+
+    Names and paths in it may be of any length; the remedy is what follows the last semicolon.
+    """
+    if isinstance(message, StepsByHand):
+        return str(message)
+    text = " ".join(str(message).split())
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    head, mark, remedy = text.rpartition("; ")
+    if not mark or len(remedy) > _LONGEST_REMEDY:
+        return f"{text[: LONGEST_MESSAGE - 3]}..."
+    return f"{head[: LONGEST_MESSAGE - len(remedy) - 5]}...; {remedy}"
+
+
 def brief(error: BaseException | str, longest: int = 160) -> str:
     """What an error of a library says, in one line that is cut where it is long."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -89,14 +113,14 @@ def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
             with _clean_end():
                 main()
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {told(error)}", file=sys.stderr)
             raise SystemExit(2) from None
         except OSError as error:
             if error.errno not in _TOLD or isinstance(error, (ConnectionError, TimeoutError)):
                 raise
             where = f"{error.filename}: " if error.filename else ""
             remedy = "free some and run the command again" if error.errno in _DISK else "name another place"
-            print(f"error: {where}{os.strerror(error.errno)}; {remedy}", file=sys.stderr)
+            print(f"error: {told(f'{where}{os.strerror(error.errno)}; {remedy}')}", file=sys.stderr)
             raise SystemExit(2) from None
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
@@ -105,7 +129,7 @@ def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
             from lamp.utils.packages import install_command
 
             remedy = f"use the environment's Python, or run {sys.executable} -m {install_command(package)}"
-            print(f"error: {sys.executable} has no package {package}; {remedy}", file=sys.stderr)
+            print(f"error: {told(f'{sys.executable} has no package {package}; {remedy}')}", file=sys.stderr)
             raise SystemExit(2) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

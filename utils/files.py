@@ -165,6 +165,21 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def files_below(folder: str | Path, *suffixes: str, follow_links: bool = False) -> list[Path]:
+    """Files in a folder and the folders below it, sorted; those with some suffixes (".bvh") in any case, or all.
+
+    Raises:
+        UserError: one of the folders cannot be listed, so that what is in it would be left out without a word.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"cannot list {error.filename}: {error.strerror}; make the folder readable") from error
+
+    walk = os.walk(folder, onerror=refuse, followlinks=follow_links)
+    paths = (Path(parent) / name for parent, _, names in walk for name in names)
+    return sorted(path for path in paths if (not suffixes or path.suffix.lower() in suffixes) and path.is_file())
+
+
 def is_plain_name(name: str) -> bool:
     """Whether a name given by a user can become a file or folder, and only one right where it is put."""
     return (

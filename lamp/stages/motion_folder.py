@@ -21,7 +21,7 @@ from lamp.data.motion import TextMotionBatch
 from lamp.data.text import Caption
 from lamp.utils.capture.files import MOTION_SUFFIXES, read_motion
 from lamp.utils.errors import UserError
-from lamp.utils.files import atomic_path
+from lamp.utils.files import atomic_path, files_below
 from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.motion import Motion
 from lamp.utils.motion_features import motion_features
@@ -204,7 +204,7 @@ def read_features(path: Path, draws: TestDraws) -> tuple[Tensor, str]:
 def _find(folder: Path) -> dict[str, Path]:
     """Motion files of a folder by their place in it, without suffix."""
     found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in MOTION_SUFFIXES):
+    for path in files_below(folder, *MOTION_SUFFIXES):
         place = path.relative_to(folder).with_suffix("").as_posix()
         if place in found:
             raise UserError(f"--motions {folder} has {found[place].name} and {path.name} of one motion; keep one")

@@ -14,7 +14,7 @@ from torch import nn
 from lamp.models.lamp.model import LaMP, LaMPConfig
 from lamp.models.lamp.qformer import QFormerLayer
 from lamp.models.lamp.text import VOCABULARY_FILE, TextTokenizer
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 from lamp.utils.files import read_json
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _load(source: str | Path) -> tuple["BertForMaskedLM", bool]:
     try:
         model, info = AutoModelForMaskedLM.from_pretrained(_folder_or_id(source), output_loading_info=True)
     except (OSError, ValueError) as error:
-        raise UserError(f"no BERT checkpoint could be had from {source}: {error}") from error
+        raise UserError(f"no BERT checkpoint could be had from {source}: {brief(error)}") from error
     finally:
         logging.set_verbosity(verbosity)
     missing: set[str] = set(info["missing_keys"])
@@ -194,7 +194,9 @@ def _file(source: str | Path, name: str) -> Path:
     try:
         return Path(hf_hub_download(place, name))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(f"{source} is no folder and no installed package, and the hub answered: {error}") from error
+        raise UserError(
+            f"{source} is no folder and no installed package, and the hub answered: {brief(error)}"
+        ) from error
 
 
 def _tokenizer(source: str | Path) -> TextTokenizer:

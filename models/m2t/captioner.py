@@ -20,7 +20,7 @@ from lamp.models.lamp.text import TextBatch, TextTokenizer
 from lamp.models.m2t.decoding import CachedWriter, Ending, Writer, Written, write_beams, write_greedy, write_nucleus
 from lamp.models.m2t.language import GPT, LORA_MARK, CaptionerConfig, build_language, check_positions, read_architecture
 from lamp.models.m2t.vocabulary import LIBRARY_FOLDER, LibraryVocabulary, Vocabulary, WordPieceVocabulary
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 from lamp.utils.run.processes import mean_over_processes
 from lamp.utils.run.seed import keyed_uniform
 
@@ -305,5 +305,5 @@ def _fetch(repository: str, subfolder: str) -> Path:
         return Path(snapshot_download(repository, allow_patterns=f"{subfolder}/*" if subfolder else None))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
-            f"no folder {repository}/{subfolder}, and {repository} could not be had from the hub: {error}"
+            f"no folder {repository}/{subfolder}, and {repository} could not be had from the hub: {brief(error)}"
         ) from error

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from lamp.utils.errors import UserError
-from lamp.utils.files import atomic_path
+from lamp.utils.files import atomic_path, files_below
 
 HUMANACT12 = "humanact12"
 SPLITS = ("train", "val", "test", "train_val", "all")
@@ -145,13 +144,7 @@ def find_amass(folders: Sequence[Path]) -> dict[str, Source]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--amass {folder} is not a folder; give the one with the unpacked AMASS subsets")
-        files = sorted(
-            Path(root) / file
-            for root, _, names in os.walk(folder, followlinks=True)
-            for file in names
-            if file.endswith(".npz")
-        )
-        for file in files:
+        for file in files_below(folder, ".npz", follow_links=True):
             parts = (folder.resolve().name, *file.relative_to(folder).with_suffix("").parts)
             try:
                 subset, below = _split_path(parts)
@@ -175,7 +168,7 @@ def find_humanact12(path: Path) -> dict[str, Source]:
         UserError: neither.
     """
     if path.is_dir():
-        sources = {file.stem: Source(file) for file in sorted(path.rglob("*.npy")) if not file.name.startswith(".")}
+        sources = {file.stem: Source(file) for file in files_below(path, ".npy") if not file.name.startswith(".")}
     else:
         sources = {stem: Source(path, member) for stem, member in _members(path, ".npy").items()}
     # The index has the folder humanact12 twice, so the path below the subset is the file's name.
@@ -254,7 +247,7 @@ def copy_texts(source: Path, names: Sequence[str], folder: Path) -> list[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        files: Mapping[str, Path] = {file.stem: file for file in sorted(source.rglob("*.txt"))}
+        files: Mapping[str, Path] = {file.stem: file for file in files_below(source, ".txt")}
         for name in names:
             if name in files:
                 write_if_new(folder / f"{name}.txt", files[name].read_bytes())

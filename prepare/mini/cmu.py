@@ -19,7 +19,7 @@ from lamp.prepare.mini.tables import CMU_CLIPS
 from lamp.prepare.plan import ClipText
 from lamp.prepare.texts import mirror_caption
 from lamp.utils.errors import UserError
-from lamp.utils.files import read_json
+from lamp.utils.files import files_below, read_json
 from lamp.utils.kinematics.skeleton import HUMANML3D
 
 CAPTIONS = 6
@@ -158,7 +158,7 @@ def find_captures(folder: Path, clips: list[CmuClip]) -> list[tuple[Path, CmuCli
     Raises:
         UserError: there is none of any clip.
     """
-    files = {path.stem: path for suffix in ("amc", "bvh") for path in sorted(folder.rglob(f"*.{suffix}"))}
+    files = {path.stem: path for suffix in ("amc", "bvh") for path in files_below(folder, f".{suffix}")}
     if missing := [clip.name for clip in clips if clip.name not in files]:
         print(f"{len(missing)} of {len(clips)} CMU clips are not in {folder}, the first {missing[:3]}")
     if len(missing) == len(clips):

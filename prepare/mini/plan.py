@@ -18,6 +18,7 @@ from lamp.prepare.mini.tables import ANIMATED_DRAWINGS
 from lamp.prepare.plan import ClipText, Plan
 from lamp.prepare.texts import mirror_caption
 from lamp.utils.errors import UserError
+from lamp.utils.files import files_below
 
 # Held out of training in every form, with their mirror images: whole styles of set 1 and these cells of set 2.
 UNSEEN_STYLES = ("proud", "childish")
@@ -71,7 +72,8 @@ def plan_mini(sources: MiniSources, seed: int) -> Plan:
     Raises:
         UserError: a folder holds no such files.
     """
-    takes = sorted(sources.bandai_namco.rglob("dataset-*_*.bvh"), key=lambda path: path.stem)
+    takes = [path for path in files_below(sources.bandai_namco, ".bvh") if path.match("dataset-*_*")]
+    takes.sort(key=lambda path: path.stem)
     if not takes:
         raise UserError(f"--bandai_namco {sources.bandai_namco} holds no dataset-*.bvh files")
     splits = _bandai_splits([path.stem for path in takes], seed)
@@ -101,7 +103,7 @@ def _drawings(folder: Path | None) -> list[Path]:
     if folder is None:
         print("no --animated_drawings DIR: the six BVH examples of AnimatedDrawings are left out")
         return []
-    files = sorted(path for path in folder.rglob("*.bvh") if path.stem in ANIMATED_DRAWINGS)
+    files = [path for path in files_below(folder, ".bvh") if path.stem in ANIMATED_DRAWINGS]
     if not files:
         raise UserError(f"--animated_drawings {folder} holds none of {', '.join(ANIMATED_DRAWINGS)} (.bvh)")
     return list({path.stem: path for path in files}.values())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lamp.utils.cli import read_opt_txt
 from lamp.utils.errors import UserError
+from lamp.utils.files import files_below
 
 STATISTICS = (("mean.npy", "Mean.npy"), ("std.npy", "Std.npy"))
 DEEPEST = 3
@@ -51,8 +52,8 @@ def read_checkpoint(path: str | Path) -> CheckpointFile:
     """
     path = Path(path)
     if path.is_dir():
-        inside = sorted(f.relative_to(path).as_posix() for end in ("tar", "pth", "pt") for f in path.rglob(f"*.{end}"))
-        raise UserError(f"{path} is a folder; name a file of it: {', '.join(inside[:10]) or 'there is no checkpoint'}")
+        inside = [file.relative_to(path).as_posix() for file in files_below(path, ".tar", ".pth", ".pt")]
+        raise UserError(f"{path} is a folder; name a file of it: {', '.join(inside[:3]) or 'there is no checkpoint'}")
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     content = _load(path)

@@ -12,7 +12,7 @@ from lamp.utils.errors import UserError
 
 Model = TypeVar("Model", bound=LaMPModel)
 
-LISTED = 30
+LISTED = 4
 
 
 class TrackedState(dict[str, Tensor]):

@@ -13,6 +13,7 @@ from lamp.utils.capture.take import CAPTURE_SUFFIXES
 from lamp.utils.capture.upright import upright
 from lamp.utils.errors import UserError
 from lamp.utils.export.checks import checked_joints
+from lamp.utils.files import files_below
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
 from lamp.utils.reading import reading
@@ -34,7 +35,7 @@ def find_motion_files(path: Path, flag: str = "--motion") -> dict[str, Path]:
         UserError: there is none.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in MOTION_SUFFIXES and file.is_file())
+        files = files_below(path, *MOTION_SUFFIXES)
         if not files:
             raise UserError(f"{flag} {path}: no motion files ({', '.join(MOTION_SUFFIXES)}) in this folder")
         # A name that is no text in the system's encoding would stop whatever prints or writes it.
