@@ -14,6 +14,8 @@ EXTRAS = {
     "peft": "captions",
     "gdown": "download",
     "requests": "download",
+    "mcp": "mcp",
+    "motionmcp": "mmcp",
 }
 """Extra of `pyproject.toml` that installs each optional package."""
 
