@@ -15,6 +15,7 @@ EXTRAS = {
     "gdown": "download",
     "requests": "download",
     "mcp": "mcp",
+    "pydantic": "mcp",
     "motionmcp": "mmcp",
 }
 """Extra of `pyproject.toml` that installs each optional package."""
