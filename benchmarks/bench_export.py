@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.common import Bench, Part, run_script
 from lamp.utils.errors import main_with_errors
-from lamp.utils.export.bvh import fit_skeleton, rest_directions
+from lamp.utils.export.fit import fit_skeleton, rest_directions
 from lamp.utils.export.video import write_mp4
 from lamp.utils.kinematics.foot_contact import clean_feet
 from lamp.utils.kinematics.skeleton import HUMANML3D

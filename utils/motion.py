@@ -11,8 +11,8 @@ import torch
 
 from lamp.utils.errors import UserError
 from lamp.utils.export import WRITERS, writer_of
-from lamp.utils.export.bvh import SkeletonFit, fit_skeleton
 from lamp.utils.export.checks import checked_joints, skeleton_of
+from lamp.utils.export.fit import SkeletonFit, fit_skeleton
 from lamp.utils.export.layouts import body_joints
 from lamp.utils.export.npz import read_npz
 from lamp.utils.files import shown

@@ -86,13 +86,25 @@ def _turned(vectors: np.ndarray, turn: np.ndarray) -> np.ndarray:
     return along + (vectors - along) * np.cos(angle) + np.cross(axis, vectors) * np.sin(angle)
 
 
-def continuous_euler_zyx(q: Tensor) -> Tensor:
-    """Euler angles (T, ..., 3) in radians, columns z, y, x with R = Rz Ry Rx, without jumps along time.
+EULER_ORDERS = ("ZYX", "ZXY", "YXZ", "YZX", "XYZ", "XZY")
+_LARGE_STEP = math.radians(10.0)
 
-    Every rotation has the two forms (z, y, x) and (z + pi, pi - y, x + pi), each up to whole turns. Changing the form
+
+def continuous_euler(q: Tensor, order: str = "ZYX") -> Tensor:
+    """Euler angles (T, ..., 3) in radians without jumps along time, in the order of `order`.
+
+    Every rotation has the two forms (a, b, c) and (a + pi, pi - b, c + pi), each up to whole turns. Changing the form
     between two frames costs the same from either, so the running choice is the parity of the changes that pay off.
+
+    Args:
+        q: unit quaternions (T, ..., 4).
+        order: axes as a BVH file lists its channels, for instance "ZYX": R = Rz Ry Rx.
     """
-    angles = quat_to_euler_zyx(q)
+    # Renaming the axes makes any order ZYX; a renaming that is a reflection turns all angles round.
+    first, second, third = ("XYZ".index(axis) + 1 for axis in order)
+    sign = 1.0 if order in ("ZYX", "XZY", "YXZ") else -1.0
+    renamed = torch.stack((q[..., 0], sign * q[..., third], sign * q[..., second], sign * q[..., first]), dim=-1)
+    angles = sign * quat_to_euler_zyx(renamed)
     other = angles * angles.new_tensor([1.0, -1.0, 1.0]) + math.pi
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
@@ -100,7 +112,28 @@ def continuous_euler_zyx(q: Tensor) -> Tensor:
         return turn.square().sum(-1)
 
     change = distance(angles[:-1], other[1:]) < distance(angles[:-1], angles[1:])
-    second = F.pad(change.movedim(0, -1).cumsum(-1) % 2, (1, 0)).movedim(-1, 0).bool()
-    angles = torch.where(second[..., None], other, angles)
+    flipped = F.pad(change.movedim(0, -1).cumsum(-1) % 2, (1, 0)).movedim(-1, 0).bool()
+    angles = torch.where(flipped[..., None], other, angles)
     turns = torch.round((angles[1:] - angles[:-1]) / (2 * math.pi)).cumsum(0)
     return torch.cat((angles[:1], angles[1:] - 2 * math.pi * turns))
+
+
+def smoothest_euler(q: Tensor) -> tuple[list[str], Tensor]:
+    """For each joint an order of Euler angles that keeps away from gimbal lock, and its angles without jumps.
+
+    Near the lock angles move by half a turn while the joint hardly does: so does ZYX in a body that faces +-X, or an
+    arm that points forward. ZYX is kept where its steps are small, or no other order halves the greatest.
+
+    Args:
+        q: unit quaternions (T, J, 4).
+
+    Returns:
+        J orders, and angles (T, J, 3) in radians in each joint's order.
+    """
+    angles = torch.stack([continuous_euler(q, order) for order in EULER_ORDERS])
+    steps = angles.diff(dim=1).abs().amax((1, 3)) if len(q) > 1 else angles.new_zeros(len(angles), q.shape[1])
+    best = steps.argmin(0)
+    keep = (steps[0] < _LARGE_STEP) | (2 * steps.amin(0) > steps[0])
+    best = torch.where(keep, 0, best)
+    chosen = angles[best, :, torch.arange(q.shape[1])].transpose(0, 1)
+    return [EULER_ORDERS[index] for index in best.tolist()], chosen
