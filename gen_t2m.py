@@ -1,11 +1,11 @@
 """Generate motions from sentences.
 
     python gen_t2m.py --text_prompt "A person is running on a treadmill." --ext exp1
-    python gen_t2m.py --text_path ./assets/text_prompt.txt --ext exp2 --repeat_times 3
+    python gen_t2m.py --text_path ./assets/text_prompt.txt --ext exp2 --repeat_times 3 --formats npz bvh mp4
 
 Without --name and --res_name the models of checkpoints/mini are used, which ship with the code. Output goes to
-`generation/<ext>/joints/<i>/sample<i>_repeat<r>_len<n>.npy` and `generation/<ext>/animations/<i>/...{.mp4,.bvh}`, each
-with an `_ik` copy whose feet were cleaned up.
+`generation/<ext>/joints/<i>/sample<i>_repeat<r>_len<n>.npy` (and .npz) and `generation/<ext>/animations/<i>/...` (all
+other formats), each with an `_ik` copy whose feet were cleaned up.
 """
 
 import sys
@@ -82,23 +82,23 @@ def load_pipeline(options: GenOptions) -> "LaMPPipeline":
     return LaMPPipeline.from_pretrained(options.models or None, device)
 
 
-def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions) -> None:
-    """Write the files of one motion."""
+def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions) -> Path:
+    """Write the files of one motion, and return the first."""
     stem = f"sample{index}_repeat{repeat}_len{len(motion)}"
     rigid = motion.joints.shape[1] == HUMANML3D_JOINTS
     plain = motion.with_constant_bones() if rigid else motion
     variants = {"": plain}
-    # Inverse kinematics, and so BVH and foot clean-up, are made for HumanML3D's 22 joints, not for KIT-ML's.
+    # The foot clean-up is made for HumanML3D's 22 joints, not for KIT-ML's.
     if options.ik and rigid:
         variants["_ik"] = plain.with_foot_cleanup()
-    for suffix, variant in variants.items():
-        variant.save(folder / "joints" / str(index) / f"{stem}{suffix}.npy")
-        if options.bvh and rigid:
-            variant.save(folder / "animations" / str(index) / f"{stem}{suffix}.bvh")
-        if options.video:
-            variant.save(folder / "animations" / str(index) / f"{stem}{suffix}.mp4")
-    if options.npz:
-        motion.save(folder / "joints" / str(index) / f"{stem}.npz")
+    files = []
+    for mark, variant in variants.items():
+        for suffix in options.suffixes:
+            # The archive holds features too, and the joints that belong to them.
+            chosen = motion if suffix == ".npz" and not mark else variant
+            room = "joints" if suffix.startswith(".np") else "animations"
+            files.append(chosen.save(folder / room / str(index) / f"{stem}{mark}{suffix}"))
+    return files[0]
 
 
 @main_with_errors
@@ -132,8 +132,7 @@ def main() -> None:
         )
     for i, motion in enumerate(tqdm(motions, desc="writing", unit="motion", disable=None)):
         index, repeat = divmod(i, options.repeat_times)
-        save_all(motion, folder, index, repeat, options)
-        print(f"{motion.text} -> {folder}/joints/{index}/sample{index}_repeat{repeat}_len{len(motion)}.npy")
+        print(f"{motion.text} -> {save_all(motion, folder, index, repeat, options)}")
 
 
 if __name__ == "__main__":

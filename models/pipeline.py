@@ -282,7 +282,8 @@ class LaMPPipeline:
             if self.residual is not None:
                 scale = guidance.res_cond_scale
                 codes = self.residual.generate(codes[..., 0], condition, tokens, cond_scale=scale, **sampling)
-            facts = [{"prompt": p, "seed": s} for p, s in zip(prompts[part], seeds[part])]
+            model = {} if self.masked.folder is None else {"model": self.masked.identity}
+            facts = [{"prompt": p, "seed": s, **model} for p, s in zip(prompts[part], seeds[part])]
             motions += self.decode(codes, tokens, facts)
             if progress is not None:
                 progress(len(motions), len(prompts))

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 from lamp.options.common import CommonOptions
 from lamp.utils.cli import IDLE, alias
 from lamp.utils.errors import UserError
+from lamp.utils.export import FORMATS
+from lamp.utils.files import shown
 from lamp.utils.run.listing import list_runs
 
 
@@ -82,6 +84,8 @@ class GenOptions(SamplingOptions):
     data_root: Path | None = field(default=None, metadata=IDLE)
     repeat_times: int = 1
     """motions for each prompt"""
+    formats: list[str] | None = None
+    """files of each motion: npy npz bvh mp4 ... (docs/formats.md); by default npy, bvh and mp4"""
     video: bool = True
     """write mp4 stick figures"""
     bvh: bool = True
@@ -89,7 +93,7 @@ class GenOptions(SamplingOptions):
     ik: bool = True
     """write copies with foot contact clean-up, suffix _ik"""
     npz: bool = False
-    """write npz archives with joints, features, fps and text beside the joints"""
+    """write npz archives with joints, features, rotations, contacts, fps and text beside the joints"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,5 +104,17 @@ class GenOptions(SamplingOptions):
             raise UserError("give either --text_prompt with a sentence or --text_path with a file of them")
         if self.motion_length and self.text_path is not None:
             raise UserError("--motion_length goes with --text_prompt; in a file write <text>#<frames>")
+        if unknown := [name for name in self.formats or () if name not in FORMATS]:
+            raise UserError(f"--formats {shown(unknown[0])}: the formats are {', '.join(FORMATS)}")
+        if not self.suffixes:
+            raise UserError("no file would be written; name --formats that no other flag takes away")
         if self.motion_length < 0 or self.repeat_times < 1:
             raise UserError("--motion_length must not be negative and --repeat_times must be at least 1")
+
+    @property
+    def suffixes(self) -> list[str]:
+        """Suffixes of the files of each motion: those of --formats, but what other flags leave out or add."""
+        names = ["npy", "bvh", "mp4"] if self.formats is None else list(self.formats)
+        left_out = {name for name, wanted in (("bvh", self.bvh), ("mp4", self.video)) if not wanted}
+        names += ["npz"] if self.npz else []
+        return [FORMATS[name] for name in dict.fromkeys(names) if name not in left_out]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -14,7 +15,7 @@ from golden import load_golden
 
 from lamp.utils.capture.bvh import parse_bvh
 from lamp.utils.errors import UserError
-from lamp.utils.export.body_plan import HUMAN_PLAN
+from lamp.utils.export.body_plan import HUMAN_PLAN, KIT_PLAN
 from lamp.utils.export.bvh import to_bvh
 from lamp.utils.export.fit import fit_skeleton, rest_directions, solve_rotations
 from lamp.utils.export.npz import read_npz
@@ -35,11 +36,13 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SMALL = Style(size=(96, 96))
 
 
-def forward(offsets: torch.Tensor, local: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
-    """Joints (T, 22, 3) of local rotations (T, 22, 4)."""
+def forward(
+    offsets: torch.Tensor, local: torch.Tensor, root: torch.Tensor, parents: Sequence[int] = HUMAN_PLAN.parents
+) -> torch.Tensor:
+    """Joints (T, J, 3) of local rotations (T, J, 4)."""
     world, position = [local[:, 0]], [root]
-    for joint in range(1, 22):
-        parent = PARENTS[joint]
+    for joint in range(1, len(offsets)):
+        parent = parents[joint]
         position.append(position[parent] + quat_rotate(world[parent], offsets[joint]))
         world.append(quat_multiply(world[parent], local[:, joint]))
     return torch.stack(position, dim=1)
@@ -167,6 +170,13 @@ def test_bvh_rotations_are_continuous(kind: str, heading: int, lean: float) -> N
     assert np.abs(np.diff(rows[:, 6:], axis=0)).max() < 45
 
 
+def test_bvh_of_kit_is_in_metres() -> None:
+    names, _, played, _ = read_bvh(to_bvh(kit_motion(), 12.5))
+    joints = kit_motion()[:, KIT_PLAN.order] / 1000
+    assert names == [name for _, name, _ in KIT_PLAN.bones]
+    assert np.abs(played - joints).max() < 1e-3
+
+
 @pytest.mark.parametrize("frames", [1, 2])
 def test_bvh_of_a_body_that_faces_sideways(frames: int) -> None:
     joints = walk(2)[:frames, :, [2, 1, 0]] * [1, 1, -1]
@@ -248,11 +258,70 @@ def test_motion_round_trips(tmp_path: Path) -> None:
     loaded = Motion.load(motion.save(tmp_path / "new" / "m.npz"))
     assert np.array_equal(loaded.joints, joints) and np.array_equal(loaded.features, features)
     assert (loaded.fps, loaded.text, loaded.meta) == (20.0, motion.text, {"seed": 3})
-    assert sorted(np.load(tmp_path / "new" / "m.npz")) == ["features", "fps", "joints", "meta", "text"]
+    assert sorted(np.load(tmp_path / "new" / "m.npz")) == [
+        "features", "foot_contacts", "fps", "joint_names", "joints", "meta", "offsets", "parents", "root", "rotations",
+        "seed", "text",
+    ]  # fmt: skip
     assert np.array_equal(np.load(motion.save(tmp_path / "m.npy")), joints)
     assert np.array_equal(Motion.load(tmp_path / "m.npy").joints, joints)
     assert (tmp_path / "m.npy").stat().st_size < 10_000
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.npy", "new"]
+
+
+def kit_motion(frames: int = 60) -> np.ndarray:
+    """A walk (T, 21, 3) of KIT-ML's skeleton, millimetres."""
+    joints = walk(frames)
+    human = [0, 6, 9, 12, 15, 16, 18, 20, 17, 19, 21, 1, 4, 7, 10, 10, 2, 5, 8, 11, 11]
+    kit = joints[:, human]
+    for ankle, heel, toe in ((13, 14, 15), (18, 19, 20)):
+        kit[:, toe] += 0.3 * (kit[:, toe] - kit[:, ankle])
+        kit[:, heel] = (kit[:, ankle] + kit[:, toe]) / 2
+    return 1000 * kit
+
+
+@pytest.mark.parametrize("joints", [walk(60), kit_motion()], ids=["humanml3d", "kit"])
+def test_an_archive_holds_what_its_keys_say(joints: np.ndarray, tmp_path: Path) -> None:
+    motion = Motion(joints, text="a walk", meta={"seed": 7, "model": "masked@1234"})
+    keys = np.load(motion.save(tmp_path / "m.npz"))
+    played = forward(
+        torch.from_numpy(keys["offsets"]),
+        torch.from_numpy(keys["rotations"]),
+        torch.from_numpy(keys["root"]),
+        keys["parents"],
+    ).numpy()
+    scale = 1 if joints.shape[1] == 22 else 1000
+    assert np.abs(played - keys["joints"]).max() < 1e-4 * scale
+    assert (keys["seed"], keys["model"], keys["text"]) == (7, "masked@1234", "a walk")
+    assert list(keys["joint_names"]) == list(motion.rotations().plan.skeleton.joint_names)
+    contacts = keys["foot_contacts"]
+    # A walk: each toe stands about half of the time, mostly one of them.
+    assert contacts.shape == (60, 4) and (0.2 < contacts[:, [1, 3]].mean(0)).all()
+    assert (contacts[:, 1] | contacts[:, 3]).mean() > 0.6 and (contacts[:, 1] & contacts[:, 3]).mean() < 0.4
+
+
+@pytest.mark.parametrize("fps", [60.0, 30.0, 10.0])
+@pytest.mark.parametrize("joints", [walk(30), kit_motion(30)], ids=["humanml3d", "kit"])
+def test_another_frame_rate_keeps_bones(joints: np.ndarray, fps: float) -> None:
+    motion = Motion(joints).with_constant_bones()
+    other = motion.at_fps(fps)
+    assert other.fps == fps and abs(other.seconds - motion.seconds) < 1 / fps + 1 / 20
+    skeleton = motion.rotations().plan.skeleton
+    bones = skeleton.measure_bones(torch.from_numpy(other.rotations().joints))
+    assert (bones.std(0) / bones.mean(0).clamp_min(1)).max() < 1e-9
+    step = max(1, round(fps / 20))
+    if fps >= 20 and fps % 20 == 0:
+        assert np.abs(other.joints[::step] - motion.joints).max() < 1e-3 * (1 if joints.shape[1] == 22 else 1000)
+    assert len(Motion(joints[:1]).at_fps(fps)) == 1
+
+
+def test_in_place_takes_the_travel_out() -> None:
+    motion = Motion(walk(60) + np.arange(60)[:, None, None] * [0.05, 0, 0])
+    still = motion.in_place()
+    assert np.abs(still.joints[:, 0, [0, 2]]).max() < 1e-9
+    moved = motion.with_constant_bones().joints
+    assert np.abs((still.joints - still.joints[:, :1]) - (moved - moved[:, :1])).max() < 1e-5
+    assert np.array_equal(still.joints[..., 1], moved[..., 1])
+    assert still.rotations() is still.fit
 
 
 def test_npy_and_bvh_of_one_motion_agree(tmp_path: Path) -> None:

@@ -327,6 +327,8 @@ def test_generation_writes_the_promised_files(workshop, monkeypatch):
         (["--text_prompt", "walk", "--ext", "a/b"], "--ext"),
         (["--text_prompt", "walk", "--motion_length", "x"], "motion_length"),
         (["--text_prompt", "walk", "--nonsense"], "--nonsense"),
+        (["--text_prompt", "walk", "--formats", "npy", "fbx"], "--formats 'fbx'"),
+        (["--text_prompt", "walk", "--formats", "mp4", "--no_video"], "--formats"),
     ],
 )
 def test_mistakes_are_one_line_and_code_2(arguments, word, tmp_path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lamp.utils.errors import UserError
-from lamp.utils.export import WRITERS, writer_of
+from lamp.utils.export import WRITERS, suffix_of, writer_of
 from lamp.utils.export.checks import checked_joints, skeleton_of
 from lamp.utils.export.fit import SkeletonFit, fit_skeleton
 from lamp.utils.export.layouts import body_joints
@@ -68,21 +68,36 @@ class Motion:
         """Duration."""
         return len(self) / self.fps
 
+    def rotations(self) -> SkeletonFit:
+        """The motion as rotations of a rigid skeleton, which follows it within a few millimetres."""
+        return self.fit or fit_skeleton(self.joints)
+
     def with_constant_bones(self) -> "Motion":
-        """The motion as its BVH file plays it: bone lengths constant, within a few millimetres of the original.
+        """The motion as files of rotations play it: bone lengths constant, within a few millimetres of the original.
 
         Saved from this, npy and bvh agree. Features are dropped, since they describe the original.
         """
-        fit = self.fit or fit_skeleton(self.joints)
-        return replace(self, joints=fit.joints, features=None, fit=fit)
+        return self._with_fit(self.rotations())
 
     def with_foot_cleanup(self) -> "Motion":
         """Constant bones, and feet that stand still on the floor y = 0 while planted; features are dropped."""
         joints = clean_feet(self.with_constant_bones().joints, self.fps)
         return replace(self, joints=joints, features=None)
 
+    def at_fps(self, fps: float) -> "Motion":
+        """The motion at another frame rate; rotations are interpolated, not positions, and features are dropped."""
+        return replace(self._with_fit(self.rotations().resampled(self.fps, fps)), fps=fps)
+
+    def in_place(self) -> "Motion":
+        """The motion without its travel: the root stays above the origin, heights and turns are kept."""
+        fit = self.rotations()
+        return self._with_fit(fit.with_root(fit.root * [0, 1, 0]))
+
+    def _with_fit(self, fit: SkeletonFit) -> "Motion":
+        return replace(self, joints=fit.joints, features=None, fit=fit)
+
     def save(self, path: str | Path) -> Path:
-        """Write a file whose kind the suffix names: .npy (joints), .npz (everything), .bvh or .mp4.
+        """Write a file whose kind the suffix names, one of `WRITERS`: .npy (joints), .npz (everything), .bvh, ...
 
         The file is written aside and renamed, so it is whole or not there.
 
@@ -90,8 +105,8 @@ class Motion:
             UserError: unknown suffix, or a place that cannot be written to.
         """
         path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix not in WRITERS:
+        suffix = suffix_of(path.name)
+        if suffix is None or path.name.lower() == suffix:
             raise UserError(f"cannot save a motion as {path.name}: use one of {', '.join(WRITERS)}")
         try:
             writer_of(suffix)(self, path)

@@ -1,4 +1,4 @@
-"""Writers of motion files, one module a format: npy, npz, BVH, stick-figure mp4.
+"""Writers of motion files, one module a format (docs/formats.md).
 
 A new format is one more module with `write(motion, path)`, and a line in `WRITERS`.
 """
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 WRITERS = {".npy": "npy", ".npz": "npz", ".bvh": "bvh", ".mp4": "video"}
 """By suffix: the module of this folder that writes such files."""
+FORMATS = {suffix.split(".")[1]: suffix for suffix in WRITERS}
+"""Suffixes by the name of the format, which is what the suffix begins with."""
+
+
+def suffix_of(name: str) -> str | None:
+    """The suffix of `WRITERS` that a file name ends with, of several the longest; None: it is no format of ours."""
+    return max((suffix for suffix in WRITERS if name.lower().endswith(suffix)), key=len, default=None)
 
 
 def writer_of(suffix: str) -> "Callable[[Motion, Path], None]":

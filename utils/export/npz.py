@@ -2,24 +2,33 @@
 
 | key | shape | type | what |
 | --- | --- | --- | --- |
-| `joints` | (T, J, 3) | float32 | positions, Y up; metres for 22 joints |
+| `joints` | (T, J, 3) | float32 | positions, Y up; metres for 22 joints, millimetres for KIT-ML's 21 |
 | `features` | (T, D) | float32 | HumanML3D or KIT-ML features, not normalised; absent if unknown |
+| `rotations` | (T, J, 4) | float32 | local rotations (w, x, y, z) of the skeleton below, which follows `joints` |
+| `root` | (T, 3) | float32 | translation of the root, in the unit of `joints` |
+| `offsets` | (J, 3) | float32 | rest pose (a T-pose that faces +Z): place of each joint in its parent's frame |
+| `parents` | (J,) | int64 | parent of each joint, -1 for the root |
+| `joint_names` | (J,) | str | names |
+| `foot_contacts` | (T, 4) | bool | planted: left ankle, left toe, right ankle, right toe |
 | `fps` | () | float64 | frames a second |
 | `text` | () | str | the prompt |
-| `meta` | () | str | JSON object of anything else |
+| `seed` | () | int64 | of a motion that was generated; absent otherwise |
+| `model` | () | str | the generator, name and digest of its weights; absent if unknown |
+| `meta` | () | str | JSON object of anything else, `seed` and `model` once more |
 """
 
 import json
 import zipfile
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lamp.utils.errors import UserError
+from lamp.utils.export.fit import SkeletonFit
 from lamp.utils.files import atomic_path
+from lamp.utils.kinematics.foot_contact import FEET, detect_contacts, floor_height
 from lamp.utils.reading import npy_of_bytes, numbers, reading
 
 if TYPE_CHECKING:
@@ -46,23 +55,54 @@ class MotionArchive:
 
 def write(motion: "Motion", path: Path) -> None:
     """Write all that is known of a motion."""
-    write_npz(MotionArchive(motion.joints, motion.features, motion.fps, motion.text, motion.meta), path)
+    archive = MotionArchive(motion.joints, motion.features, motion.fps, motion.text, motion.meta)
+    write_npz(archive, path, **_further(motion))
 
 
-def write_npz(archive: MotionArchive, path: str | Path) -> None:
-    """Write an archive, compressed."""
-    save = partial(
-        np.savez_compressed,
-        joints=archive.joints.astype(np.float32),
-        fps=np.float64(archive.fps),
-        text=np.str_(archive.text),
-        meta=np.str_(json.dumps(archive.meta, ensure_ascii=False)),
-    )
+def _further(motion: "Motion") -> dict[str, np.ndarray]:
+    """What can be computed of a motion, or is known of where it comes from, by key."""
+    fit = motion.rotations()
+    arrays: dict[str, np.ndarray] = {
+        "rotations": fit.rotations.astype(np.float32),
+        "root": fit.root.astype(np.float32),
+        "offsets": fit.offsets.astype(np.float32),
+        "parents": np.array(fit.plan.parents, dtype=np.int64),
+        "joint_names": np.array(fit.plan.skeleton.joint_names),
+        "foot_contacts": foot_contacts(fit, motion.fps),
+    }
+    seed, model = motion.meta.get("seed"), motion.meta.get("model")
+    if isinstance(seed, int) and abs(seed) < 2**63:
+        arrays["seed"] = np.int64(seed)
+    if isinstance(model, str):
+        arrays["model"] = np.str_(model)
+    return arrays
+
+
+def foot_contacts(fit: SkeletonFit, fps: float) -> np.ndarray:
+    """Which foot joints are planted, (T, 4) bool: left ankle, left toe, right ankle, right toe."""
+    roles = fit.plan.roles
+    # As a body of 22 joints, all but the feet in the root, so that KIT-ML's is measured alike.
+    joints = np.repeat(fit.joints[:, :1], 22, axis=1)
+    joints[:, FEET] = fit.joints[:, [roles[f"{side}{part}"] for side in ("left", "right") for part in ("Foot", "Toes")]]
+    joints *= fit.millimetres / 1000
+    joints[..., 1] -= floor_height(joints, fps)
+    return detect_contacts(joints, fps)
+
+
+def write_npz(archive: MotionArchive, path: str | Path, **further: np.ndarray) -> None:
+    """Write an archive, compressed, and `further` arrays by their keys."""
+    arrays = {
+        "joints": archive.joints.astype(np.float32),
+        "fps": np.float64(archive.fps),
+        "text": np.str_(archive.text),
+        "meta": np.str_(json.dumps(archive.meta, ensure_ascii=False)),
+        **further,
+    }
+    if archive.features is not None:
+        arrays["features"] = archive.features.astype(np.float32)
+    save: Any = np.savez_compressed  # NumPy's types do not allow for arrays by name
     with atomic_path(path) as aside, aside.open("wb") as file:
-        if archive.features is None:
-            save(file)
-        else:
-            save(file, features=archive.features.astype(np.float32))
+        save(file, **arrays)
 
 
 def read_npz(path: str | Path) -> MotionArchive:
