@@ -303,7 +303,7 @@ def test_an_archive_holds_what_its_keys_say(joints: np.ndarray, tmp_path: Path) 
 @pytest.mark.parametrize("joints", [walk(30), kit_motion(30)], ids=["humanml3d", "kit"])
 def test_another_frame_rate_keeps_bones(joints: np.ndarray, fps: float) -> None:
     motion = Motion(joints).with_constant_bones()
-    other = motion.at_fps(fps)
+    other = motion.at_rate(fps)
     assert other.fps == fps and abs(other.seconds - motion.seconds) < 1 / fps + 1 / 20
     skeleton = motion.rotations().plan.skeleton
     bones = skeleton.measure_bones(torch.from_numpy(other.rotations().joints))
@@ -311,7 +311,7 @@ def test_another_frame_rate_keeps_bones(joints: np.ndarray, fps: float) -> None:
     step = max(1, round(fps / 20))
     if fps >= 20 and fps % 20 == 0:
         assert np.abs(other.joints[::step] - motion.joints).max() < 1e-3 * (1 if joints.shape[1] == 22 else 1000)
-    assert len(Motion(joints[:1]).at_fps(fps)) == 1
+    assert len(Motion(joints[:1]).at_rate(fps)) == 1
 
 
 def test_in_place_takes_the_travel_out() -> None:

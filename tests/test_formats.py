@@ -1,14 +1,21 @@
 """Formats of `gen_t2m.py` and `convert.py`: which files are written, from what, and what is refused."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gen_t2m import save_all
 from lamp.options.gen import GenOptions
+from lamp.utils.capture.checks import LEG_LENGTH, find_unit, leg_length
+from lamp.utils.export.bvh import to_bvh
 from lamp.utils.motion import Motion
 from tests.test_export import kit_motion, walk
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
@@ -33,3 +40,64 @@ def test_formats_of_a_kit_motion(tmp_path: Path) -> None:
     save_all(Motion(kit_motion(8)), tmp_path, 0, 0, GenOptions(text_prompt="walk", formats=["npy", "npz", "bvh"]))
     assert {path.suffix for path in tmp_path.rglob("*.*")} == {".npy", ".npz", ".bvh"}
     assert np.load(next(tmp_path.rglob("*.npy"))).shape == (8, 21, 3)
+
+
+def convert(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "convert.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_convert_a_file_and_a_folder(tmp_path: Path) -> None:
+    takes, motion = tmp_path / "takes", Motion(walk(40)).with_constant_bones()
+    motion.save(takes / "sub" / "walk.npy")
+    (takes / "centimetres.bvh").write_text(to_bvh(motion.joints * 100, 30))
+    (takes / "bad.bvh").write_text("HIERARCHY")
+    ended = convert(takes / "sub" / "walk.npy", tmp_path / "walk.npz", "--fps", "30", "--in_place")
+    assert ended.returncode == 0 and not ended.stderr, ended.stderr
+    made = Motion.load(tmp_path / "walk.npz")
+    assert made.fps == 30 and np.abs(made.joints[:, 0, [0, 2]]).max() == 0
+    assert np.abs(made.joints[::3, 0, 1] - motion.joints[::2, 0, 1]).max() < 1e-5
+    ended = convert(takes, tmp_path / "out", "--to", "npz")
+    assert ended.returncode == 0 and "taken to be in centimetres" in ended.stderr
+    assert "bad.bvh" in ended.stderr and "1 of 3 files left out" in ended.stderr
+    for name, fps in (("sub/walk", 20), ("centimetres", 30)):
+        made = Motion.load(tmp_path / "out" / f"{name}.npz")
+        assert made.fps == fps and np.abs(made.joints - motion.joints).max() < 0.002
+    assert len(list((tmp_path / "out").rglob("*.*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["{walk}", "{out}/a.exe"], "must end in one of"),
+        (["{walk}", "{out}/a.bvh", "--fps", "0"], "--fps 0"),
+        (["{walk}", "{out}/a.bvh", "--unit", "-1"], "--unit -1"),
+        (["{walk}"], "required: OUT"),
+        (["{out}/none.npy", "{out}/a.bvh"], "no such file"),
+        (["{walk}", "{walk}"], "written over"),
+        (["{out}", "{out}/x"], "--to"),
+        (["{out}", "{out}/x", "--to", "gltf"], "'gltf'"),
+        (["{out}", "{walk}", "--to", "npy"], "is a file"),
+        (["{out}", "{out}/x", "--to", "npz"], "would both become"),
+        (["{walk}", "{out}/a.bvh", "--to", "bvh"], "--to goes with a folder"),
+        (["{out}/bad.bvh", "{out}/a.npy"], "bad.bvh"),
+    ],
+)
+def test_mistakes_of_converting_are_one_line(words: list[str], told: str, tmp_path: Path) -> None:
+    places = {"walk": Motion(walk(8)).save(tmp_path / "walk.npy"), "out": tmp_path}
+    Motion(walk(8)).save(tmp_path / "walk.bvh")
+    (tmp_path / "bad.bvh").write_text("HIERARCHY")
+    before = sorted(tmp_path.rglob("*"))
+    ended = convert(*(word.format(**places) for word in words))
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and told in line and sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(100, "centimetres"), (1000, "millimetres"), (1 / 0.0254, "inches")])
+def test_the_unit_is_told_by_the_legs(scale: float, unit: str) -> None:
+    joints = torch.from_numpy(walk(4))
+    metres, note = find_unit(joints * scale)
+    assert metres * scale == pytest.approx(1) and unit in note
+    assert find_unit(joints) == (1.0, "")
+    metres, note = find_unit(joints * 7)
+    assert leg_length(joints * 7 * metres) == pytest.approx(LEG_LENGTH) and "no usual unit" in note

@@ -46,6 +46,11 @@ IDLE = {**TRANSIENT, "idle": True}
 """Field metadata of a flag of older commands that does nothing: not in the help, accepted with one line."""
 
 
+def positional(metavar: str) -> dict[str, Any]:
+    """Field metadata of what is given by its place, without a flag; the help calls it `metavar`."""
+    return {**TRANSIENT, "positional": metavar}
+
+
 @dataclasses.dataclass(frozen=True)
 class Shorthand:
     """A flag that stands for several: a class lists its own as `shorthands: ClassVar`.
@@ -198,6 +203,7 @@ class _Flag:
     aliases: tuple[str, ...]
     hidden: bool = False
     idle: bool = False
+    place: str = ""
 
     def __post_init__(self) -> None:
         self.optional = typing.get_origin(self.kind) in (Union, types.UnionType)
@@ -221,6 +227,8 @@ class _Flag:
                 "{" + ",".join(map(str, self.choices)) + "}" if self.choices else self.item.__name__.upper()
             )
             common["nargs"] = "+" if self.container else None
+        if self.place:
+            return group.add_argument(self.name, metavar=self.place, nargs=common["nargs"], help=text)
         return group.add_argument(f"--{self.name}", *self.aliases, **common)
 
     def convert(self, value: Any) -> Any:
@@ -275,8 +283,8 @@ def _all_flags(options: type, instance: Dataclass | None, skip: Sequence[str]) -
         owner = next(base for base in reversed(options.__mro__) if field.name in inspect.get_annotations(base))
         text = field.metadata.get("help", helps.get(field.name, ""))
         aliases, hidden = field.metadata.get("alias", ()), field.name in skip
-        idle = field.metadata.get("idle", False)
-        yield _Flag(field.name, hints[field.name], default, text, _first_line(owner), aliases, hidden, idle)
+        idle, place = field.metadata.get("idle", False), field.metadata.get("positional", "")
+        yield _Flag(field.name, hints[field.name], default, text, _first_line(owner), aliases, hidden, idle, place)
 
 
 @functools.cache

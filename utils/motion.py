@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from lamp.utils.errors import UserError
-from lamp.utils.export import WRITERS, suffix_of, writer_of
+from lamp.utils.export import WRITERS, format_of, writer_of
 from lamp.utils.export.checks import checked_joints, skeleton_of
 from lamp.utils.export.fit import SkeletonFit, fit_skeleton
 from lamp.utils.export.layouts import body_joints
-from lamp.utils.export.npz import read_npz
+from lamp.utils.export.npz import RATES, read_npz
 from lamp.utils.files import shown
 from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.foot_contact import clean_feet
@@ -84,8 +84,16 @@ class Motion:
         joints = clean_feet(self.with_constant_bones().joints, self.fps)
         return replace(self, joints=joints, features=None)
 
-    def at_fps(self, fps: float) -> "Motion":
-        """The motion at another frame rate; rotations are interpolated, not positions, and features are dropped."""
+    def at_rate(self, fps: float) -> "Motion":
+        """The motion at another frame rate; rotations are interpolated, not positions, and features are dropped.
+
+        Raises:
+            UserError: a rate that cannot be.
+        """
+        if not RATES[0] <= fps <= RATES[1]:
+            raise UserError(f"{fps:g} frames a second; give {RATES[0]:g} to {RATES[1]:g}")
+        if fps == self.fps:
+            return self
         return replace(self._with_fit(self.rotations().resampled(self.fps, fps)), fps=fps)
 
     def in_place(self) -> "Motion":
@@ -105,7 +113,7 @@ class Motion:
             UserError: unknown suffix, or a place that cannot be written to.
         """
         path = Path(path)
-        suffix = suffix_of(path.name)
+        suffix = format_of(path.name)
         if suffix is None or path.name.lower() == suffix:
             raise UserError(f"cannot save a motion as {path.name}: use one of {', '.join(WRITERS)}")
         try:

@@ -1,5 +1,7 @@
 """Whether joints can be those of a body: the same checks for data sets, captions, search and whatever reads motion."""
 
+import math
+
 from torch import Tensor
 
 from lamp.utils.capture.upright import check_handedness, up_points
@@ -10,6 +12,10 @@ LEG_LENGTH = 0.82
 """Metres of an adult's leg, by which motions of unknown unit are measured."""
 _LEGS = (0.2, 2.5)
 """Metres that a leg in a file of metres can have."""
+_UNITS = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0254, "feet": 0.3048}
+_UNITS["CMU's units"] = 0.0254 / 0.45
+_CERTAIN = (0.55, 1.15)
+"""Metres of the legs by which a unit is told: those of a child of eight, and of the tallest."""
 _BONE_SPREAD = 0.25
 """Greatest spread of a leg bone's length over the frames, as a part of its mean."""
 _CLEARLY_OTHER = 1.0
@@ -21,6 +27,20 @@ _FASTEST, _HIGHEST = 40.0, 3.0
 def leg_length(joints: Tensor) -> float:
     """Mean length of the legs of a motion (T, 22, 3), thigh and shin."""
     return float(HUMANML3D.measure_bones(joints)[:, list(HUMANML3D.leg_joints)].sum(1).mean())
+
+
+def find_unit(joints: Tensor) -> tuple[float, str]:
+    """Metres in the unit of a motion (T, 22, 3), told by its legs, and a line that says what was supposed.
+
+    Where legs are as long as no person's in any usual unit, they are made as long as an adult's.
+    """
+    length = leg_length(joints)
+    fitting = {name: metres for name, metres in _UNITS.items() if _CERTAIN[0] <= metres * length <= _CERTAIN[1]}
+    if not fitting:
+        return LEG_LENGTH / length, f"legs of {length:.3g} fit no usual unit and were made {LEG_LENGTH} m long"
+    name = min(fitting, key=lambda name: abs(math.log(fitting[name] * length / LEG_LENGTH)))
+    legs = f"legs of {fitting[name] * length:.2f} m"
+    return fitting[name], "" if name == "metres" else f"taken to be in {name} ({legs}); --unit states it"
 
 
 def check_stance(joints: Tensor, what: str) -> None:

@@ -48,17 +48,20 @@ def find_motion_files(path: Path, flag: str = "--motion") -> dict[str, Path]:
     return {path.name: path}
 
 
-def read_motion(path: str | Path, joint_map: JointMap | None = None, up: str | None = None) -> Motion:
+def read_motion(
+    path: str | Path, joint_map: JointMap | None = None, up: str | None = None, fps: float | None = FPS
+) -> Motion:
     """Read a motion file of any kind, and check that it can be a body.
 
     Arrays are read by `Motion.load`, Y up and in metres. Captures (.bvh; .amc with its .asf) have any skeleton, up
-    axis, unit and frame rate; they become the 22 joints of the format at 20 frames a second, Y up, still in the file's
-    unit. What was supposed of a file and may be wrong is in `meta[SUPPOSED]`.
+    axis, unit and frame rate; they become the 22 joints of the format at 20 frames a second, or `fps`, Y up, still in
+    the file's unit. What was supposed of a file and may be wrong is in `meta[SUPPOSED]`.
 
     Args:
         path: the file.
         joint_map: of a capture, from our joints to the file's; None to choose by names and structure.
         up: up axis of the file ("+x", "-y", ...); None finds that of a capture, and checks that an array's is +Y.
+        fps: frames a second of a capture's result; None keeps the file's own.
 
     Raises:
         UserError: it holds no motion, or none of a body.
@@ -66,10 +69,10 @@ def read_motion(path: str | Path, joint_map: JointMap | None = None, up: str | N
     path = Path(path)
     with reading(path, "motion"):
         if path.suffix.lower() in CAPTURE_SUFFIXES:
-            captured = read_joints(path, up, joint_map)
-            check_motion(captured.joints, FPS, str(path))
+            captured = read_joints(path, up, joint_map, fps)
+            check_motion(captured.joints, captured.fps, str(path))
             array = checked_joints(captured.joints.float().numpy(), what=str(path))
-            return Motion(array, fps=FPS, meta={SUPPOSED: list(captured.notes)} if captured.notes else {})
+            return Motion(array, fps=captured.fps, meta={SUPPOSED: list(captured.notes)} if captured.notes else {})
         motion = Motion.load(path)
         if motion.joints.shape[1] != HUMANML3D.num_joints:
             return motion

@@ -30,23 +30,28 @@ class CapturedJoints:
     """What a motion file says of the format's joints.
 
     Attributes:
-        joints: (T, 22, 3), Y up, 20 frames a second, in the file's unit, float64.
+        joints: (T, 22, 3), Y up, in the file's unit, float64.
         lead_in: seconds that were dropped at the start.
         notes: what was supposed and may be wrong.
+        fps: frames a second.
     """
 
     joints: Tensor
     lead_in: float = 0.0
     notes: tuple[str, ...] = ()
+    fps: float = FPS
 
 
-def read_joints(path: str | Path, up: str | None = None, joint_map: JointMap | None = None) -> CapturedJoints:
+def read_joints(
+    path: str | Path, up: str | None = None, joint_map: JointMap | None = None, fps: float | None = FPS
+) -> CapturedJoints:
     """Read a .bvh or .amc file, or an array of joints (.npy, .npz), and check that it is a standing order of a body.
 
     Args:
         path: the file; see `read_take` and `Motion.load`.
         up: up axis of the file ("+x", "-y", ...), None to find it; arrays are Y up where nothing is said.
         joint_map: from our joints to the capture's, None to choose by names and structure.
+        fps: frames a second of a capture's result, by its rotations; None keeps its own.
 
     Raises:
         UserError: the file cannot be read, no joint map fits, or what it holds cannot be a body.
@@ -54,12 +59,12 @@ def read_joints(path: str | Path, up: str | None = None, joint_map: JointMap | N
     path = Path(path)
     is_capture = path.suffix.lower() in CAPTURE_SUFFIXES
     with reading(path, "motion"):
-        captured = _read_capture(path, up, joint_map) if is_capture else _read_array(path, up)
+        captured = _read_capture(path, up, joint_map, fps) if is_capture else _read_array(path, up)
         check_stance(captured.joints, str(path))
     return captured
 
 
-def _read_capture(path: Path, up: str | None, joint_map: JointMap | None) -> CapturedJoints:
+def _read_capture(path: Path, up: str | None, joint_map: JointMap | None, fps: float | None) -> CapturedJoints:
     recording = read_recording(path)
     raw = to_take(recording, path)
     lead_in, notes = 0, []
@@ -74,13 +79,13 @@ def _read_capture(path: Path, up: str | None, joint_map: JointMap | None) -> Cap
         notes += [fit.note] if fit.note else []
     raw_joints = map_joints(raw, joint_map, str(path))
     skip = max(lead_in, calibration_frames(raw_joints, raw.fps))
-    take = to_take(recording, path, FPS, skip)
+    take = to_take(recording, path, fps, skip)
     joints = map_joints(take, joint_map, str(path))
     if up is None:
         found = find_up(joints, map_joints(_rest(raw), joint_map, str(path))[0])
         up = found.axis
         notes += [found.note] if found.note else []
-    return CapturedJoints(upright(joints, up), skip / raw.fps, tuple(notes))
+    return CapturedJoints(upright(joints, up), skip / raw.fps, tuple(notes), take.fps)
 
 
 def _rest(take: Take) -> Take:

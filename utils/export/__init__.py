@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lamp.utils.motion import Motion
 
-WRITERS = {".npy": "npy", ".npz": "npz", ".bvh": "bvh", ".mp4": "video"}
-"""By suffix: the module of this folder that writes such files."""
+WRITERS = {".npy": "export.npy", ".npz": "export.npz", ".bvh": "export.bvh", ".mp4": "export.video"}
+"""By the end of a file's name: the module of `lamp.utils` that writes such files."""
 FORMATS = {suffix.split(".")[1]: suffix for suffix in WRITERS}
 """Suffixes by the name of the format, which is what the suffix begins with."""
 
 
-def suffix_of(name: str) -> str | None:
+def format_of(name: str) -> str | None:
     """The suffix of `WRITERS` that a file name ends with, of several the longest; None: it is no format of ours."""
     return max((suffix for suffix in WRITERS if name.lower().endswith(suffix)), key=len, default=None)
 
 
 def writer_of(suffix: str) -> "Callable[[Motion, Path], None]":
     """What writes a motion into a file with a suffix of `WRITERS`; imported now, since some need further libraries."""
-    return import_module(f"lamp.utils.export.{WRITERS[suffix]}").write
+    return import_module(f"lamp.utils.{WRITERS[suffix]}").write

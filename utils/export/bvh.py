@@ -42,7 +42,7 @@ def format_bvh(fit: SkeletonFit, fps: float) -> str:
     line = "%.6f " * rows.shape[1] + "\n"
     motion = "".join(line % tuple(row) for row in rows.tolist())
     hierarchy = "\n".join(_hierarchy_lines(fit.offsets * metres, fit.plan, orders, 0, depth=0))
-    return f"HIERARCHY\n{hierarchy}\nMOTION\nFrames: {len(rows)}\nFrame Time: {1 / fps:.6f}\n{motion}"
+    return f"HIERARCHY\n{hierarchy}\nMOTION\nFrames: {len(rows)}\nFrame Time: {1 / fps:.8f}\n{motion}"
 
 
 def _hierarchy_lines(offsets: np.ndarray, plan: BodyPlan, orders: list[str], joint: int, depth: int) -> list[str]:

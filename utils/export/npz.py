@@ -59,10 +59,10 @@ def write(motion: "Motion", path: Path) -> None:
     write_npz(archive, path, **_further(motion))
 
 
-def _further(motion: "Motion") -> dict[str, np.ndarray]:
+def _further(motion: "Motion") -> dict[str, Any]:
     """What can be computed of a motion, or is known of where it comes from, by key."""
     fit = motion.rotations()
-    arrays: dict[str, np.ndarray] = {
+    arrays: dict[str, Any] = {
         "rotations": fit.rotations.astype(np.float32),
         "root": fit.root.astype(np.float32),
         "offsets": fit.offsets.astype(np.float32),
@@ -89,7 +89,7 @@ def foot_contacts(fit: SkeletonFit, fps: float) -> np.ndarray:
     return detect_contacts(joints, fps)
 
 
-def write_npz(archive: MotionArchive, path: str | Path, **further: np.ndarray) -> None:
+def write_npz(archive: MotionArchive, path: str | Path, **further: Any) -> None:
     """Write an archive, compressed, and `further` arrays by their keys."""
     arrays = {
         "joints": archive.joints.astype(np.float32),

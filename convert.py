@@ -1,0 +1,99 @@
+"""Convert motion files: npy, npz, BVH and AMC in, any format out.
+
+    python convert.py walk.bvh walk.npz
+    python convert.py generation/exp1/joints/0/sample0_repeat0_len120.npy walk.bvh --fps 30 --in_place
+    python convert.py my_captures my_joints --to npy
+
+What is read is checked to be a body, see `caption.py` for the kinds of files. Results are upright (Y up) and in metres
+(KIT-ML's 21 joints: in their own unit where the format has joints, in metres elsewhere). docs/formats.md describes the
+formats. Of a folder, files that cannot be read are left out, each with its reason.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from lamp.options.convert import ConvertOptions
+from lamp.utils.capture.checks import find_unit
+from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion
+from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError, load_joint_map, write_draft
+from lamp.utils.capture.take import CAPTURE_SUFFIXES
+from lamp.utils.capture.upright import join_up
+from lamp.utils.cli import parse
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.export import FORMATS
+from lamp.utils.motion import Motion
+
+
+def plan(options: ConvertOptions) -> dict[Path, Path]:
+    """For each file to read the file to write.
+
+    Raises:
+        UserError: no motion files, or some would be written over each other or over what is read.
+    """
+    files = find_motion_files(options.source, "IN")
+    if not options.source.is_dir():
+        plans = {path: options.out for path in files.values()}
+    else:
+        suffix = FORMATS[options.to]
+        plans = {path: (options.out / path.relative_to(options.source)).with_suffix(suffix) for path in files.values()}
+    sources = {path.resolve() for path in plans}
+    writers: dict[Path, Path] = {}
+    for path, target in plans.items():
+        if target.resolve() in sources:
+            raise UserError(f"{target} would be written over a file that is read; name another OUT")
+        if (other := writers.setdefault(target, path)) != path:
+            raise UserError(f"{other.name} and {path.name} would both become {target}; convert one of them by itself")
+    return plans
+
+
+def read(path: Path, options: ConvertOptions, joint_map: JointMap | None) -> Motion:
+    """A motion in metres, as the options have it; what was supposed of the file is printed.
+
+    Raises:
+        UserError: it cannot be read, or is no body's.
+    """
+    motion = read_motion(path, joint_map, options.up, fps=None)
+    notes = list(motion.meta.get(SUPPOSED, ()))
+    if path.suffix.lower() in CAPTURE_SUFFIXES:
+        import torch
+
+        metres, note = (options.unit, "") if options.unit else find_unit(torch.from_numpy(motion.joints))
+        # Files tell the time of a frame with few digits.
+        fps = round(motion.fps) if abs(motion.fps - round(motion.fps)) < 1e-3 * motion.fps else motion.fps
+        motion = replace(motion, joints=motion.joints * metres, fps=float(fps))
+        notes += [note] if note else []
+    for note in notes:
+        print(f"note: {path}: {note}", file=sys.stderr)
+    if options.fps is not None and motion.fps != options.fps:
+        motion = motion.at_rate(options.fps)
+    return motion.in_place() if options.in_place else motion
+
+
+@main_with_errors
+def main() -> None:
+    """Files to files."""
+    options = parse(ConvertOptions, join_up(sys.argv[1:]))
+    joint_map = None if options.joint_map is None else load_joint_map(options.joint_map)
+    plans = plan(options)
+    skipped: list[UserError] = []
+    for path, target in plans.items():
+        try:
+            motion = read(path, options, joint_map)
+        except UserError as error:
+            skipped.append(error)
+            if len(plans) > 1:
+                print(f"left out: {error}", file=sys.stderr)
+            continue
+        print(f"{path} -> {motion.save(target)} ({len(motion)} frames, {motion.fps:g} a second)", flush=True)
+    if draft := next((error.draft for error in skipped if isinstance(error, UnknownSkeletonError)), None):
+        print(f"{write_draft(draft)} is a joint map to fill in for --joint_map", file=sys.stderr)
+    if len(skipped) == len(plans):
+        more = f" ({len(plans)} files, none could be converted)" if len(plans) > 1 else ""
+        raise UserError(f"{skipped[0]}{more}")
+    if skipped:
+        print(f"{len(skipped)} of {len(plans)} files left out", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

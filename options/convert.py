@@ -1,0 +1,51 @@
+"""Options of turning motion files into other formats."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from lamp.utils.cli import positional
+from lamp.utils.errors import UserError
+from lamp.utils.export import FORMATS, WRITERS, format_of
+from lamp.utils.export.npz import RATES
+from lamp.utils.files import shown
+
+
+@dataclass(kw_only=True)
+class ConvertOptions:
+    """Convert motion files."""
+
+    source: Path = field(metadata=positional("IN"))
+    """motion file: .npy (features or joints), .npz, .bvh, .amc (with its .asf); or a folder of them"""
+    out: Path = field(metadata=positional("OUT"))
+    """file to write, whose suffix names the format; for a folder IN a folder, with --to"""
+    to: str = ""
+    """format of the files of a folder: npy npz bvh mp4 ... (docs/formats.md)"""
+    fps: float | None = None
+    """frames a second of the result, by interpolated rotations; by default the file's own"""
+    in_place: bool = False
+    """take the travel out: the root stays above the origin"""
+    up: Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None = None
+    """up axis of the files; found, and of arrays checked to be +y, when not given"""
+    unit: float | None = None
+    """metres in the unit of captures, for instance 0.01; told by the length of the legs when not given"""
+    joint_map: Path | None = None
+    """for a skeleton with other joint names: JSON from our 22 joint names to those of the file"""
+
+    def __post_init__(self) -> None:
+        low, high = RATES
+        if self.fps is not None and not low <= self.fps <= high:
+            raise UserError(f"--fps {self.fps:g} must be {low:g} to {high:g}")
+        if self.unit is not None and not 1e-6 <= self.unit <= 1e3:
+            raise UserError(f"--unit {self.unit:g} must be the metres in a unit, for instance 0.01 for centimetres")
+        if self.to and self.to not in FORMATS:
+            raise UserError(f"--to {shown(self.to)}: the formats are {', '.join(FORMATS)}")
+        if self.source.is_dir():
+            if not self.to:
+                raise UserError(f"{self.source} is a folder; name the format of its files with --to, for instance bvh")
+            if self.out.is_file():
+                raise UserError(f"OUT {self.out} is a file; for a folder IN name a folder")
+        elif self.to:
+            raise UserError("--to goes with a folder IN; the format of a single file is the suffix of OUT")
+        elif format_of(self.out.name) is None or self.out.is_dir():
+            raise UserError(f"OUT {self.out} must end in one of {', '.join(WRITERS)}")
