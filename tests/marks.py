@@ -13,6 +13,24 @@ LACKS = "not part of the repository"
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="PyTorch's compiler needs a C++ compiler")
 
 
+NPM = HERE.parent / ".npm-ci"
+"""Where `.ci/run` puts the packages of npm that tests use."""
+
+
+def needs_npm(*packages: str) -> pytest.MarkDecorator:
+    """Mark `npm` of a test that needs Node.js and packages of npm; `conftest.py` skips it where one lacks."""
+    return pytest.mark.npm(*packages)
+
+
+def skip_without_npm(item: pytest.Item) -> None:
+    """Skip a test that is marked by `needs_npm` where something lacks."""
+    for mark in item.iter_markers("npm"):
+        lacking = [name for name in mark.args if not (NPM / "node_modules" / name).is_dir()]
+        if lacking or not shutil.which("node"):
+            command = f"npm install --prefix {NPM.name} {' '.join(mark.args)}"
+            pytest.skip(f"needs Node.js and: {command}")
+
+
 def needs_shared(*paths: str) -> pytest.MarkDecorator:
     """Mark `shared` of a test that reads files beside the repository; where one lacks, `conftest.py` skips the test.
 

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ({}, {"npy", "bvh", "mp4"}),
         ({"video": False, "npz": True}, {"npy", "bvh", "npz"}),
         ({"formats": ["npz", "bvh", "npz"]}, {"npz", "bvh"}),
+        ({"formats": ["glb", "vrma"]}, {"glb", "vrma"}),
         ({"formats": ["npy", "mp4"], "video": False}, {"npy"}),
     ],
 )
@@ -37,8 +38,14 @@ def test_formats_of_a_motion(flags: dict, kinds: set[str], tmp_path: Path) -> No
 
 
 def test_formats_of_a_kit_motion(tmp_path: Path) -> None:
-    save_all(Motion(kit_motion(8)), tmp_path, 0, 0, GenOptions(text_prompt="walk", formats=["npy", "npz", "bvh"]))
-    assert {path.suffix for path in tmp_path.rglob("*.*")} == {".npy", ".npz", ".bvh"}
+    save_all(
+        Motion(kit_motion(8)),
+        tmp_path,
+        0,
+        0,
+        GenOptions(text_prompt="walk", formats=["npy", "npz", "bvh", "glb", "vrma"]),
+    )
+    assert {path.suffix for path in tmp_path.rglob("*.*")} == {".npy", ".npz", ".bvh", ".glb", ".vrma"}
     assert np.load(next(tmp_path.rglob("*.npy"))).shape == (8, 21, 3)
 
 

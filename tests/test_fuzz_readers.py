@@ -7,6 +7,7 @@ import io
 import json
 import os
 import struct
+import tempfile
 import tracemalloc
 import warnings
 import zipfile
@@ -22,6 +23,7 @@ from lamp.utils.capture.files import read_motion
 from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.capture.joints import read_joints
 from lamp.utils.errors import UserError
+from lamp.utils.gltf.container import Gltf
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
 
@@ -170,6 +172,21 @@ def test_an_archive_that_unpacks_to_no_end(folder):
         for _ in range(300):
             file.write(b"\x00" * (1 << 20))
     check(read_motion, path, path.read_bytes(), most=64 << 20)
+
+
+def _glb() -> bytes:
+    gltf = Gltf()
+    gltf.add("nodes", {"name": "Hips", "children": [1]})
+    gltf.accessor(np.ones((40, 3), dtype=np.float32))
+    with tempfile.TemporaryDirectory() as made:
+        gltf.save(Path(made, "x.glb"))
+        return Path(made, "x.glb").read_bytes()
+
+
+@fuzz
+@hypothesis.given(damaged(_glb()))
+def test_glb(folder, data):
+    check(Gltf.load, folder / "x.glb", data)
 
 
 _MAP = json.dumps({name: name for name in HUMANML3D.joint_names}).encode()

@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "scandir", refuse)
     for look in (find_motion_files, files_below):
-        with pytest.raises(UserError, match="cannot list .*closed: Permission denied; make the folder readable"):
+        with pytest.raises(UserError, match=r"cannot list .*closed: Permission denied; make the folder readable"):
             look(tmp_path / "takes")
 
 

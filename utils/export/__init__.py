@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lamp.utils.motion import Motion
 
-WRITERS = {".npy": "export.npy", ".npz": "export.npz", ".bvh": "export.bvh", ".mp4": "export.video"}
+WRITERS = {
+    ".npy": "export.npy",
+    ".npz": "export.npz",
+    ".bvh": "export.bvh",
+    ".glb": "gltf.glb",
+    ".vrma": "gltf.vrma",
+    ".mp4": "export.video",
+}
 """By the end of a file's name: the module of `lamp.utils` that writes such files."""
 FORMATS = {suffix.split(".")[1]: suffix for suffix in WRITERS}
 """Suffixes by the name of the format, which is what the suffix begins with."""
