@@ -33,8 +33,10 @@ _TRUNK = ((-0.060, 0.030, 0.034, 0.0), (-0.045, 0.062, 0.050, 0.0), (-0.015, 0.0
 # Of a foot from the heel to the tip: place between ankle (0), toe joint (1) and tip (2), half width, height.
 _FOOT = ((-0.42, 0.010, 0.018), (-0.36, 0.017, 0.034), (-0.1, 0.020, 0.050), (0.3, 0.021, 0.044), (0.7, 0.0245, 0.032),
          (1.0, 0.0255, 0.025), (1.5, 0.0235, 0.020), (1.85, 0.017, 0.015), (2.0, 0.009, 0.009))  # fmt: skip
-_TIP, _HAND = 0.040, 0.105
+_TIP, _HAND = 0.032, 0.105
 """Lengths beyond the toe joint and the wrist, as parts of the height."""
+_TOE_SPRING = 0.008
+"""Height of the sole at the tip: joints say nothing of toes, which would else go into the floor as the heel rises."""
 _ROUND = np.deg2rad([75.0, 50.0, 25.0])
 
 
@@ -233,7 +235,8 @@ class _Body:
         across = np.cross(np.array([0, 1.0, 0]), axis)
         rings = []
         for place, wide, high in _FOOT:
-            middle = self._along((start, ball, tip), place) + _at(0, high * self.height / 2, 0)
+            lift = _TOE_SPRING * max(place - 1, 0.0) * self.height
+            middle = self._along((start, ball, tip), place) + _at(0, high * self.height / 2 + lift, 0)
             share = _smooth((place - 0.75) / 0.5)
             up = _at(0, high * self.height / 2, 0)
             rings.append((middle, wide * self.height * across, up, {ankle: 1 - share, toe: share}))
