@@ -118,22 +118,21 @@ def continuous_euler(q: Tensor, order: str = "ZYX") -> Tensor:
     return torch.cat((angles[:1], angles[1:] - 2 * math.pi * turns))
 
 
-def smoothest_euler(q: Tensor) -> tuple[list[str], Tensor]:
-    """For each joint an order of Euler angles that keeps away from gimbal lock, and its angles without jumps.
+def smoothest_euler(q: Tensor) -> tuple[str, Tensor]:
+    """An order of Euler angles that keeps away from gimbal lock in all joints, and the angles without jumps.
 
     Near the lock angles move by half a turn while the joint hardly does: so does ZYX in a body that faces +-X, or an
-    arm that points forward. ZYX is kept where its steps are small, or no other order halves the greatest.
+    arm that points forward. ZYX is kept where its steps are small, or no other order halves the greatest. All joints
+    have one order, since not every reader of BVH files expects several.
 
     Args:
         q: unit quaternions (T, J, 4).
 
     Returns:
-        J orders, and angles (T, J, 3) in radians in each joint's order.
+        The order, and angles (T, J, 3) in radians.
     """
-    angles = torch.stack([continuous_euler(q, order) for order in EULER_ORDERS])
-    steps = angles.diff(dim=1).abs().amax((1, 3)) if len(q) > 1 else angles.new_zeros(len(angles), q.shape[1])
-    best = steps.argmin(0)
-    keep = (steps[0] < _LARGE_STEP) | (2 * steps.amin(0) > steps[0])
-    best = torch.where(keep, 0, best)
-    chosen = angles[best, :, torch.arange(q.shape[1])].transpose(0, 1)
-    return [EULER_ORDERS[index] for index in best.tolist()], chosen
+    angles = {order: continuous_euler(q, order) for order in EULER_ORDERS}
+    steps = {order: float(turns.diff(dim=0).abs().max()) if len(q) > 1 else 0.0 for order, turns in angles.items()}
+    usual, best = EULER_ORDERS[0], min(EULER_ORDERS, key=lambda order: steps[order])
+    order = usual if steps[usual] < max(_LARGE_STEP, 2 * steps[best]) else best
+    return order, angles[order]
