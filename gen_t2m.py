@@ -96,7 +96,7 @@ def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: G
         for suffix in options.suffixes:
             # The archive holds features too, and the joints that belong to them.
             chosen = motion if suffix == ".npz" and not mark else variant
-            room = "joints" if suffix.startswith(".np") else "animations"
+            room = "joints" if suffix.startswith(".np") or suffix == ".smpl.npz" else "animations"
             files.append(chosen.save(folder / room / str(index) / f"{stem}{mark}{suffix}"))
     return files[0]
 

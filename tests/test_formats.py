@@ -11,7 +11,10 @@ import torch
 from gen_t2m import save_all
 from lamp.options.gen import GenOptions
 from lamp.utils.capture.checks import LEG_LENGTH, find_unit, leg_length
+from lamp.utils.errors import UserError
 from lamp.utils.export.bvh import to_bvh
+from lamp.utils.export.fit import forward
+from lamp.utils.export.smpl import OFFSETS, PELVIS, TO_Z_UP
 from lamp.utils.motion import Motion
 from tests.test_export import kit_motion, walk
 
@@ -24,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ({}, {"npy", "bvh", "mp4"}),
         ({"video": False, "npz": True}, {"npy", "bvh", "npz"}),
         ({"formats": ["npz", "bvh", "npz"]}, {"npz", "bvh"}),
-        ({"formats": ["glb", "vrma"]}, {"glb", "vrma"}),
+        ({"formats": ["glb", "vrma", "smpl"]}, {"glb", "vrma", "smpl.npz"}),
         ({"formats": ["npy", "mp4"], "video": False}, {"npy"}),
     ],
 )
@@ -32,8 +35,8 @@ def test_formats_of_a_motion(flags: dict, kinds: set[str], tmp_path: Path) -> No
     options = GenOptions(text_prompt="walk", **flags)
     first = save_all(Motion(walk(8)), tmp_path, 0, 0, options)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert first in files and {path.suffix[1:] for path in files} == kinds
-    assert {path.stem for path in files} == {"sample0_repeat0_len8", "sample0_repeat0_len8_ik"}
+    assert first in files and {path.name.partition(".")[2] for path in files} == kinds
+    assert {path.name.partition(".")[0] for path in files} == {"sample0_repeat0_len8", "sample0_repeat0_len8_ik"}
     assert all((path.suffix in (".npy", ".npz")) == (path.parent.parent.name == "joints") for path in files)
 
 
@@ -108,3 +111,32 @@ def test_the_unit_is_told_by_the_legs(scale: float, unit: str) -> None:
     assert find_unit(joints) == (1.0, "")
     metres, note = find_unit(joints * 7)
     assert leg_length(joints * 7 * metres) == pytest.approx(LEG_LENGTH) and "no usual unit" in note
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003])
+def test_smpl_archives_follow_the_motion(noise: float, tmp_path: Path) -> None:
+    motion = Motion(walk(40, noise=noise), fps=30.0, text="a walk")
+    archive = np.load(motion.save(tmp_path / "m.smpl.npz"))
+    assert archive["poses"].shape == (40, 156) and not archive["poses"][:, 66:].any()
+    assert np.array_equal(archive["poses"][:, :3], archive["root_orient"])
+    assert np.array_equal(archive["poses"][:, 3:66], archive["pose_body"])
+    assert archive["betas"].shape == (16,) and not archive["betas"].any() and archive["gender"] == "neutral"
+    assert archive["mocap_framerate"] == archive["mocap_frame_rate"] == 30
+    # The body model's own chain, in AMASS's axes.
+    vectors = torch.from_numpy(archive["poses"][:, :66].reshape(40, 22, 3).astype(np.float64))
+    angle = vectors.norm(dim=-1, keepdim=True)
+    local = torch.cat(((angle / 2).cos(), vectors / angle.clamp_min(1e-12) * (angle / 2).sin()), dim=-1)
+    root = torch.from_numpy(archive["trans"].astype(np.float64) + PELVIS)
+    found = forward(OFFSETS, local.numpy(), root.numpy())
+    wanted = motion.joints.astype(np.float64) @ TO_Z_UP.T * archive["scale"]
+    error = np.linalg.norm(found - wanted, axis=-1)
+    assert 0.8 < archive["scale"] < 1.1 and error.mean() < 0.035 and error.max() < 0.12
+    assert abs(found[:, [10, 11], 2].min() - wanted[:, [10, 11], 2].min()) < 0.02  # feet on the same floor
+
+
+def test_smpl_archives_are_of_22_joints(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="22 joints, got 21"):
+        Motion(kit_motion(4)).save(tmp_path / "m.smpl.npz")
+    with pytest.raises(UserError, match="SMPL rotations"):
+        Motion.load(Motion(walk(4)).save(tmp_path / "m.smpl.npz"))
+    assert not list(tmp_path.glob("m.smpl.npz.*"))

@@ -17,6 +17,7 @@ WRITERS = {
     ".bvh": "export.bvh",
     ".glb": "gltf.glb",
     ".vrma": "gltf.vrma",
+    ".smpl.npz": "export.smpl",
     ".mp4": "export.video",
 }
 """By the end of a file's name: the module of `lamp.utils` that writes such files."""
