@@ -146,6 +146,7 @@ class _Body:
         up /= up[-1]
         # A bone's own part is where only it is followed.
         own = np.concatenate(((up[1:] + up[:-1]) / 2, up[-1:]))[: len(spine)]
+        hips = abs(float(self.rest[self.role("leftUpperLeg"), 0])) + 0.042 * self.height
         rings = []
         for share, wide, deep, forward in _TRUNK:
             low = points[0] + _at(0, min(share, 0.0) * self.height, 0)
@@ -153,7 +154,9 @@ class _Body:
             k = min(max(int(np.searchsorted(own, share)) - 1, 0), len(spine) - 2)
             above = float(np.interp(share, own[k : k + 2], (0.0, 1.0)))
             weights = {spine[k]: 1 - above, spine[k + 1]: above}
-            across, over = _at(0, 0, deep * self.height), _at(wide * self.height, 0, 0)
+            # Around the hips as wide as they are.
+            width = max(wide * self.height, hips) if -0.02 < share < 0.1 else wide * self.height
+            across, over = _at(0, 0, deep * self.height), _at(width, 0, 0)
             rings.append((middle + _at(0, 0, forward * self.height), across, over, weights))
         self._surface(rings, MIDDLE)
 
