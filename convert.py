@@ -3,6 +3,7 @@
     python convert.py walk.bvh walk.npz
     python convert.py generation/exp1/joints/0/sample0_repeat0_len120.npy walk.bvh --fps 30 --in_place
     python convert.py my_captures my_joints --to npy
+    python convert.py walk.bvh hero_walks.glb --character hero.glb
 
 What is read is checked to be a body, see `caption.py` for the kinds of files. Results are upright (Y up) and in metres
 (KIT-ML's 21 joints: in their own unit where the format has joints, in metres elsewhere). docs/formats.md describes the
@@ -19,6 +20,7 @@ from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion
 from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError, load_joint_map, write_draft
 from lamp.utils.capture.take import CAPTURE_SUFFIXES
 from lamp.utils.capture.upright import join_up
+from lamp.utils.character.character import Character
 from lamp.utils.cli import parse
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.export import FORMATS
@@ -75,6 +77,10 @@ def main() -> None:
     """Files to files."""
     options = parse(ConvertOptions, join_up(sys.argv[1:]))
     joint_map = None if options.joint_map is None else load_joint_map(options.joint_map)
+    character = None
+    if options.character is not None:
+        bones = None if options.character_map is None else load_joint_map(options.character_map)
+        character = Character(options.character, bones)
     plans = plan(options)
     skipped: list[UserError] = []
     for path, target in plans.items():
@@ -85,7 +91,8 @@ def main() -> None:
             if len(plans) > 1:
                 print(f"left out: {error}", file=sys.stderr)
             continue
-        print(f"{path} -> {motion.save(target)} ({len(motion)} frames, {motion.fps:g} a second)", flush=True)
+        written = motion.save(target) if character is None else character.save(motion, target)
+        print(f"{path} -> {written} ({len(motion)} frames, {motion.fps:g} a second)", flush=True)
     if draft := next((error.draft for error in skipped if isinstance(error, UnknownSkeletonError)), None):
         print(f"{write_draft(draft)} is a joint map to fill in for --joint_map", file=sys.stderr)
     if len(skipped) == len(plans):

@@ -31,6 +31,10 @@ class ConvertOptions:
     """metres in the unit of captures, for instance 0.01; told by the length of the legs when not given"""
     joint_map: Path | None = None
     """for a skeleton with other joint names: JSON from our 22 joint names to those of the file"""
+    character: Path | None = None
+    """rigged humanoid (.glb, .vrm) that gets the motion; OUT is the same file with an animation"""
+    character_map: Path | None = None
+    """for a character with other bone names: JSON from our 22 joint names to those of its bones"""
 
     def __post_init__(self) -> None:
         low, high = RATES
@@ -38,6 +42,10 @@ class ConvertOptions:
             raise UserError(f"--fps {self.fps:g} must be {low:g} to {high:g}")
         if self.unit is not None and not 1e-6 <= self.unit <= 1e3:
             raise UserError(f"--unit {self.unit:g} must be the metres in a unit, for instance 0.01 for centimetres")
+        if self.character_map is not None and self.character is None:
+            raise UserError("--character_map goes with --character")
+        if self.character is not None:
+            self._check_character()
         if self.to and self.to not in FORMATS:
             raise UserError(f"--to {shown(self.to)}: the formats are {', '.join(FORMATS)}")
         if self.source.is_dir():
@@ -47,5 +55,12 @@ class ConvertOptions:
                 raise UserError(f"OUT {self.out} is a file; for a folder IN name a folder")
         elif self.to:
             raise UserError("--to goes with a folder IN; the format of a single file is the suffix of OUT")
-        elif format_of(self.out.name) is None or self.out.is_dir():
+        elif self.out.is_dir() or (self.character is None and format_of(self.out.name) is None):
             raise UserError(f"OUT {self.out} must end in one of {', '.join(WRITERS)}")
+
+    def _check_character(self) -> None:
+        if self.source.is_dir():
+            if self.to != "glb":
+                raise UserError("--character goes with --to glb")
+        elif self.out.suffix.lower() not in (".glb", ".vrm"):
+            raise UserError(f"OUT {self.out} must end in .glb or .vrm with --character")

@@ -46,6 +46,8 @@ def add_animation(
     fps: float,
     rotations: Mapping[int, np.ndarray],
     translations: Mapping[int, np.ndarray],
+    *,
+    first: bool = False,
 ) -> None:
     """Add an animation with one key a frame.
 
@@ -55,6 +57,7 @@ def add_animation(
         fps: frames a second.
         rotations: by node, local quaternions (T, 4) as (w, x, y, z).
         translations: by node, (T, 3).
+        first: put it before the animations that are there.
     """
     count = len(next(iter(rotations.values())))
     times = gltf.accessor((np.arange(count) / fps).astype(np.float32))
@@ -65,7 +68,9 @@ def add_animation(
         output = gltf.accessor(keys.astype(np.float32))
         samplers.append({"input": times, "output": output, "interpolation": "LINEAR"})
         channels.append({"sampler": len(samplers) - 1, "target": {"node": node, "path": path}})
-    gltf.add("animations", {"name": name, "samplers": samplers, "channels": channels})
+    animations = gltf.document.setdefault("animations", [])
+    animation = {"name": name, "samplers": samplers, "channels": channels}
+    animations.insert(0 if first else len(animations), animation)
 
 
 def continuous(quats: np.ndarray) -> np.ndarray:
