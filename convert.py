@@ -20,7 +20,7 @@ from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion
 from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError, load_joint_map, write_draft
 from lamp.utils.capture.take import CAPTURE_SUFFIXES
 from lamp.utils.capture.upright import join_up
-from lamp.utils.character.character import Character
+from lamp.utils.character.character import load_character
 from lamp.utils.cli import parse
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.export import FORMATS
@@ -77,10 +77,7 @@ def main() -> None:
     """Files to files."""
     options = parse(ConvertOptions, join_up(sys.argv[1:]))
     joint_map = None if options.joint_map is None else load_joint_map(options.joint_map)
-    character = None
-    if options.character is not None:
-        bones = None if options.character_map is None else load_joint_map(options.character_map)
-        character = Character(options.character, bones)
+    character = load_character(options.character, options.character_map)
     plans = plan(options)
     skipped: list[UserError] = []
     for path, target in plans.items():

@@ -23,6 +23,7 @@ from lamp.utils.run.launch import require_one_process
 # Torch and the models take a second to import: mistakes on the command line are answered before that.
 if TYPE_CHECKING:
     from lamp.models.pipeline import LaMPPipeline
+    from lamp.utils.character.character import Character
     from lamp.utils.motion import Motion
 
 HUMANML3D_JOINTS = 22
@@ -82,7 +83,9 @@ def load_pipeline(options: GenOptions) -> "LaMPPipeline":
     return LaMPPipeline.from_pretrained(options.models or None, device)
 
 
-def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions) -> Path:
+def save_all(
+    motion: "Motion", folder: Path, index: int, repeat: int, options: GenOptions, character: "Character | None" = None
+) -> Path:
     """Write the files of one motion, and return the first."""
     stem = f"sample{index}_repeat{repeat}_len{len(motion)}"
     rigid = motion.joints.shape[1] == HUMANML3D_JOINTS
@@ -98,6 +101,9 @@ def save_all(motion: "Motion", folder: Path, index: int, repeat: int, options: G
             chosen = motion if suffix == ".npz" and not mark else variant
             room = "joints" if suffix.startswith(".np") or suffix == ".smpl.npz" else "animations"
             files.append(chosen.save(folder / room / str(index) / f"{stem}{mark}{suffix}"))
+        if character is not None:
+            name = f"{stem}{mark}_{character.path.stem}.glb"
+            files.append(character.save(variant, folder / "animations" / str(index) / name))
     return files[0]
 
 
@@ -109,12 +115,15 @@ def main() -> None:
     folder = options.output_dir / options.ext
     check_output(folder)
     print_options(options)
+    from tqdm import tqdm
+
+    from lamp.utils.character.character import load_character
+
     prompts = get_prompts(options)
+    character = load_character(options.character, options.character_map)
     pipe = load_pipeline(options).with_precision(options.precision)
     for warning in pipe.cut_prompts(prompts.texts) + pipe.foreign_prompts(prompts.texts):
         print(f"warning: {warning}", file=sys.stderr)
-    from tqdm import tqdm
-
     save_options(options, folder / "opt.json")
     # Repeats differ by their seed; a prompt keeps its motion whatever else is in the file.
     texts = [text for text in prompts.texts for _ in range(options.repeat_times)]
@@ -132,7 +141,7 @@ def main() -> None:
         )
     for i, motion in enumerate(tqdm(motions, desc="writing", unit="motion", disable=None)):
         index, repeat = divmod(i, options.repeat_times)
-        print(f"{motion.text} -> {save_all(motion, folder, index, repeat, options)}")
+        print(f"{motion.text} -> {save_all(motion, folder, index, repeat, options, character)}")
 
 
 if __name__ == "__main__":

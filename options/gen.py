@@ -86,6 +86,10 @@ class GenOptions(SamplingOptions):
     """motions for each prompt"""
     formats: list[str] | None = None
     """files of each motion: npy npz bvh mp4 ... (docs/formats.md); by default npy, bvh and mp4"""
+    character: Path | None = None
+    """rigged humanoid (.glb, .vrm) that gets each motion, too: a file <motion>_<character>.glb"""
+    character_map: Path | None = None
+    """for a character with other bone names: JSON from our 22 joint names to those of its bones"""
     video: bool = True
     """write mp4 stick figures"""
     bvh: bool = True
@@ -106,6 +110,8 @@ class GenOptions(SamplingOptions):
             raise UserError("--motion_length goes with --text_prompt; in a file write <text>#<frames>")
         if unknown := [name for name in self.formats or () if name not in FORMATS]:
             raise UserError(f"--formats {shown(unknown[0])}: the formats are {', '.join(FORMATS)}")
+        if self.character_map is not None and self.character is None:
+            raise UserError("--character_map goes with --character")
         if not self.suffixes:
             raise UserError("no file would be written; name --formats that no other flag takes away")
         if self.motion_length < 0 or self.repeat_times < 1:

@@ -11,11 +11,13 @@ import torch
 from gen_t2m import save_all
 from lamp.options.gen import GenOptions
 from lamp.utils.capture.checks import LEG_LENGTH, find_unit, leg_length
+from lamp.utils.character.character import load_character
 from lamp.utils.errors import UserError
 from lamp.utils.export.bvh import to_bvh
 from lamp.utils.export.fit import forward
 from lamp.utils.export.smpl import OFFSETS, PELVIS, TO_Z_UP
 from lamp.utils.motion import Motion
+from tests.rigs import Recipe, build
 from tests.test_export import kit_motion, walk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +40,16 @@ def test_formats_of_a_motion(flags: dict, kinds: set[str], tmp_path: Path) -> No
     assert first in files and {path.name.partition(".")[2] for path in files} == kinds
     assert {path.name.partition(".")[0] for path in files} == {"sample0_repeat0_len8", "sample0_repeat0_len8_ik"}
     assert all((path.suffix in (".npy", ".npz")) == (path.parent.parent.name == "joints") for path in files)
+
+
+def test_a_character_gets_the_motion_too(tmp_path: Path) -> None:
+    hero = build(Recipe(), tmp_path / "hero.glb")
+    options = GenOptions(text_prompt="walk", formats=["npy"], character=hero)
+    save_all(Motion(walk(8)), tmp_path / "out", 0, 0, options, load_character(hero))
+    names = {path.name for path in (tmp_path / "out").rglob("*.glb")}
+    assert names == {"sample0_repeat0_len8_hero.glb", "sample0_repeat0_len8_ik_hero.glb"}
+    with pytest.raises(UserError, match="--character_map goes with"):
+        GenOptions(text_prompt="walk", character_map=hero)
 
 
 def test_formats_of_a_kit_motion(tmp_path: Path) -> None:

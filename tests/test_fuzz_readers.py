@@ -3,6 +3,9 @@
 A few hundred inputs a reader; `LAMP_FUZZ=20000` in the environment asks for more, which are then drawn anew each time.
 """
 
+import contextlib
+import copy
+import functools
 import io
 import json
 import os
@@ -13,6 +16,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +26,13 @@ from lamp.data.text import parse_captions
 from lamp.utils.capture.files import read_motion
 from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.capture.joints import read_joints
+from lamp.utils.character.character import Character
 from lamp.utils.errors import UserError
 from lamp.utils.gltf.container import Gltf
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
+from tests.rigs import Recipe, build
+from tests.test_export import walk
 
 hypothesis = pytest.importorskip("hypothesis")
 from hypothesis import strategies as st  # noqa: E402
@@ -187,6 +194,54 @@ def _glb() -> bytes:
 @hypothesis.given(damaged(_glb()))
 def test_glb(folder, data):
     check(Gltf.load, folder / "x.glb", data)
+
+
+@functools.cache
+def _hero() -> bytes:
+    with tempfile.TemporaryDirectory() as made:
+        return build(Recipe(vrm="1.0"), Path(made, "x.glb")).read_bytes()
+
+
+def _put_on(path: Path) -> None:
+    Character(path).save(Motion(walk(2)), path.with_name("out.glb"))
+
+
+@fuzz
+@hypothesis.given(damaged(_hero()))
+def test_character(folder, data):
+    check(_put_on, folder / "x.glb", data)
+
+
+def _document() -> Gltf:
+    with tempfile.TemporaryDirectory() as made:
+        Path(made, "x.glb").write_bytes(_hero())
+        return Gltf.load(Path(made, "x.glb"))
+
+
+def _entries(value: object, path: tuple = ()) -> list[tuple]:
+    """Ways to all entries of a JSON document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(way for key, below in inner for way in _entries(below, (*path, key)))]
+
+
+_DOCUMENT = _document().document
+_WAYS = [way for way in _entries(_DOCUMENT) if way and way[0] != "materials"]
+_VALUES = (None, -1, 0, 1e9, 1e308, "x", "", [], {}, [0, 0, 0], True, 3, 99999)
+
+
+@fuzz
+@hypothesis.given(st.lists(st.tuples(st.sampled_from(_WAYS), st.sampled_from(_VALUES)), min_size=1, max_size=3))
+def test_character_with_other_entries(folder, changes):
+    gltf = _document()
+    for way, value in changes:
+        entry: Any = gltf.document
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            for key in way[:-1]:
+                entry = entry[key]
+            entry[way[-1]] = copy.deepcopy(value)
+    with contextlib.suppress(KeyError, IndexError, TypeError, AttributeError):
+        gltf.save(folder / "y.glb")
+        check(_put_on, folder / "x.glb", (folder / "y.glb").read_bytes())
 
 
 _MAP = json.dumps({name: name for name in HUMANML3D.joint_names}).encode()

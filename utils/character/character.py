@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lamp.utils.capture.joint_map import JointMap
+from lamp.utils.capture.joint_map import JointMap, load_joint_map
 from lamp.utils.character.retarget import retarget
 from lamp.utils.character.rig import Rig, read_rig, turns_of
 from lamp.utils.errors import UserError
 from lamp.utils.gltf.animation import add_animation
 from lamp.utils.gltf.container import Gltf
 from lamp.utils.motion import Motion
+from lamp.utils.reading import reading
 
 SUFFIXES = (".glb", ".vrm")
 
@@ -48,23 +49,31 @@ class Character:
         if path.exists() and path.samefile(self.path):
             raise UserError(f"{path} is the character itself; name another file to write")
         gltf, rig = self._load()
-        made = retarget(motion.rotations(), rig)
-        hips = rig.bones["hips"]
-        for place in made.rotations:
-            _without_matrix(gltf, rig, place)
-        add_animation(
-            gltf,
-            motion.text or "motion",
-            motion.fps,
-            {rig.nodes[place]: turns.numpy() for place, turns in made.rotations.items()},
-            {rig.nodes[hips]: made.hips.numpy()},
-            first=True,
-        )
+        with reading(self.path, "character"):
+            _animate(gltf, rig, motion)
         try:
             gltf.save(path)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
         return path
+
+
+def load_character(path: Path | None, map_file: Path | None = None) -> Character | None:
+    """The character of a file, if one is given, with its bones as a user's map says, if one is given."""
+    if path is None:
+        return None
+    return Character(path, None if map_file is None else load_joint_map(map_file))
+
+
+def _animate(gltf: Gltf, rig: Rig, motion: Motion) -> None:
+    made = retarget(motion.rotations(), rig)
+    if not all(values.isfinite().all() for values in (made.hips, *made.rotations.values())):
+        raise ValueError("its rest pose has sizes beyond all measure")
+    for place in made.rotations:
+        _without_matrix(gltf, rig, place)
+    rotations = {rig.nodes[place]: turns.numpy() for place, turns in made.rotations.items()}
+    translations = {rig.nodes[rig.bones["hips"]]: made.hips.numpy()}
+    add_animation(gltf, motion.text or "motion", motion.fps, rotations, translations, first=True)
 
 
 def _without_matrix(gltf: Gltf, rig: Rig, place: int) -> None:

@@ -19,6 +19,8 @@ from lamp.utils.gltf.container import Gltf
 from lamp.utils.kinematics.geometry import matrix_to_quat
 from lamp.utils.reading import reading
 
+_LARGEST = 1e6
+"""Metres, and sizes of nodes."""
 _LIMBS = ("UpperLeg", "LowerLeg", "Foot", "UpperArm", "LowerArm", "Hand")
 NEEDED = ("hips", "head", *(f"{side}{part}" for side in ("left", "right") for part in _LIMBS))
 """Bones without which no motion can be put on a character, by VRM's names."""
@@ -72,6 +74,8 @@ def read_rig(gltf: Gltf, path: Path, joint_map: JointMap | None = None) -> Rig:
         world = local.copy()
         for i, parent in enumerate(parents):
             world[i] = local[i] if parent < 0 else world[parent] @ local[i]
+        if not (np.abs(world) < _LARGEST).all():
+            raise ValueError("its nodes are beyond all measure")
         names = [str(nodes[node].get("name", f"node{node}")) for node in order]
         skinned = {place[joint] for skin in gltf.document.get("skins", []) for joint in skin["joints"]}
         if not skinned:
