@@ -49,8 +49,12 @@ class Character:
         if path.exists() and path.samefile(self.path):
             raise UserError(f"{path} is the character itself; name another file to write")
         gltf, rig = self._load()
-        with reading(self.path, "character"):
-            _animate(gltf, rig, motion)
+        try:
+            with reading(self.path, "character"):
+                _animate(gltf, rig, motion)
+        except UserError as error:  # which does not know the file
+            text = str(error)
+            raise UserError(text if str(self.path) in text else f"{self.path}: {text}") from error
         try:
             gltf.save(path)
         except OSError as error:
