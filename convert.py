@@ -25,6 +25,7 @@ from lamp.utils.cli import parse
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.export import FORMATS
 from lamp.utils.motion import Motion
+from lamp.utils.run.launch import require_one_process
 
 
 def plan(options: ConvertOptions) -> dict[Path, Path]:
@@ -76,6 +77,7 @@ def read(path: Path, options: ConvertOptions, joint_map: JointMap | None) -> Mot
 def main() -> None:
     """Files to files."""
     options = parse(ConvertOptions, join_up(sys.argv[1:]))
+    require_one_process()
     joint_map = None if options.joint_map is None else load_joint_map(options.joint_map)
     character = load_character(options.character, options.character_map)
     plans = plan(options)

@@ -103,7 +103,7 @@ for script in {scripts!r}:
 
 
 def test_every_script_has_a_help_without_optional_packages() -> None:
-    modules = [*SCRIPTS, *(f"lamp.prepare.{name}" for name in ("build_dataset", "check_data", "download"))]
+    modules = [*SCRIPTS, "convert", *(f"lamp.prepare.{name}" for name in ("build_dataset", "check_data", "download"))]
     # PyTorch itself looks for some of them.
     code = BLOCKED.format(names=set(packages.EXTRAS) - {"requests"}, scripts=modules)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
