@@ -40,9 +40,7 @@ def model_folder(space: str | Path, which: str = "best") -> Path:
             return folder
     there = _checkpoints(space)
     if not space.is_dir():
-        raise UserError(
-            f"no model {space}; train it first, or check its name and --dataset_name; {list_runs(space.parent)}"
-        )
+        raise UserError(f"no model {space}; check its name and --dataset_name; {list_runs(space.parent)}")
     raise UserError(f"{space} has no checkpoint '{which}'; there: {', '.join(there) or 'none yet'}")
 
 
@@ -94,8 +92,7 @@ def read_run_options(space: str | Path) -> dict[str, Any]:
     path = Path(space) / "opt.json"
     if not path.is_file():
         raise UserError(
-            f"{path} is missing; {space} is no training run (check the name and --dataset_name); "
-            f"{list_runs(path.parent.parent)}"
+            f"{path} is missing: no training run (check the name and --dataset_name); {list_runs(path.parent.parent)}"
         )
     values = read_facts(path)
     for key, value in values.items():

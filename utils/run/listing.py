@@ -48,4 +48,5 @@ def list_runs(root: str | Path, kind: str = "") -> str:
         names = [f"{name} ({WORDS[network]})" for name, network in found.items()]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     what = f"{WORDS[kind]}s" if kind else "runs"
-    return f"{what} in {root}: {', '.join(names[:SHOWN]) or 'none yet'}{more}"
+    # The end of the path is enough, and leaves room in the message for the names.
+    return f"{what} in {Path(*Path(root).parts[-2:])}: {', '.join(names[:SHOWN]) or 'none yet'}{more}"
