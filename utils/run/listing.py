@@ -45,7 +45,9 @@ def list_runs(root: str | Path, kind: str = "") -> str:
     if kind:
         names = [name for name, network in found.items() if network == kind]
     else:
-        names = [f"{name} ({WORDS[network]})" for name, network in found.items()]
+        # A name that says what it is needs no more words.
+        told = {name: WORDS[network].split()[0].lower() in name.lower() for name, network in found.items()}
+        names = [name if told[name] else f"{name} ({WORDS[network]})" for name, network in found.items()]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     what = f"{WORDS[kind]}s" if kind else "runs"
     # The end of the path is enough, and leaves room in the message for the names.
