@@ -16,7 +16,6 @@ EXTRAS = {
     "requests": "download",
     "mcp": "mcp",
     "pydantic": "mcp",
-    "motionmcp": "mmcp",
 }
 """Extra of `pyproject.toml` that installs each optional package."""
 
