@@ -18,11 +18,11 @@ from pathlib import Path
 from lamp.data.caption_table import Described, Skipped, check_writable, write_captions
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.options.m2t import CaptionOptions
-from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion
-from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map, write_draft
+from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, tell_left_out
+from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map
 from lamp.utils.capture.upright import join_up
 from lamp.utils.cli import parse
-from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.errors import UserError, main_with_errors, told
 from lamp.utils.motion import Motion
 from lamp.utils.reading import reading
 from lamp.utils.run.device import resolve_device
@@ -96,7 +96,7 @@ def describe(pipe: CaptionPipeline, files: dict[str, Path], options: CaptionOpti
 def show(row: Described | Skipped) -> None:
     """Print captions, or on stderr why there are none."""
     if isinstance(row, Skipped):
-        print(f"left out: {row.file}: {row.reason}", file=sys.stderr)
+        print(f"left out: {told(f'{row.file}: {row.reason}')}", file=sys.stderr)
         return
     if row.note:
         print(f"note: {row.file}: {row.note}", file=sys.stderr)
@@ -128,13 +128,7 @@ def main() -> None:
             if options.motion.is_dir() or isinstance(row, Described):
                 show(row)
     skipped = [row for row in rows if isinstance(row, Skipped)]
-    if draft := next((row.draft for row in skipped if row.draft), None):
-        print(f"{write_draft(draft)} is a joint map to fill in for --joint_map", file=sys.stderr)
-    if len(skipped) == len(rows):
-        more = f" ({len(rows)} files, none could be described)" if len(rows) > 1 else ""
-        raise UserError(f"{skipped[0].file}: {skipped[0].reason}{more}")
-    if skipped:
-        print(f"{len(skipped)} of {len(files)} files left out", file=sys.stderr)
+    tell_left_out([(f"{row.file}: {row.reason}", row.draft) for row in skipped], len(files), "described")
     if options.out is not None:
         write_captions(options.out, rows)
 

@@ -11,18 +11,19 @@ formats. Of a folder, files that cannot be read are left out, each with its reas
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from lamp.options.convert import ConvertOptions
 from lamp.utils.capture.checks import find_unit
-from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion
-from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError, load_joint_map, write_draft
+from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, tell_left_out
+from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError, load_joint_map
 from lamp.utils.capture.take import CAPTURE_SUFFIXES
 from lamp.utils.capture.upright import join_up
 from lamp.utils.character.character import load_character
 from lamp.utils.cli import parse
-from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.errors import UserError, main_with_errors, told
 from lamp.utils.export import FORMATS
 from lamp.utils.motion import Motion
 from lamp.utils.run.launch import require_one_process
@@ -68,7 +69,7 @@ def read(path: Path, options: ConvertOptions, joint_map: JointMap | None) -> Mot
         notes += [note] if note else []
     for note in notes:
         print(f"note: {path}: {note}", file=sys.stderr)
-    if options.fps is not None and motion.fps != options.fps:
+    if options.fps is not None:
         motion = motion.at_rate(options.fps)
     return motion.in_place() if options.in_place else motion
 
@@ -81,24 +82,18 @@ def main() -> None:
     joint_map = None if options.joint_map is None else load_joint_map(options.joint_map)
     character = load_character(options.character, options.character_map)
     plans = plan(options)
-    skipped: list[UserError] = []
+    left_out: list[tuple[str, Mapping[str, object]]] = []
     for path, target in plans.items():
         try:
             motion = read(path, options, joint_map)
         except UserError as error:
-            skipped.append(error)
+            left_out.append((str(error), error.draft if isinstance(error, UnknownSkeletonError) else {}))
             if len(plans) > 1:
-                print(f"left out: {error}", file=sys.stderr)
+                print(f"left out: {told(error)}", file=sys.stderr)
             continue
         written = motion.save(target) if character is None else character.save(motion, target)
         print(f"{path} -> {written} ({len(motion)} frames, {motion.fps:g} a second)", flush=True)
-    if draft := next((error.draft for error in skipped if isinstance(error, UnknownSkeletonError)), None):
-        print(f"{write_draft(draft)} is a joint map to fill in for --joint_map", file=sys.stderr)
-    if len(skipped) == len(plans):
-        more = f" ({len(plans)} files, none could be converted)" if len(plans) > 1 else ""
-        raise UserError(f"{skipped[0]}{more}")
-    if skipped:
-        print(f"{len(skipped)} of {len(plans)} files left out", file=sys.stderr)
+    tell_left_out(left_out, len(plans), "converted")
 
 
 if __name__ == "__main__":

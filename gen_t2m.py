@@ -117,10 +117,12 @@ def main() -> None:
     print_options(options)
     from tqdm import tqdm
 
-    from lamp.utils.character.character import load_character
-
     prompts = get_prompts(options)
-    character = load_character(options.character, options.character_map)
+    character = None
+    if options.character is not None:
+        from lamp.utils.character.character import load_character
+
+        character = load_character(options.character, options.character_map)
     pipe = load_pipeline(options).with_precision(options.precision)
     for warning in pipe.cut_prompts(prompts.texts) + pipe.foreign_prompts(prompts.texts):
         print(f"warning: {warning}", file=sys.stderr)

@@ -6,9 +6,8 @@ from typing import Literal
 
 from lamp.utils.cli import positional
 from lamp.utils.errors import UserError
-from lamp.utils.export import FORMATS, WRITERS, format_of
+from lamp.utils.export import WRITERS, format_of, suffix_of
 from lamp.utils.export.npz import RATES
-from lamp.utils.files import shown
 
 
 @dataclass(kw_only=True)
@@ -46,8 +45,8 @@ class ConvertOptions:
             raise UserError("--character_map goes with --character")
         if self.character is not None:
             self._check_character()
-        if self.to and self.to not in FORMATS:
-            raise UserError(f"--to {shown(self.to)}: the formats are {', '.join(FORMATS)}")
+        if self.to:
+            suffix_of(self.to, "--to")
         if self.source.is_dir():
             if not self.to:
                 raise UserError(f"{self.source} is a folder; name the format of its files with --to, for instance bvh")

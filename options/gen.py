@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Literal
 from lamp.options.common import CommonOptions
 from lamp.utils.cli import IDLE, alias
 from lamp.utils.errors import UserError
-from lamp.utils.export import FORMATS
-from lamp.utils.files import shown
+from lamp.utils.export import FORMATS, suffix_of
 from lamp.utils.run.listing import list_runs
 
 
@@ -108,8 +107,8 @@ class GenOptions(SamplingOptions):
             raise UserError("give either --text_prompt with a sentence or --text_path with a file of them")
         if self.motion_length and self.text_path is not None:
             raise UserError("--motion_length goes with --text_prompt; in a file write <text>#<frames>")
-        if unknown := [name for name in self.formats or () if name not in FORMATS]:
-            raise UserError(f"--formats {shown(unknown[0])}: the formats are {', '.join(FORMATS)}")
+        for name in self.formats or ():
+            suffix_of(name, "--formats")
         if self.character_map is not None and self.character is None:
             raise UserError("--character_map goes with --character")
         if not self.suffixes:

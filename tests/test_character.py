@@ -182,3 +182,10 @@ def test_convert_puts_a_motion_on_a_character(tmp_path: Path) -> None:
         ended = convert(*words)
         (line,) = ended.stderr.splitlines()
         assert ended.returncode == 2 and told in line
+
+
+def test_a_character_takes_one_motion_after_another(tmp_path: Path) -> None:
+    hero = Character(build(Recipe(), tmp_path / "hero.glb"))
+    first, other = Motion(walk(20)), Motion(walk(20, slide=0.5))
+    files = [hero.save(motion, tmp_path / f"{i}.glb") for i, motion in enumerate((first, other, first))]
+    assert files[0].read_bytes() == files[2].read_bytes() != files[1].read_bytes()

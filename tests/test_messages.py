@@ -112,3 +112,15 @@ def test_files_below_a_folder(tmp_path: Path) -> None:
     names = [path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path, ".bvh")]
     assert names == ["b.BVH", "sub/.hidden.bvh", "sub/c.bvh"]
     assert len(files_below(tmp_path)) == 5
+
+
+def test_the_reason_for_each_file_that_is_left_out_is_short(tmp_path: Path) -> None:
+    takes = Path(tmp_path, *["n" * 200] * 3)
+    takes.mkdir(parents=True)
+    for name in ("a.bvh", "b.bvh"):
+        (takes / name).write_text("HIERARCHY")
+    command = [sys.executable, "convert.py", str(takes), str(tmp_path / "out"), "--to", "npy"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 2 and len(lines) == 3, lines
+    assert all(len(line) <= LONGEST_MESSAGE + len("left out: ") for line in lines), lines

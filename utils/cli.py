@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, Union
 
-from lamp.utils.errors import UserError, brief, told
+from lamp.utils.errors import UserError, brief, naming, told
 from lamp.utils.files import read_json, write_json
 from lamp.utils.packages import need
 
@@ -154,12 +154,11 @@ def save_options(options: Dataclass, path: str | Path) -> None:
 def load_options(options: type[Options], path: str | Path) -> Options:
     """Read what `save_options` wrote, or a public system's `opt.txt` (its entries that we do not have are ignored)."""
     flags = {flag.name: flag for flag in _flags(options)}
-    try:
-        return _build(options, flags, _read_values(flags, path))
-    except ValueError as error:
-        raise UserError(f"{path}: {brief(error)}") from error
-    except UserError as error:
-        raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
+    with naming(path):
+        try:
+            return _build(options, flags, _read_values(flags, path))
+        except ValueError as error:
+            raise UserError(brief(error)) from error
 
 
 def read_opt_txt(path: str | Path) -> dict[str, Any]:

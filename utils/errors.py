@@ -50,6 +50,20 @@ def told(message: BaseException | str) -> str:
     return f"{head[: LONGEST_MESSAGE - len(remedy) - 5]}...; {remedy}"
 
 
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Put the name of a file in front of the messages of checks that do not know it.
+
+    Raises:
+        UserError: in place of one that does not name `path`.
+    """
+    try:
+        yield
+    except UserError as error:
+        text = str(error)
+        raise UserError(text if str(path) in text else f"{path}: {text}") from error
+
+
 def brief(error: BaseException | str, longest: int = 160) -> str:
     """What an error of a library says, in one line that is cut where it is long."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, naming
 from lamp.utils.export import WRITERS, format_of, writer_of
 from lamp.utils.export.checks import checked_joints, skeleton_of
 from lamp.utils.export.fit import SkeletonFit, fit_skeleton
@@ -70,6 +71,10 @@ class Motion:
 
     def rotations(self) -> SkeletonFit:
         """The motion as rotations of a rigid skeleton, which follows it within a few millimetres."""
+        return self._rotations
+
+    @cached_property
+    def _rotations(self) -> SkeletonFit:
         return self.fit or fit_skeleton(self.joints)
 
     def with_constant_bones(self) -> "Motion":
@@ -135,13 +140,8 @@ class Motion:
         reader = _READERS.get(path.suffix.lower())
         if reader is None:
             raise UserError(f"cannot load a motion from {path.name}: use one of {', '.join(_READERS)}")
-        try:
-            with reading(path, f"{path.suffix[1:].lower()} motion"):
-                return reader(path)
-        except UserError as error:
-            # Checks that do not know the file say "motion".
-            text = str(error)
-            raise UserError(text if str(path) in text else f"{path}: {text}") from error
+        with naming(path), reading(path, f"{path.suffix[1:].lower()} motion"):
+            return reader(path)
 
 
 def _load_npy(path: Path) -> Motion:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import FeatureLayout, joints_to_features
+from lamp.utils.kinematics.geometry import frames_between
 from lamp.utils.kinematics.skeleton import Skeleton
 from lamp.utils.motion import Motion
 
@@ -39,8 +40,5 @@ def motion_features(motion: Motion, skeleton: Skeleton) -> Tensor:
 
 def _resample(joints: Tensor, fps: float, wanted: float) -> Tensor:
     """Joints (T, J, 3) at another frame rate, linearly interpolated."""
-    count = int((len(joints) - 1) / fps * wanted + 1e-6) + 1
-    time = torch.arange(count, dtype=torch.float64) * fps / wanted
-    low = time.long().clamp(max=max(len(joints) - 2, 0))
-    after = joints[(low + 1).clamp(max=len(joints) - 1)]
-    return torch.lerp(joints[low], after, (time - low).float()[:, None, None])
+    low, high, share = frames_between(len(joints), fps, wanted)
+    return torch.lerp(joints[low], joints[high], share.float()[:, None, None])

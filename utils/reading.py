@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 
 LONGEST_REASON = 200
 """Characters of a library's own message that are passed on."""
@@ -57,8 +57,7 @@ def one_line(error: BaseException) -> str:
         return "it asks for more memory than there is"
     if isinstance(error, KeyError):
         return f"{error} is missing"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+    return brief(error, LONGEST_REASON)
 
 
 def decode(data: bytes) -> str:

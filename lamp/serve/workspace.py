@@ -11,8 +11,8 @@ from pathlib import Path
 from lamp.models.pipeline import MIN_FRAMES, LaMPPipeline
 from lamp.utils.capture.files import MOTION_SUFFIXES, read_motion
 from lamp.utils.errors import UserError
-from lamp.utils.export import WRITERS
-from lamp.utils.files import shown
+from lamp.utils.export import FORMATS, WRITERS, suffix_of
+from lamp.utils.files import files_below, shown
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.motion import Motion
 
@@ -108,8 +108,8 @@ class Workspace:
 
     def files(self) -> list[str]:
         """Motion files below the folder."""
-        found = (path for path in self.folder.rglob("*") if path.suffix.lower() in {*MOTION_SUFFIXES, *WRITERS})
-        return sorted(path.relative_to(self.folder).as_posix() for path in found if path.is_file())
+        found = files_below(self.folder, *MOTION_SUFFIXES, *WRITERS)
+        return sorted(path.relative_to(self.folder).as_posix() for path in found)
 
     def place(self, file: str) -> Path:
         """A path below the folder.
@@ -142,17 +142,11 @@ class Workspace:
 
 
 def _suffixes(formats: Sequence[str]) -> list[str]:
-    """Suffixes of formats, each once."""
-    known = ", ".join(suffix[1:] for suffix in WRITERS)
-    suffixes = []
-    for name in formats:
-        suffix = name.lower() if name.startswith(".") else f".{name.lower()}"
-        if suffix not in WRITERS:
-            raise UserError(f"{shown(name)}: the formats are {known}")
-        suffixes.append(suffix)
-    if not suffixes:
-        raise UserError(f"no format; the formats are {known}")
-    return list(dict.fromkeys(suffixes))
+    """Suffixes of formats, or of suffixes themselves, in any case, each once."""
+    if not formats:
+        raise UserError(f"no format; the formats are {', '.join(FORMATS)}")
+    names = {suffix: name for name, suffix in FORMATS.items()}
+    return list(dict.fromkeys(suffix_of(names.get(name, name)) for name in map(str.lower, formats)))
 
 
 def _frames(seconds: float, fps: float) -> int:

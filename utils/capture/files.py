@@ -1,13 +1,15 @@
 """Motion files of every kind that the project reads, alone or in folders, as `Motion`."""
 
 import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from lamp.utils.capture.checks import check_array, check_motion, check_stance
-from lamp.utils.capture.joint_map import JointMap
+from lamp.utils.capture.joint_map import JointMap, write_draft
 from lamp.utils.capture.joints import FPS, read_joints
 from lamp.utils.capture.take import CAPTURE_SUFFIXES
 from lamp.utils.capture.upright import upright
@@ -46,6 +48,26 @@ def find_motion_files(path: Path, flag: str = "--motion") -> dict[str, Path]:
         kind = path.suffix or "a file without suffix"
         raise UserError(f"{flag} {path}: cannot read {kind}; use {', '.join(MOTION_SUFFIXES)} or a folder of them")
     return {path.name: path}
+
+
+def tell_left_out(left_out: Sequence[tuple[str, Mapping[str, object]]], total: int, done: str) -> None:
+    """Say at the end how many files were left out, and write a joint map to fill in where a skeleton was unknown.
+
+    Args:
+        left_out: for each such file its reason, and what is known of its joint map, see `UnknownSkeletonError`.
+        total: number of files.
+        done: what was to be done with them.
+
+    Raises:
+        UserError: all were left out.
+    """
+    if draft := next((draft for _, draft in left_out if draft), None):
+        print(f"{write_draft(draft)} is a joint map to fill in for --joint_map", file=sys.stderr)
+    if len(left_out) == total:
+        more = f" ({total} files, none could be {done})" if total > 1 else ""
+        raise UserError(f"{left_out[0][0]}{more}")
+    if left_out:
+        print(f"{len(left_out)} of {total} files left out", file=sys.stderr)
 
 
 def read_motion(

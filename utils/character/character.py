@@ -1,5 +1,6 @@
 """A user's character file, which motions are put on."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from lamp.utils.capture.joint_map import JointMap, load_joint_map
 from lamp.utils.character.retarget import retarget
 from lamp.utils.character.rig import Rig, read_rig, turns_of
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, naming
 from lamp.utils.gltf.animation import add_animation
 from lamp.utils.gltf.container import Gltf
 from lamp.utils.motion import Motion
@@ -28,14 +29,11 @@ class Character:
     """
 
     def __init__(self, path: str | Path, joint_map: JointMap | None = None) -> None:
-        self.path, self._joint_map = Path(path), joint_map
-        self._load()
-
-    def _load(self) -> tuple[Gltf, Rig]:
+        self.path = Path(path)
         if self.path.suffix.lower() not in SUFFIXES:
             raise UserError(f"character {self.path} must be a {' or '.join(SUFFIXES)} file; export it as binary glTF")
-        gltf = Gltf.load(self.path)
-        return gltf, read_rig(gltf, self.path, self._joint_map)
+        self._gltf = Gltf.load(self.path)
+        self._rig = read_rig(self._gltf, self.path, joint_map)
 
     def save(self, motion: Motion, path: str | Path) -> Path:
         """Write the character's file with the motion as its first animation; all else in it stays as it is.
@@ -48,13 +46,9 @@ class Character:
             raise UserError(f"a character is written as {' or '.join(SUFFIXES)}, not {path.name}; name such a file")
         if path.exists() and path.samefile(self.path):
             raise UserError(f"{path} is the character itself; name another file to write")
-        gltf, rig = self._load()
-        try:
-            with reading(self.path, "character"):
-                _animate(gltf, rig, motion)
-        except UserError as error:  # which does not know the file
-            text = str(error)
-            raise UserError(text if str(self.path) in text else f"{self.path}: {text}") from error
+        gltf = copy.deepcopy(self._gltf)
+        with naming(self.path), reading(self.path, "character"):
+            _animate(gltf, self._rig, motion)
         try:
             gltf.save(path)
         except OSError as error:

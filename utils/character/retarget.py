@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from lamp.utils.character.rig import Rig, turns_of
 from lamp.utils.errors import UserError
-from lamp.utils.export.fit import SkeletonFit
+from lamp.utils.export.fit import SkeletonFit, world_rotations
 from lamp.utils.gltf.animation import rest_positions
-from lamp.utils.kinematics.foot_contact import SOLE
+from lamp.utils.kinematics.foot_contact import SOLE, two_bones
 from lamp.utils.kinematics.geometry import (
     quat_between,
     quat_from_yaw,
@@ -42,12 +42,10 @@ class Retargeted:
     Attributes:
         rotations: (T, 4) local rotations of bones, by their place in the rig's list.
         hips: (T, 3) local translation of the hips.
-        world: (T, 4) orientations of the bones in the scene.
     """
 
     rotations: dict[int, Tensor]
     hips: Tensor
-    world: dict[int, Tensor]
 
 
 def retarget(fit: SkeletonFit, rig: Rig) -> Retargeted:
@@ -70,7 +68,7 @@ class _Retargeting:
         self.rig, self.bones = rig, rig.bones
         self.joints = torch.from_numpy(fit.joints * fit.millimetres / 1000)
         self.our_rest = torch.from_numpy(rest_positions(fit))
-        self.our_turns = _world_turns(fit)
+        self.our_turns = torch.stack(world_rotations(torch.from_numpy(fit.rotations), fit.plan), dim=1)
         self.joint_of = {role: joint for role, joint in fit.plan.roles.items() if role in self.bones}
         spine = [role for role in _SPINE if role in self.joint_of]
         if spine:  # whatever the character has of it, the chest turns as ours
@@ -146,7 +144,7 @@ class _Retargeting:
             parent = self.rig.parents[bone]
             above = self._orientation(parent, world) if parent >= 0 else quat_identity(1, like=turn)
             rotations[bone] = F.normalize(quat_multiply(quat_inverse(above), turn), dim=-1)
-        return Retargeted(rotations, self._into_parent(self.bones["hips"], hips), world)
+        return Retargeted(rotations, self._into_parent(self.bones["hips"], hips))
 
     def _orientation(self, node: int, world: dict[int, Tensor]) -> Tensor:
         """Orientation (T, 4) of any node: with the bone that it hangs on, or as at rest."""
@@ -198,17 +196,9 @@ class _Retargeting:
         hip, knee, ankle = (self._place(role, world, hips) for role in (upper, lower, foot))
         goal = self.joints[:, self.joint_of[foot]] * self.scale + self._ankle_lift()
         thigh, shin = (knee - hip).norm(dim=-1, keepdim=True), (ankle - knee).norm(dim=-1, keepdim=True)
-        way = goal - hip
-        reach = way.norm(dim=-1, keepdim=True).clamp_min(1e-9)
-        axis = way / reach
-        reach = torch.minimum(reach, _REACH * (thigh + shin)).clamp_min(1e-6)
-        reach = torch.maximum(reach, (thigh - shin).abs() / _REACH)
-        along = (thigh.square() - shin.square() + reach.square()) / (2 * reach)
-        aside = (thigh.square() - along.square()).clamp_min(0).sqrt()
-        bend = knee - hip
-        bend = F.normalize(bend - (bend * axis).sum(-1, keepdim=True) * axis, dim=-1)
-        new_knee = hip + along * axis + aside * bend
-        new_ankle = hip + reach * axis
+        lengths = (thigh.numpy(), shin.numpy())
+        solved = two_bones(hip.numpy(), goal.numpy(), lengths, (knee - hip).numpy(), _REACH)
+        new_knee, new_ankle = map(torch.from_numpy, solved)
         for role, before, after in ((upper, knee - hip, new_knee - hip), (lower, ankle - knee, new_ankle - new_knee)):
             world[self.bones[role]] = quat_multiply(quat_between(before, after), world[self.bones[role]])
 
@@ -222,12 +212,3 @@ class _Retargeting:
 
 
 _LEG = ("UpperLeg", "LowerLeg", "Foot")
-
-
-def _world_turns(fit: SkeletonFit) -> Tensor:
-    """Orientations (T, J, 4) of the motion's joints."""
-    local = torch.from_numpy(fit.rotations)
-    turns = [local[:, 0]]
-    for joint, parent in enumerate(fit.plan.parents[1:], start=1):
-        turns.append(quat_multiply(turns[parent], local[:, joint]))
-    return torch.stack(turns, dim=1)

@@ -8,6 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamp.utils.errors import UserError
+from lamp.utils.files import shown
+
 if TYPE_CHECKING:
     from lamp.utils.motion import Motion
 
@@ -23,6 +26,17 @@ WRITERS = {
 """By the end of a file's name: the module of `lamp.utils` that writes such files."""
 FORMATS = {suffix.split(".")[1]: suffix for suffix in WRITERS}
 """Suffixes by the name of the format, which is what the suffix begins with."""
+
+
+def suffix_of(name: str, flag: str = "") -> str:
+    """The suffix of a format that a user names; `flag` is what it was given with, for the error.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    if name not in FORMATS:
+        raise UserError(f"{flag} {shown(name)}: the formats are {', '.join(FORMATS)}".lstrip())
+    return FORMATS[name]
 
 
 def format_of(name: str) -> str | None:

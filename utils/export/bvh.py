@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def write(motion: "Motion", path: Path) -> None:
     """Write a motion as BVH, in metres."""
-    text = format_bvh(motion.fit or fit_skeleton(motion.joints), motion.fps)
+    text = format_bvh(motion.rotations(), motion.fps)
     with atomic_path(path) as aside:
         aside.write_text(text, encoding="ascii")
 

@@ -16,7 +16,14 @@ from lamp.utils.export.body_plan import PLANS, BodyPlan
 from lamp.utils.export.checks import checked_joints
 from lamp.utils.export.rotations import align_directions, kabsch, one_thread, quat_from_frames
 from lamp.utils.export.smooth import smooth_along_time
-from lamp.utils.kinematics.geometry import quat_between, quat_inverse, quat_multiply, quat_rotate, quat_slerp
+from lamp.utils.kinematics.geometry import (
+    frames_between,
+    quat_between,
+    quat_inverse,
+    quat_multiply,
+    quat_rotate,
+    quat_slerp,
+)
 
 HINGE_SMOOTHING_FRAMES = 2.0
 
@@ -58,31 +65,32 @@ class SkeletonFit:
         """The motion at `wanted` frames a second instead of `fps`; rotations go on great circles, so bones keep their
         lengths, which they would not if positions were interpolated.
         """
-        count = int((len(self.root) - 1) / fps * wanted + 1e-6) + 1
-        time = torch.arange(count, dtype=torch.float64) * fps / wanted
-        low = time.floor().long().clamp(max=max(len(self.root) - 2, 0))
-        high = (low + 1).clamp(max=len(self.root) - 1)
-        share = time - low
+        low, high, share = frames_between(len(self.root), fps, wanted)
         root, rotations = torch.from_numpy(self.root), torch.from_numpy(self.rotations)
         root = torch.lerp(root[low], root[high], share[:, None])
         rotations = quat_slerp(rotations[low], rotations[high], share[:, None])
-        return self._moved(rotations.numpy(), root.numpy())
+        joints = forward(self.offsets, rotations.numpy(), root.numpy())
+        return SkeletonFit(self.offsets, rotations.numpy(), root.numpy(), joints)
 
     def with_root(self, root: np.ndarray) -> "SkeletonFit":
         """The same rotations with the root elsewhere (T, 3)."""
         return replace(self, root=root, joints=self.joints + (root - self.root)[:, None])
 
-    def _moved(self, rotations: np.ndarray, root: np.ndarray) -> "SkeletonFit":
-        return SkeletonFit(self.offsets, rotations, root, forward(self.offsets, rotations, root))
+
+def world_rotations(rotations: Tensor, plan: BodyPlan) -> list[Tensor]:
+    """Orientation (T, 4) of each joint, of local rotations (T, J, 4)."""
+    absolute = [rotations[:, 0]]
+    for joint, parent in enumerate(plan.parents[1:], start=1):
+        absolute.append(quat_multiply(absolute[parent], rotations[:, joint]))
+    return absolute
 
 
 def forward(offsets: np.ndarray, rotations: np.ndarray, root: np.ndarray) -> np.ndarray:
     """Joints (T, J, 3) of local rotations (T, J, 4) and root positions (T, 3) on rest offsets (J, 3)."""
-    rest, local = torch.from_numpy(offsets), torch.from_numpy(rotations)
-    absolute, position = [local[:, 0]], [torch.from_numpy(root)]
-    for joint, parent in enumerate(PLANS[len(offsets)].parents[1:], start=1):
+    plan, rest, position = PLANS[len(offsets)], torch.from_numpy(offsets), [torch.from_numpy(root)]
+    absolute = world_rotations(torch.from_numpy(rotations), plan)
+    for joint, parent in enumerate(plan.parents[1:], start=1):
         position.append(position[parent] + quat_rotate(absolute[parent], rest[joint]))
-        absolute.append(quat_multiply(absolute[parent], local[:, joint]))
     return torch.stack(position, dim=1).numpy()
 
 

@@ -19,6 +19,7 @@
 
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,14 +56,12 @@ class MotionArchive:
 
 def write(motion: "Motion", path: Path) -> None:
     """Write all that is known of a motion."""
-    archive = MotionArchive(motion.joints, motion.features, motion.fps, motion.text, motion.meta)
-    write_npz(archive, path, **_further(motion))
-
-
-def _further(motion: "Motion") -> dict[str, Any]:
-    """What can be computed of a motion, or is known of where it comes from, by key."""
     fit = motion.rotations()
     arrays: dict[str, Any] = {
+        "joints": motion.joints.astype(np.float32),
+        "fps": np.float64(motion.fps),
+        "text": np.str_(motion.text),
+        "meta": np.str_(json.dumps(motion.meta, ensure_ascii=False)),
         "rotations": fit.rotations.astype(np.float32),
         "root": fit.root.astype(np.float32),
         "offsets": fit.offsets.astype(np.float32),
@@ -75,7 +74,9 @@ def _further(motion: "Motion") -> dict[str, Any]:
         arrays["seed"] = np.int64(seed)
     if isinstance(model, str):
         arrays["model"] = np.str_(model)
-    return arrays
+    if motion.features is not None:
+        arrays["features"] = motion.features.astype(np.float32)
+    write_arrays(arrays, path)
 
 
 def foot_contacts(fit: SkeletonFit, fps: float) -> np.ndarray:
@@ -89,17 +90,8 @@ def foot_contacts(fit: SkeletonFit, fps: float) -> np.ndarray:
     return detect_contacts(joints, fps)
 
 
-def write_npz(archive: MotionArchive, path: str | Path, **further: Any) -> None:
-    """Write an archive, compressed, and `further` arrays by their keys."""
-    arrays = {
-        "joints": archive.joints.astype(np.float32),
-        "fps": np.float64(archive.fps),
-        "text": np.str_(archive.text),
-        "meta": np.str_(json.dumps(archive.meta, ensure_ascii=False)),
-        **further,
-    }
-    if archive.features is not None:
-        arrays["features"] = archive.features.astype(np.float32)
+def write_arrays(arrays: Mapping[str, Any], path: str | Path) -> None:
+    """Write arrays by their keys, compressed."""
     save: Any = np.savez_compressed  # NumPy's types do not allow for arrays by name
     with atomic_path(path) as aside, aside.open("wb") as file:
         save(file, **arrays)

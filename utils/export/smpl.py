@@ -17,14 +17,14 @@ toes do not turn against their parents, since positions do not tell. docs/format
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from lamp.utils.errors import UserError
 from lamp.utils.export.fit import SkeletonFit, solve_rotations
-from lamp.utils.files import atomic_path
+from lamp.utils.export.npz import write_arrays
 from lamp.utils.kinematics.geometry import quat_multiply
 from lamp.utils.kinematics.skeleton import HUMANML3D
 
@@ -83,7 +83,7 @@ def write(motion: "Motion", path: Path) -> None:
     rotations = torch.cat((quat_multiply(quarter, rotations[:, :1]), rotations[:, 1:]), dim=1)
     poses = np.zeros((len(motion), _POSES), dtype=np.float32)
     poses[:, :66] = axis_angle(rotations.numpy()).reshape(len(motion), -1)
-    arrays: dict[str, Any] = {
+    arrays = {
         "poses": poses,
         "root_orient": poses[:, :3],
         "pose_body": poses[:, 3:66],
@@ -95,9 +95,7 @@ def write(motion: "Motion", path: Path) -> None:
         "scale": np.float64(body.scale),
         "text": np.str_(motion.text),
     }
-    save: Any = np.savez_compressed  # NumPy's types do not allow for arrays by name
-    with atomic_path(path) as aside, aside.open("wb") as file:
-        save(file, **arrays)
+    write_arrays(arrays, path)
 
 
 def axis_angle(quats: np.ndarray) -> np.ndarray:

@@ -255,20 +255,35 @@ def _bend_leg(hip: np.ndarray, leg: np.ndarray, ankle_target: np.ndarray, toe_ta
     """
     bones = np.diff(leg.astype(np.float64), axis=1)
     thigh, shin, foot = np.moveaxis(np.linalg.norm(bones, axis=-1, keepdims=True), 1, 0)
-    line = ankle_target - hip
-    wanted = np.linalg.norm(line, axis=-1, keepdims=True)
-    line = line / np.maximum(wanted, 1e-9)
-    distance = np.clip(wanted, np.abs(thigh - shin) / REACH + 1e-6, (thigh + shin) * REACH)
     # A nearly straight leg does not say where its knee points, but its foot does.
     pole = bones[:, 0] + 0.02 * bones[:, 2] / np.maximum(foot, 1e-9)
-    pole -= (pole * line).sum(-1, keepdims=True) * line
-    pole /= np.maximum(np.linalg.norm(pole, axis=-1, keepdims=True), 1e-9)
-    along = (thigh**2 - shin**2 + distance**2) / (2 * distance)
-    knee = hip + along * line + np.sqrt(np.maximum(thigh**2 - along**2, 0)) * pole
-    ankle = hip + distance * line
+    knee, ankle = two_bones(hip, ankle_target, (thigh, shin), pole, REACH)
     aim = toe_target - ankle
     toe = ankle + foot * aim / np.maximum(np.linalg.norm(aim, axis=-1, keepdims=True), 1e-9)
     return np.stack((knee, ankle, toe), axis=1)
+
+
+def two_bones(
+    hip: np.ndarray, goal: np.ndarray, lengths: tuple[np.ndarray, np.ndarray], pole: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where knee and ankle (T, 3) of a leg are whose ankle is to be at `goal`, or as near as the leg is long.
+
+    Args:
+        hip, goal: (T, 3).
+        lengths: (T, 1) of thigh and shin.
+        pole: (T, 3) to which the knee points; what of it lies along the leg does not count.
+        reach: greatest stretch, as a part of the leg's length.
+    """
+    thigh, shin = lengths
+    line = goal - hip
+    wanted = np.linalg.norm(line, axis=-1, keepdims=True)
+    line = line / np.maximum(wanted, 1e-9)
+    distance = np.clip(wanted, np.abs(thigh - shin) / reach + 1e-6, (thigh + shin) * reach)
+    pole = pole - (pole * line).sum(-1, keepdims=True) * line
+    pole /= np.maximum(np.linalg.norm(pole, axis=-1, keepdims=True), 1e-9)
+    along = (thigh**2 - shin**2 + distance**2) / (2 * distance)
+    knee = hip + along * line + np.sqrt(np.maximum(thigh**2 - along**2, 0)) * pole
+    return knee, hip + distance * line
 
 
 def remove_foot_skate(joints: np.ndarray, speed_limit: float = 0.05, reach: int = 5) -> np.ndarray:

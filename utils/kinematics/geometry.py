@@ -173,6 +173,18 @@ def quat_slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return F.normalize(wa * a + wb * b, dim=-1)
 
 
+def frames_between(count: int, fps: float, wanted: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the frames of another frame rate lie among `count` frames.
+
+    Returns:
+        For each new frame the frames before and after it, int64, and its share of the way between them, float64.
+    """
+    frames = int((count - 1) / fps * wanted + 1e-6) + 1
+    time = torch.arange(frames, dtype=torch.float64) * fps / wanted
+    low = time.long().clamp(max=max(count - 2, 0))
+    return low, (low + 1).clamp(max=count - 1), time - low
+
+
 def length(x: Tensor, dim: int) -> Tensor:
     """Length of vectors along `dim`, which stays as 1; never 0, so that one can divide by it and differentiate.
 
