@@ -22,7 +22,7 @@ COMMANDS |= {
         "eval_evaluator",
     )
 }
-COMMANDS |= {"eval-m2t": "M2T_eval", "mcp": "serve_mcp"}
+COMMANDS |= {"eval-m2t": "M2T_eval", "mcp": "serve_mcp", "serve-mmcp": "serve_mmcp"}
 
 
 def summary(script: str) -> str:
