@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from lamp.options.convert import ConvertOptions
+from lamp.options.files import ConvertOptions
 from lamp.utils.capture.files import find_motion_files, read_in_metres, tell_left_out
 from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError, load_joint_map
 from lamp.utils.capture.upright import join_up

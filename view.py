@@ -13,7 +13,7 @@ import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 
-from lamp.options.view import ViewOptions
+from lamp.options.files import ViewOptions
 from lamp.utils.capture.files import find_motion_files, read_in_metres, tell_left_out
 from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map
 from lamp.utils.capture.upright import join_up

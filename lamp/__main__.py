@@ -6,7 +6,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-COMMANDS = {"generate": "gen_t2m", "caption": "caption", "convert": "convert", "view": "view"}
+COMMANDS = {
+    "generate": "gen_t2m",
+    "caption": "caption",
+    "convert": "convert",
+    "view": "view",
+    "index": "index_mocap",
+    "search": "search_mocap",
+}
 COMMANDS |= {
     name.replace("_", "-"): name
     for name in (

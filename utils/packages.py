@@ -16,6 +16,7 @@ EXTRAS = {
     "requests": "download",
     "mcp": "mcp",
     "pydantic": "mcp",
+    "faiss": "search",
     "motionmcp": "mmcp",
     "fastapi": "mmcp",
     "uvicorn": "mmcp",
