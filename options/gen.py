@@ -27,16 +27,18 @@ class SamplingOptions(CommonOptions):
     """temperature of sampling; 0 takes the most likely code"""
     gumbel_sample: bool = False
     """sample with Gumbel noise rather than from the categorical distribution"""
+    best_of: int = 1
+    """motions made of each prompt, of which the one is kept that LaMP finds most similar to it"""
     batch_size: int = 32
-    """prompts at a time"""
+    """motions at a time"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """numbers that the transformers compute with; bfloat16 is faster on hardware made for it, with other motions,
     which also depend on what is generated in the same batch"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.time_steps < 1 or self.batch_size < 1:
-            raise UserError("--time_steps and --batch_size must be at least 1")
+        if min(self.time_steps, self.batch_size, self.best_of) < 1:
+            raise UserError("--time_steps, --batch_size and --best_of must be at least 1")
         if not 0 <= self.topkr < 1:
             raise UserError(f"--topkr {self.topkr} must be at least 0 and below 1")
         if self.temperature < 0:
@@ -51,6 +53,7 @@ class SamplingOptions(CommonOptions):
             "topkr": self.topkr,
             "temperature": self.temperature,
             "gumbel": self.gumbel_sample,
+            "best_of": self.best_of,
             "batch_size": self.batch_size,
         }
 

@@ -221,8 +221,7 @@ class MaskedTransformer(LaMPModel[MaskedConfig]):
     def edit(self, tokens: Tensor, mask: Tensor, condition: Tensor, lengths: Tensor, **how: Any) -> Tensor:
         """Make some tokens anew between others that stay, as `generate` makes all.
 
-        With causal attention a new token goes on from those before it and does not see those after it; how well they
-        follow is what `log_likelihood` says.
+        With causal attention a new token goes on from those before it and does not see those after it.
 
         Args:
             tokens: (B, n) base-level codes.
@@ -235,29 +234,6 @@ class MaskedTransformer(LaMPModel[MaskedConfig]):
             Codes (B, n) int64, those of `tokens` where not masked, -1 beyond each length.
         """
         return self.generate(condition, lengths, known=tokens.masked_fill(mask, masking.IGNORE), **how)
-
-    @torch.inference_mode()
-    def log_likelihood(self, tokens: Tensor, positions: Sequence[int], condition: Tensor, lengths: Tensor) -> Tensor:
-        """How expected tokens are where they stand, each hidden in turn: with causal attention, after those before it.
-
-        Args:
-            tokens: (B, n) base-level codes; values beyond each length do not matter.
-            positions: k places within all lengths.
-            condition: (B, cond_dim).
-            lengths: (B,) tokens.
-
-        Returns:
-            Log-probabilities (B, k) in nats.
-        """
-        valid = masking.lengths_to_mask(lengths, tokens.shape[1]).to(self.device)
-        ids = tokens.to(self.device).masked_fill(~valid, self.pad_id)
-        columns = []
-        for position in positions:
-            hidden = ids.clone()
-            hidden[:, position] = self.mask_id
-            logits = self.logits(hidden, condition, ~valid)[:, position].float()
-            columns.append(logits.log_softmax(-1).gather(1, ids[:, position, None])[:, 0])
-        return torch.stack(columns, dim=1)
 
     def hidden_states(self, conditions: Tensor, padding: Tensor | None) -> Callable[[Tensor], Tensor]:
         """What gives the hidden states (G * B, n, D) of the tokens (B, n) of each step of `generate`.
