@@ -1,7 +1,7 @@
 """Motions made in part: sections made anew, sentences one after the other, loops."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -10,7 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lamp.models.t2m.editor import Editor, faded
-from lamp.models.t2m.token_maker import TokenMaker
+from lamp.models.t2m.masked import MaskedTransformer
+from lamp.models.t2m.residual import ResidualTransformer
+from lamp.models.t2m.token_maker import Guidance, TokenMaker
+from lamp.models.text_condition import TextCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
@@ -56,12 +59,28 @@ class Editing:
     """What `LaMPPipeline` does with motions beyond making them."""
 
     tokenizer: RVQVAE
-    text: Callable[[Sequence[str]], Tensor]
+    text: TextCondition
+    masked: MaskedTransformer
+    residual: ResidualTransformer | None
+    guidance: Guidance
     unit: int
     fps: float
 
-    def _maker(self, **how: Any) -> TokenMaker:
-        raise NotImplementedError
+    def _maker(
+        self,
+        *,
+        time_steps: int = 10,
+        cond_scale: float | None = None,
+        res_cond_scale: float | None = None,
+        topkr: float = 0.9,
+        temperature: float = 1.0,
+        gumbel: bool = False,
+    ) -> TokenMaker:
+        """How tokens are sampled; see `TokenMaker`, guidance of None is the models' own."""
+        scales = self.guidance.override(cond_scale, res_cond_scale)
+        return TokenMaker(
+            self.masked, self.residual, time_steps, scales.cond_scale, scales.res_cond_scale, topkr, temperature, gumbel
+        )
 
     def _tokens(self, lengths: Sequence[int] | None, condition: Tensor, seeds: Sequence[int]) -> Tensor:
         raise NotImplementedError

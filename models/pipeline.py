@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from lamp.models.model_files import make_config, read_facts
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
-from lamp.models.t2m.token_maker import TokenMaker
+from lamp.models.t2m.token_maker import Guidance
 from lamp.models.text_condition import ClipCondition, LaMPCondition, TextCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
@@ -35,21 +34,6 @@ from lamp.utils.run.listing import list_runs
 
 GUIDANCE_FILE = "guidance.json"
 MIN_FRAMES = 24
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """Classifier-free guidance of the masked and the residual transformer; MoMask's values for HumanML3D."""
-
-    cond_scale: float = 4.0
-    res_cond_scale: float = 5.0
-
-    def override(self, cond_scale: float | None, res_cond_scale: float | None) -> "Guidance":
-        """With the scales that are given in place of its own."""
-        return Guidance(
-            self.cond_scale if cond_scale is None else cond_scale,
-            self.res_cond_scale if res_cond_scale is None else res_cond_scale,
-        )
 
 
 KIT_GUIDANCE = Guidance(2.0, 2.0)
@@ -285,22 +269,6 @@ class LaMPPipeline(Editing):
             if progress is not None:
                 progress(len(motions), len(prompts))
         return motions
-
-    def _maker(
-        self,
-        *,
-        time_steps: int = 10,
-        cond_scale: float | None = None,
-        res_cond_scale: float | None = None,
-        topkr: float = 0.9,
-        temperature: float = 1.0,
-        gumbel: bool = False,
-    ) -> TokenMaker:
-        """How tokens are sampled; see `TokenMaker`, guidance of None is the models' own."""
-        scales = self.guidance.override(cond_scale, res_cond_scale)
-        return TokenMaker(
-            self.masked, self.residual, time_steps, scales.cond_scale, scales.res_cond_scale, topkr, temperature, gumbel
-        )
 
     def _facts(self, text: str, seed: int) -> dict[str, Any]:
         model = {} if self.masked.folder is None else {"model": self.masked.identity}

@@ -12,6 +12,21 @@ from lamp.models.t2m.residual import ResidualTransformer
 
 
 @dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance of the masked and the residual transformer; MoMask's values for HumanML3D."""
+
+    cond_scale: float = 4.0
+    res_cond_scale: float = 5.0
+
+    def override(self, cond_scale: float | None, res_cond_scale: float | None) -> "Guidance":
+        """With the scales that are given in place of its own."""
+        return Guidance(
+            self.cond_scale if cond_scale is None else cond_scale,
+            self.res_cond_scale if res_cond_scale is None else res_cond_scale,
+        )
+
+
+@dataclass(frozen=True)
 class TokenMaker:
     """Masked and residual transformer with a way of sampling.
 
