@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-COMMANDS = {"generate": "gen_t2m", "caption": "caption", "convert": "convert"}
+COMMANDS = {"generate": "gen_t2m", "edit": "edit_t2m", "caption": "caption", "convert": "convert"}
 COMMANDS |= {
     name.replace("_", "-"): name
     for name in (

@@ -21,13 +21,12 @@ from lamp.utils.kinematics.skeleton import MAX_FRAMES, SKELETONS
 from lamp.utils.looping import LOOP, close_turn
 from lamp.utils.motion import Motion
 from lamp.utils.motion_features import motion_features
+from lamp.utils.prompts import JOIN
 
 SEAM_TOKENS = 3
 """Tokens on either side of a seam that are made anew."""
 CANDIDATES = 8
 """Ways to make a section that are tried; the one with the calmest seams is taken."""
-JOIN = " > "
-"""Between the sentences of a sequence."""
 
 Unit = Literal["frames", "seconds", "fraction"]
 Section = tuple[float, float]
@@ -231,7 +230,7 @@ class Editing:
 
         Args:
             motion: features, or joints of the models' skeleton; at least four times `SEAM_TOKENS` tokens.
-            text: what happens; the motion's own by default.
+            text: what happens; by default the motion's own, of a sequence the first sentence.
             seed: the same motion, text and seed give the same result.
             candidates: ways that are tried, see `edit`.
             how: keyword arguments of `LaMPPipeline.__call__` for sampling.
@@ -239,7 +238,7 @@ class Editing:
         Raises:
             UserError: another skeleton, too short, or no text.
         """
-        features, text = self._source(motion, None), text or motion.text
+        features, text = self._source(motion, None), text or motion.text.split(JOIN)[0]
         _require_text([text])
         count = len(features) // self.unit
         if count < 4 * SEAM_TOKENS:

@@ -57,10 +57,14 @@ class SamplingOptions(CommonOptions):
             "batch_size": self.batch_size,
         }
 
+    def editing(self) -> dict[str, Any]:
+        """Keyword arguments of `LaMPPipeline.edit`, `sequence` and `loop`."""
+        return {name: value for name, value in self.sampling().items() if name not in ("batch_size", "best_of")}
+
 
 @dataclass(kw_only=True)
-class GenOptions(SamplingOptions):
-    """Generate motions from prompts."""
+class MotionOptions(SamplingOptions):
+    """Models and files"""
 
     name_needed: ClassVar[bool] = False
     name: str = ""
@@ -77,17 +81,14 @@ class GenOptions(SamplingOptions):
     """name of the output folder"""
     output_dir: Path = Path("./generation")
     """where output folders are"""
-    text_prompt: str = ""
-    """sentence"""
-    text_path: Path | None = None
-    """file with one <text>#<frames> a line; #NA lets the model choose, and one NA makes all NA"""
     motion_length: int = 0
-    """frames, with --text_prompt; 0 lets the model choose"""
-    data_root: Path | None = field(default=None, metadata=IDLE)
+    """frames; 0 lets the model choose"""
     repeat_times: int = 1
     """motions for each prompt"""
     formats: list[str] | None = None
     """files of each motion: npy npz bvh mp4 ... (docs/formats.md); by default npy, bvh and mp4"""
+    in_place: bool = False
+    """take the travel out: the root stays above the origin"""
     character: Path | None = None
     """rigged humanoid (.glb, .vrm) that gets each motion, too: a file <motion>_<character>.glb"""
     character_map: Path | None = None
@@ -106,10 +107,6 @@ class GenOptions(SamplingOptions):
         if self.res_name and not self.name:
             there = list_runs(Path(self.checkpoints_dir) / self.dataset_name, "MaskedTransformer")
             raise UserError(f"--res_name needs --name too, the run of the masked transformer; {there}")
-        if (self.text_path is None) == (not self.text_prompt.strip()):
-            raise UserError("give either --text_prompt with a sentence or --text_path with a file of them")
-        if self.motion_length and self.text_path is not None:
-            raise UserError("--motion_length goes with --text_prompt; in a file write <text>#<frames>")
         for name in self.formats or ():
             suffix_of(name, "--formats")
         if self.character_map is not None and self.character is None:
@@ -126,3 +123,32 @@ class GenOptions(SamplingOptions):
         left_out = {name for name, wanted in (("bvh", self.bvh), ("mp4", self.video)) if not wanted}
         names += ["npz"] if self.npz else []
         return [FORMATS[name] for name in dict.fromkeys(names) if name not in left_out]
+
+
+@dataclass(kw_only=True)
+class GenOptions(MotionOptions):
+    """Generate motions from prompts."""
+
+    text_prompt: str = ""
+    """sentence"""
+    text_path: Path | None = None
+    """file with one <text>#<frames> a line; #NA lets the model choose, and one NA makes all NA; > between sentences
+    makes one motion of a line (docs/editing.md)"""
+    sequence: list[str] | None = None
+    """sentences that follow each other in one motion: "a person walks#80" "a person kicks" ..."""
+    motion_length: int = 0
+    """frames, with --text_prompt; 0 lets the model choose"""
+    loop: bool = False
+    """make the end of each motion flow into its beginning"""
+    data_root: Path | None = field(default=None, metadata=IDLE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if sum((self.text_path is not None, self.sequence is not None, bool(self.text_prompt.strip()))) != 1:
+            raise UserError(
+                "give either --text_prompt with a sentence or --text_path with a file of them, or --sequence"
+            )
+        if self.motion_length and not self.text_prompt:
+            raise UserError("--motion_length goes with --text_prompt; in a file or a sequence write <text>#<frames>")
+        if self.sequence is not None and self.best_of > 1:
+            raise UserError("--best_of goes with single sentences, not with --sequence; leave one of them out")

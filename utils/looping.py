@@ -57,8 +57,9 @@ def through_rounds(motion: Motion, change: Callable[[Motion], Motion]) -> Motion
         The middle of three rounds, begun where the loop begins.
     """
     frames = len(motion)
+    path = recover_root(torch.from_numpy(rounds(motion, 2).features))[1].numpy()
     changed = change(rounds(motion, 3))
-    assert motion.features is not None
-    start = recover_root(torch.from_numpy(np.tile(motion.features, (2, 1))))[1][frames].numpy() * [1, 0, 1]
-    joints = changed.joints[frames : 2 * frames] - start
-    return replace(changed, joints=joints, features=None, fit=None)
+    # Twist that positions leave open depends on the frames around, too.
+    fit, part, start = changed.rotations(), slice(frames, 2 * frames), path[frames] * [1, 0, 1]
+    fit = replace(fit, rotations=fit.rotations[part], root=fit.root[part] - start, joints=fit.joints[part] - start)
+    return replace(changed, joints=fit.joints, features=None, fit=fit)
