@@ -26,7 +26,7 @@ from lamp.utils.prompts import JOIN
 SEAM_TOKENS = 3
 """Tokens on either side of a seam that are made anew."""
 CANDIDATES = 8
-"""Ways to make a section that are tried; the one with the calmest seams is taken."""
+"""Ways to make a section that are tried; the one is taken that accelerates at the seams as it does elsewhere."""
 
 Unit = Literal["frames", "seconds", "fraction"]
 Section = tuple[float, float]
@@ -115,7 +115,8 @@ class Editing:
             unit: of the sections: "frames" of the result (20 a second, KIT-ML 12.5), "seconds", or "fraction".
             length: frames of the result: what a motion lacks is made anew as well, what it has too much is left out.
             seed: the same motion, text, sections and seed give the same result.
-            candidates: ways that are tried; the one is taken whose joints accelerate least at the section's borders.
+            candidates: ways that are tried; the one is taken whose joints accelerate at the section's borders as they do
+                elsewhere.
             residual: make the residual levels too; without them a section is coarse.
             keep_frames: outside the sections the result has the motion's own frames, and no section changes what is
                 further away than `FADE_FRAMES` (8 frames, in which both are mixed). Otherwise it is decoded from its

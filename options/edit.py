@@ -32,7 +32,7 @@ class EditOptions(MotionOptions):
     keep_frames: bool = True
     """outside the sections the source's own frames, not what its tokens make of them"""
     candidates: int = 8
-    """ways to make a section that are tried; the one with the calmest borders is taken"""
+    """ways to make a section that are tried; the one with the smoothest borders is taken"""
     output_dir: Path = Path("./editing")
     """where output folders are"""
     up: Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None = None

@@ -57,7 +57,7 @@ class Editor:
         """Make tokens start ... end - 1 anew; all levels of all others stay as they are.
 
         The transformers see the tokens around, as many as they know. Of several ways the one is taken whose joints
-        accelerate least where old and new meet, in the mean of squares.
+        accelerate where old and new meet as they do elsewhere, in the mean of squares.
 
         Args:
             codes: (n, Q).
@@ -75,18 +75,23 @@ class Editor:
         ways = self.maker.remake(codes[first:last], mask, condition, seeds)
         edges = [place - first for place in (start, end) if 0 < place < len(codes)]
         made = codes.clone()
-        made[first:last] = ways[self._calmest(ways, edges)]
+        made[first:last] = ways[self._smoothest(ways, edges)]
         return made
 
-    def _calmest(self, ways: Tensor, edges: Sequence[int]) -> int:
-        """Which of the codes (K, n, Q) accelerates least around some places between tokens."""
+    def _smoothest(self, ways: Tensor, edges: Sequence[int]) -> int:
+        """Which of the codes (K, n, Q) accelerates around some places between tokens most as it does elsewhere.
+
+        The least acceleration would be that of a body which freezes there.
+        """
         if len(ways) == 1 or not edges:
             return 0
         joints = features_to_joints(self.decode(ways))
         squares = joints.diff(n=2, dim=1).square().sum(-1).mean(-1)
         frames = torch.arange(1, squares.shape[1] + 1, device=squares.device)
         near = torch.stack([(frames - edge * self.unit).abs() <= FADE_FRAMES for edge in edges]).any(0)
-        return int(squares[:, near].mean(1).argmin())
+        if near.all():
+            return int(squares.mean(1).argmin())
+        return int((squares[:, near].mean(1) / squares[:, ~near].mean(1)).log().abs().argmin())
 
 
 def faded(made: Tensor, source: Tensor, mask: Tensor, *, around: bool = False) -> Tensor:
