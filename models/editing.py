@@ -115,8 +115,7 @@ class Editing:
             unit: of the sections: "frames" of the result (20 a second, KIT-ML 12.5), "seconds", or "fraction".
             length: frames of the result: what a motion lacks is made anew as well, what it has too much is left out.
             seed: the same motion, text, sections and seed give the same result.
-            candidates: ways that are tried; the one is taken whose joints accelerate at the section's borders as they do
-                elsewhere.
+            candidates: ways that are tried; that one is taken whose joints accelerate at the borders as elsewhere.
             residual: make the residual levels too; without them a section is coarse.
             keep_frames: outside the sections the result has the motion's own frames, and no section changes what is
                 further away than `FADE_FRAMES` (8 frames, in which both are mixed). Otherwise it is decoded from its
