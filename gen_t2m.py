@@ -110,10 +110,11 @@ def main() -> None:
     seeds = [options.seed + repeat for repeat in range(options.repeat_times)]
     with tqdm(total=len(prompts.texts) * len(seeds), desc="generating", unit="motion", disable=None) as bar:
         motions = generate(pipe, prompts, seeds, options, bar)
+    if options.loop:
+        loops = tqdm(enumerate(motions), total=len(motions), desc="closing", unit="motion", disable=None)
+        motions = [pipe.loop(motion, seed=seeds[i % len(seeds)], **options.editing()) for i, motion in loops]
     for i, motion in enumerate(tqdm(motions, desc="writing", unit="motion", disable=None)):
         index, repeat = divmod(i, options.repeat_times)
-        if options.loop:
-            motion = pipe.loop(motion, **options.editing(), seed=seeds[repeat])
         print(f"{motion.text} -> {save_all(motion, folder, index, repeat, options, character)}")
 
 

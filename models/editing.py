@@ -1,5 +1,7 @@
 """Motions made in part: sections made anew, sentences one after the other, loops."""
 
+import math
+import numbers
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,6 +46,8 @@ def frames_of(section: Section, unit: Unit, length: int, fps: float) -> tuple[in
     Raises:
         UserError: the section is empty, or not inside the motion.
     """
+    if not all(map(math.isfinite, section)):
+        raise UserError(f"section {section[0]},{section[1]} has no finite start and end; give two numbers")
     scale = {"frames": 1.0, "seconds": fps, "fraction": float(length)}[unit]
     start, end = (round(edge * scale) for edge in section)
     name = f"section {section[0]:g},{section[1]:g} ({unit})"
@@ -224,12 +228,13 @@ class Editing:
     ) -> Motion:
         """Make the end of a motion flow into its beginning.
 
-        Its tokens are seen as a ring, and those around the seam (`SEAM_TOKENS` on either side) are made anew. Features
+        Its tokens are seen as a ring, and those around the seam (`SEAM_TOKENS` on either side, of a short motion a
+        quarter of it) are made anew. Features
         are those of the ring: the frame after the last is the first one, in pose, height and velocities. The root
         travels on; after a round it faces as at the beginning (`utils.looping.close_turn`).
 
         Args:
-            motion: features, or joints of the models' skeleton; at least four times `SEAM_TOKENS` tokens.
+            motion: features, or joints of the models' skeleton; at least four tokens.
             text: what happens; by default the motion's own, of a sequence the first sentence.
             seed: the same motion, text and seed give the same result.
             candidates: ways that are tried, see `edit`.
@@ -241,18 +246,16 @@ class Editing:
         features, text = self._source(motion, None), text or motion.text.split(JOIN)[0]
         _require_text([text])
         count = len(features) // self.unit
-        if count < 4 * SEAM_TOKENS:
-            raise UserError(
-                f"the motion has {len(features)} frames; a loop needs {4 * SEAM_TOKENS * self.unit} at least"
-            )
+        if count < 4:
+            raise UserError(f"the motion has {len(features)} frames; a loop needs {4 * self.unit} at least")
         editor = self._editor(candidates, True, how)
         half = count // 2
         codes = editor.encode(features).roll(-half, 0)
-        seam = count - half
+        seam, width = count - half, min(SEAM_TOKENS, count // 4)
         seeds = _seeds(candidates, seed, "loop", text)
-        codes = editor.remake(codes, seam - SEAM_TOKENS, seam + SEAM_TOKENS, self.text([text]), seeds).roll(half, 0)
+        codes = editor.remake(codes, seam - width, seam + width, self.text([text]), seeds).roll(half, 0)
         mask = torch.zeros(len(features), dtype=torch.bool, device=codes.device)
-        mask[: SEAM_TOKENS * self.unit] = mask[-SEAM_TOKENS * self.unit :] = True
+        mask[: width * self.unit] = mask[-width * self.unit :] = True
         made = faded(editor.decode_round(codes), features.to(codes.device), mask, around=True)
         made, turn = close_turn(made)
         facts = {**motion.meta, **self._facts(text, seed), "prompt": motion.text or text, LOOP: True, "turn": turn}
@@ -284,7 +287,7 @@ class Editing:
 
 
 def _is_section(sections: Section | Sequence[Section]) -> bool:
-    return len(sections) == 2 and all(isinstance(edge, int | float) for edge in sections)
+    return len(sections) == 2 and all(isinstance(edge, numbers.Real) for edge in sections)
 
 
 def _require_text(texts: Sequence[str]) -> None:

@@ -150,7 +150,7 @@ def test_a_sections_surroundings_are_the_sources_own(
 
 def test_units_of_sections(pipe: LaMPPipeline) -> None:
     motion = source()
-    frames = pipe.edit(motion, "runs", [(24, 48)], **FEW)
+    frames = pipe.edit(motion, "runs", np.array([24, 48]), **FEW)
     for section, unit in (((1.2, 2.4), "seconds"), ((0.2, 0.4), "fraction")):
         np.testing.assert_array_equal(pipe.edit(motion, "runs", section, unit=unit, **FEW).joints, frames.joints)
 
@@ -190,6 +190,7 @@ def test_joints_and_other_rates_are_read(pipe: LaMPPipeline) -> None:
     [
         ({"sections": (100, 130)}, "outside of the motion, which has 120 frames"),
         ({"sections": (-4, 8)}, "outside"),
+        ({"sections": (float("nan"), 8)}, "no finite start"),
         ({"sections": (40, 40)}, "40,40 .* is empty"),
         ({"sections": []}, "no section"),
         ({"sections": (0.5, 1.2), "unit": "fraction"}, "outside"),
@@ -318,8 +319,11 @@ def test_what_a_round_turns_is_taken_out() -> None:
 
 
 def test_a_loop_needs_length_and_text(pipe: LaMPPipeline) -> None:
-    with pytest.raises(UserError, match="loop needs 48"):
-        pipe.loop(source(44))
+    with pytest.raises(UserError, match="loop needs 16"):
+        pipe.loop(source(12))
+    short = source(24)
+    loop = pipe.loop(short, **FEW)  # one token on either side of the seam, and the frames beside them
+    assert len(loop) == 24
     with pytest.raises(UserError, match="no text"):
         pipe.loop(Motion(walk(80)))
 
@@ -521,7 +525,6 @@ def test_sequences_and_loops_of_the_script(
         (["--sequence", "walks", "--motion_length", "40"], "--motion_length"),
         (["--text_path", "prompts.txt", "--best_of", "2"], "--best_of"),
         (["--text_prompt", "walks", "--best_of", "0"], "--best_of"),
-        (["--text_prompt", "walks", "--motion_length", "40", "--loop"], "a loop needs 48"),
     ],
 )
 def test_mistakes_of_sequences_are_one_line(
