@@ -19,6 +19,7 @@ from lamp.options.gen import GenOptions
 from lamp.stages.motion_output import check_output, find_character, load_pipeline, save_all
 from lamp.utils.cli import parse, print_options, save_options
 from lamp.utils.errors import UserError, main_with_errors, naming
+from lamp.utils.files import shown
 from lamp.utils.prompts import Prompts, Step, as_prompts, read_prompts, read_steps
 from lamp.utils.run.launch import require_one_process
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from lamp.models.pipeline import LaMPPipeline
     from lamp.utils.motion import Motion
+
+LARGE_TURN = 45.0
+"""Degrees that a loop turns beyond whole turns, from which on taking them out is seen."""
 
 
 def get_prompts(options: GenOptions) -> Prompts:
@@ -113,6 +117,10 @@ def main() -> None:
     if options.loop:
         loops = tqdm(enumerate(motions), total=len(motions), desc="closing", unit="motion", disable=None)
         motions = [pipe.loop(motion, seed=seeds[i % len(seeds)], **options.editing()) for i, motion in loops]
+        for motion in motions:
+            if abs(motion.meta["turn"]) > LARGE_TURN:
+                taken = f"turned by {motion.meta['turn']:.0f} degrees a round, which was taken out"
+                print(f"warning: {shown(motion.text)}: the body {taken}; another --seed may turn less", file=sys.stderr)
     for i, motion in enumerate(tqdm(motions, desc="writing", unit="motion", disable=None)):
         index, repeat = divmod(i, options.repeat_times)
         print(f"{motion.text} -> {save_all(motion, folder, index, repeat, options, character)}")
