@@ -12,14 +12,11 @@ formats. Of a folder, files that cannot be read are left out, each with its reas
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from lamp.options.convert import ConvertOptions
-from lamp.utils.capture.checks import find_unit
-from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, tell_left_out
+from lamp.utils.capture.files import find_motion_files, read_in_metres, tell_left_out
 from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError, load_joint_map
-from lamp.utils.capture.take import CAPTURE_SUFFIXES
 from lamp.utils.capture.upright import join_up
 from lamp.utils.character.character import load_character
 from lamp.utils.cli import parse
@@ -57,18 +54,7 @@ def read(path: Path, options: ConvertOptions, joint_map: JointMap | None) -> Mot
     Raises:
         UserError: it cannot be read, or is no body's.
     """
-    motion = read_motion(path, joint_map, options.up, fps=None)
-    notes = list(motion.meta.get(SUPPOSED, ()))
-    if path.suffix.lower() in CAPTURE_SUFFIXES:
-        import torch
-
-        metres, note = (options.unit, "") if options.unit else find_unit(torch.from_numpy(motion.joints))
-        # Files tell the time of a frame with few digits.
-        fps = round(motion.fps) if abs(motion.fps - round(motion.fps)) < 1e-3 * motion.fps else motion.fps
-        motion = replace(motion, joints=motion.joints * metres, fps=float(fps))
-        notes += [note] if note else []
-    for note in notes:
-        print(f"note: {path}: {note}", file=sys.stderr)
+    motion = read_in_metres(path, joint_map, options.up, options.unit)
     if options.fps is not None:
         motion = motion.at_rate(options.fps)
     return motion.in_place() if options.in_place else motion

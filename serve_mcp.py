@@ -5,23 +5,11 @@
 The assistant starts this command itself: its configuration names it. `docs/programs.md` shows how.
 """
 
-from typing import TYPE_CHECKING
-
 from lamp.options.serve import McpOptions
+from lamp.serve.loading import load_pipeline
 from lamp.utils.cli import parse
 from lamp.utils.errors import main_with_errors
 from lamp.utils.run.launch import require_one_process
-
-if TYPE_CHECKING:
-    from lamp.models.pipeline import LaMPPipeline
-
-
-def load_pipeline(options: McpOptions) -> "LaMPPipeline":
-    """The models that the options name."""
-    from lamp.models.pipeline import LaMPPipeline
-    from lamp.utils.run.device import resolve_device
-
-    return LaMPPipeline.from_pretrained(options.models or None, resolve_device(options.gpu_id))
 
 
 @main_with_errors

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-COMMANDS = {"generate": "gen_t2m", "edit": "edit_t2m", "caption": "caption", "convert": "convert"}
+COMMANDS = {"generate": "gen_t2m", "edit": "edit_t2m", "caption": "caption", "convert": "convert", "view": "view"}
 COMMANDS |= {
     name.replace("_", "-"): name
     for name in (
@@ -22,7 +22,7 @@ COMMANDS |= {
         "eval_evaluator",
     )
 }
-COMMANDS |= {"eval-m2t": "M2T_eval", "mcp": "serve_mcp"}
+COMMANDS |= {"eval-m2t": "M2T_eval", "mcp": "serve_mcp", "serve-mmcp": "serve_mmcp"}
 
 
 def summary(script: str) -> str:

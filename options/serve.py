@@ -31,3 +31,23 @@ class McpOptions(ServeOptions):
     def packages(self) -> tuple[str, ...]:
         """Optional packages that the script needs with these options."""
         return ("mcp",)
+
+
+@dataclass(kw_only=True)
+class MmcpOptions(ServeOptions):
+    """Back end for animation programs: the Motion Model Context Protocol over HTTP."""
+
+    host: str = "127.0.0.1"
+    """address to listen on; another than 127.0.0.1 lets other computers in"""
+    port: int = 8000
+    """port to listen on"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.port <= 65535:
+            raise UserError(f"--port {self.port}: give 1 to 65535")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages that the script needs with these options."""
+        return ("motionmcp", "fastapi", "uvicorn")

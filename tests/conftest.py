@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from tests.marks import LACKS, skip_without_npm, skip_without_shared
+from tests.marks import LACKS, skip_without_browser, skip_without_npm, skip_without_shared
 
 # Tests never reach for a hub; with two workers more threads than one only get in each other's way.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,6 +22,7 @@ def pytest_runtest_setup(item):
     """Skip what needs a GPU or files beside the repository before its fixtures ask for them."""
     skip_without_shared(item)
     skip_without_npm(item)
+    skip_without_browser(item)
     wanted = item.config.getoption("--gpu_device")
     if item.get_closest_marker("gpu") and wanted == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA GPU")

@@ -31,6 +31,19 @@ def skip_without_npm(item: pytest.Item) -> None:
             pytest.skip(f"needs Node.js and: {command}")
 
 
+def chromium() -> str | None:
+    """Path of a browser that tests drive."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def skip_without_browser(item: pytest.Item) -> None:
+    """Skip a test that is marked `browser` where something lacks."""
+    if item.get_closest_marker("browser"):
+        pytest.importorskip("selenium", reason="needs selenium, which the extra dev installs")
+        if not chromium() or not shutil.which("chromedriver"):
+            pytest.skip("needs Chromium and its driver: apt install chromium chromium-driver")
+
+
 def needs_shared(*paths: str) -> pytest.MarkDecorator:
     """Mark `shared` of a test that reads files beside the repository; where one lacks, `conftest.py` skips the test.
 

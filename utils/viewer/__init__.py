@@ -1,0 +1,1 @@
+"""A page that shows motions in 3D in any browser, from disk and without network."""
