@@ -12,7 +12,7 @@ Without --name and --res_name the models of checkpoints/mini are used. Output go
 import sys
 from pathlib import Path
 
-from lamp.options.edit import EditOptions
+from lamp.options.gen import EditOptions
 from lamp.stages.motion_output import check_output, find_character, load_pipeline, save_all
 from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, tell_left_out
 from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map

@@ -16,7 +16,7 @@ from lamp.models.pipeline import LaMPPipeline
 from lamp.models.t2m.editor import FADE_FRAMES, Editor, faded
 from lamp.models.text_condition import CachedCondition
 from lamp.models.vq.model import RVQVAE, RVQConfig
-from lamp.options.edit import EditOptions
+from lamp.options.gen import EditOptions
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import features_to_joints, joints_to_features, recover_root
 from lamp.utils.kinematics.skeleton import HUMANML3D
