@@ -8,6 +8,7 @@ from pathlib import Path
 
 COMMANDS = {
     "generate": "gen_t2m",
+    "edit": "edit_t2m",
     "caption": "caption",
     "convert": "convert",
     "view": "view",

@@ -2,14 +2,15 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lamp.models import matching
 from lamp.models.checkpoints import check_network, model_folder, read_run_options
+from lamp.models.editing import Editing
 from lamp.models.fast import speed_up
 from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.model import LaMP
@@ -18,8 +19,8 @@ from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.model_files import make_config, read_facts
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
-from lamp.models.t2m.masking import Sampling
 from lamp.models.t2m.residual import ResidualTransformer
+from lamp.models.t2m.token_maker import Guidance
 from lamp.models.text_condition import ClipCondition, LaMPCondition, TextCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
@@ -35,25 +36,10 @@ GUIDANCE_FILE = "guidance.json"
 MIN_FRAMES = 24
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """Classifier-free guidance of the masked and the residual transformer; MoMask's values for HumanML3D."""
-
-    cond_scale: float = 4.0
-    res_cond_scale: float = 5.0
-
-    def override(self, cond_scale: float | None, res_cond_scale: float | None) -> "Guidance":
-        """With the scales that are given in place of its own."""
-        return Guidance(
-            self.cond_scale if cond_scale is None else cond_scale,
-            self.res_cond_scale if res_cond_scale is None else res_cond_scale,
-        )
-
-
 KIT_GUIDANCE = Guidance(2.0, 2.0)
 
 
-class LaMPPipeline:
+class LaMPPipeline(Editing):
     """Text to motion with a tokenizer, a text encoder, a masked and a residual transformer and a length estimator.
 
     Example:
@@ -228,14 +214,10 @@ class LaMPPipeline:
         *,
         seed: int = 0,
         seeds: Sequence[int] | None = None,
-        time_steps: int = 10,
-        cond_scale: float | None = None,
-        res_cond_scale: float | None = None,
-        topkr: float = 0.9,
-        temperature: float = 1.0,
-        gumbel: bool = False,
+        best_of: int = 1,
         batch_size: int = 32,
         progress: Callable[[int, int], None] | None = None,
+        **how: Any,
     ) -> list[Motion]:
         """Generate a motion for each prompt.
 
@@ -246,17 +228,14 @@ class LaMPPipeline:
             seed: the same prompt, length and seed give the same motion, alone or among others (in bfloat16 another code
                 may be drawn: there rounding depends on the size of the batch).
             seeds: one seed a prompt instead.
-            time_steps: rounds of the masked transformer.
-            cond_scale: guidance of the masked transformer; None takes the models' own.
-            res_cond_scale: guidance of the residual transformer; None takes the models' own.
-            topkr: share of the codes left out by the top-k filter.
-            temperature: of sampling; 0 takes the most likely code.
-            gumbel: sample with Gumbel noise rather than from the categorical distribution.
-            batch_size: prompts computed at a time.
+            best_of: motions made of each prompt, of which the one is kept that LaMP finds most similar to its text.
+            batch_size: motions computed at a time.
             progress: called with (prompts done, prompts in all).
+            how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel.
 
         Raises:
-            UserError: an empty prompt, as many lengths as prompts are not given, or no length estimator to choose.
+            UserError: an empty prompt, as many lengths as prompts are not given, no length estimator to choose, or
+                `best_of` without LaMP.
         """
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         if empty := [i for i, prompt in enumerate(prompts) if not prompt.strip()]:
@@ -265,29 +244,35 @@ class LaMPPipeline:
         for name, given in (("lengths", lengths), ("seeds", seeds)):
             if given is not None and len(given) != len(prompts):
                 raise UserError(f"{len(given)} {name} for {len(prompts)} prompts; give as many")
+        if best_of < 1:
+            raise UserError(f"best of {best_of} motions; give 1 at least")
         # A prompt's noise depends on the prompt and the seed only, so that batches do not change results.
         seeds = [seed] * len(prompts) if seeds is None else seeds
-        noise = [zlib.crc32(f"{s} {prompt}".encode()) for s, prompt in zip(seeds, prompts)]
-        guidance = self.guidance.override(cond_scale, res_cond_scale)
-        motions: list[Motion] = []
-        for start in range(0, len(prompts), batch_size):
-            part = slice(start, start + batch_size)
-            condition = self.text(prompts[part])
-            tokens = self._tokens(None if lengths is None else lengths[part], condition, noise[part])
-            sampling: Sampling = {"topkr": topkr, "temperature": temperature, "gumbel": gumbel, "seeds": noise[part]}
-            codes = self.masked.generate(
-                condition, tokens, steps=time_steps, cond_scale=guidance.cond_scale, **sampling
-            )
-            codes = codes[..., None]
-            if self.residual is not None:
-                scale = guidance.res_cond_scale
-                codes = self.residual.generate(codes[..., 0], condition, tokens, cond_scale=scale, **sampling)
-            model = {} if self.masked.folder is None else {"model": self.masked.identity}
-            facts = [{"prompt": p, "seed": s, **model} for p, s in zip(prompts[part], seeds[part])]
-            motions += self.decode(codes, tokens, facts)
+        # A prompt's further motions have noise of their own; the first is the one that `best_of` 1 makes.
+        ways = ["", *(f" {way}" for way in range(1, best_of))]
+        noise = [zlib.crc32(f"{s} {prompt}{way}".encode()) for s, prompt in zip(seeds, prompts) for way in ways]
+        maker, motions = self._maker(**how), list[Motion]()
+        at_once = max(1, batch_size // len(ways))
+        for start in range(0, len(prompts), at_once):
+            part = slice(start, start + at_once)
+            texts = [prompt for prompt in prompts[part] for _ in ways]
+            condition = self.text(prompts[part]).repeat_interleave(len(ways), 0)
+            frames = None if lengths is None else [length for length in lengths[part] for _ in ways]
+            own = noise[start * len(ways) : (start + at_once) * len(ways)]
+            tokens = self._tokens(frames, condition, own)
+            codes = maker.make(condition, tokens, own)
+            facts = [self._facts(prompt, s) for prompt, s in zip(prompts[part], seeds[part]) for _ in ways]
+            made = self.decode(codes, tokens, facts)
+            if best_of > 1:
+                made = matching.best_of(best_of, made, matching.similarities(self.text, self.tokenizer, made, texts))
+            motions += made
             if progress is not None:
                 progress(len(motions), len(prompts))
         return motions
+
+    def _facts(self, text: str, seed: int) -> dict[str, Any]:
+        model = {} if self.masked.folder is None else {"model": self.masked.identity}
+        return {"prompt": text, "seed": seed, **model}
 
     def caption(self, motions: Motion | Sequence[Motion], **how: Any) -> list[list[str]]:
         """Describe motions by the captioner that lies beside the other models (m2t); it is loaded on first use.

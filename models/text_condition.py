@@ -116,3 +116,9 @@ class CachedCondition:
                 sheet = self._sheets.get(text, [text])
                 self._known.update(zip(sheet, self.encoder(sheet).clone()))
         return torch.stack([self._known[text] for text in texts])
+
+
+def lamp_of(encoder: TextCondition) -> LaMP | None:
+    """The LaMP of a text encoder; None if it is another."""
+    encoder = encoder.encoder if isinstance(encoder, CachedCondition) else encoder
+    return encoder.lamp if isinstance(encoder, LaMPCondition) else None

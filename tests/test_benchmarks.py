@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import all as everything
-from benchmarks import bench_commands, bench_gpu, common, gpu_check
+from benchmarks import bench_commands, bench_gpu, common, gpu_check, seams
 from benchmarks.common import BASELINE_FILE, Bench, NotMeasured, Part, Settings, measure_all
 from benchmarks.report import report_lines
 from benchmarks.training import Job
@@ -217,3 +218,18 @@ def test_the_check_of_a_gpu_outlives_failures_and_its_time(monkeypatch, tmp_path
     assert stop.value.code == 1 and "are over" in capsys.readouterr().out
     bad, good = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert bad["note"] == "not measured: RuntimeError: out of memory" and good["seconds"] > 0
+
+
+def test_seams_are_measured(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["seams", "--count", "1", "--candidates", "1"])
+    seams.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["sequence", "in-between", "prefix", "suffix", "loop"]
+
+
+def test_a_jump_is_found_at_its_seam():
+    joints = np.zeros((160, 22, 3))
+    joints[80:] += [0, 0.1, 0]
+    values = seams.accelerations(joints, 20)
+    at, inside = seams.greatest(values, [80])
+    assert at == [pytest.approx(40)] and inside == [0, 0]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from gen_t2m import save_all
 from lamp.options.gen import GenOptions
+from lamp.stages.motion_output import save_all
 from lamp.utils.capture.checks import LEG_LENGTH, find_unit, leg_length
 from lamp.utils.character.character import load_character
 from lamp.utils.errors import UserError

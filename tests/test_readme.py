@@ -23,6 +23,7 @@ QUICK = {
     "train_length_estimator": "",
     "caption": "--num_beams 1",
     "gen_t2m": "--no_video",
+    "edit_t2m": "--no_video",
     "view": "--no_open",
 }
 # What needs a network or another project's files; the tests of the scripts concerned cover it.
@@ -112,6 +113,7 @@ def test_commands_of_the_readme(
     for file in (
         "generation/first/animations/0",
         "generation/exp2/joints/2",
+        "editing/kick/joints/0",
         "captions.csv",
         "dataset/mine/train.txt",
         "checkpoints/t2m/m2t_opt/latest/config.json",

@@ -15,7 +15,7 @@ from lamp.utils import packages
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(
     p.stem
-    for pattern in ("train_*.py", "eval_*.py", "M2T_eval.py", "gen_*.py", "caption.py")
+    for pattern in ("train_*.py", "eval_*.py", "M2T_eval.py", "gen_*.py", "edit_*.py", "caption.py")
     for p in ROOT.glob(pattern)
 )
 SIZES = {

@@ -1,4 +1,7 @@
-"""Prompt files: one `<text>#<number of frames>` a line, `#NA` where the model is to choose."""
+"""Prompt files: one `<text>#<number of frames>` a line, `#NA` where the model is to choose.
+
+Sentences with ` > ` between follow each other in one motion, each with a length of its own.
+"""
 
 import json
 import re
@@ -8,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, naming
 from lamp.utils.files import shown
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl")
@@ -18,20 +21,34 @@ COLUMNS = {"caption", "end", "file", "frames", "id", "length", "name", "prompt",
 # What ends a line for Python, but not for editors; in a sentence they are blanks.
 _INSIDE = dict.fromkeys(map(ord, "\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
 _LONGEST_NUMBER = 9
+JOIN = " > "
+"""Between the sentences of a sequence."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A sentence and its frames; None where the model chooses."""
+
+    text: str
+    frames: int | None
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Sentences and their frames; `lengths` is None where the model chooses for all."""
+    """Sentences and their frames; `lengths` is None where the model chooses for all.
+
+    Where some of them are sequences, `sequences` has the steps of each, one or more, and `lengths` is None.
+    """
 
     texts: list[str]
     lengths: list[int] | None
+    sequences: list[list[Step]] | None = None
 
 
 def read_prompts(path: str | Path) -> Prompts:
     """Read a prompt file; empty lines are left out, and one NA makes all lengths NA, as in the public systems.
 
-    Only line feeds and carriage returns end a line.
+    Only line feeds and carriage returns end a line. In a file with a sequence, an NA is of its own sentence only.
 
     Raises:
         UserError: no such file, not text, a table, no prompts, or a length that is neither NA nor a number.
@@ -48,29 +65,45 @@ def read_prompts(path: str | Path) -> Prompts:
             f"--text_path {path} is a table, not sentences; write a text file with one <text>#<frames> a line"
         )
     lines = content.translate(_INSIDE).split("\n")
-    texts: list[str] = []
-    lengths: list[int] = []
-    chosen = False  # whether the model is to choose
+    sequences = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        text, mark, length = line.rpartition("#")
+        if line.strip():
+            with naming(f"{path} line {number}"):
+                sequences.append(read_steps(line.split(JOIN)))
+    if not sequences:
+        raise UserError(f"--text_path {path} holds no prompts; write one <text>#<frames> a line")
+    return as_prompts(sequences)
+
+
+def as_prompts(sequences: list[list[Step]]) -> Prompts:
+    """Prompts of sequences; of single sentences, if none has a second."""
+    texts = [JOIN.join(step.text for step in steps) for steps in sequences]
+    if any(len(steps) > 1 for steps in sequences):
+        return Prompts(texts, None, sequences)
+    lengths = [steps[0].frames for steps in sequences]
+    known = [length for length in lengths if length is not None]
+    return Prompts(texts, known if len(known) == len(lengths) else None)
+
+
+def read_steps(parts: Iterable[str]) -> list[Step]:
+    """Sentences, each with `#<frames>`, `#NA` or nothing at its end.
+
+    Raises:
+        UserError: no text, or a length that is neither NA nor a number.
+    """
+    steps = []
+    for part in parts:
+        text, mark, length = part.rpartition("#")
         if not mark:
-            text, length = line, "NA"
+            text, length = part, "NA"
         if not text.strip():
-            raise UserError(f"{path} line {number}: no text before the #")
+            raise UserError("no text before the #" if mark else f"no text before or after a {JOIN.strip()}")
         length = length.strip()
         is_number = length.isascii() and length.isdigit() and len(length) <= _LONGEST_NUMBER
         if length.upper() != "NA" and not is_number:
-            raise UserError(f"{path} line {number}: {shown(length)} after the # is neither a number of frames nor NA")
-        texts.append(text.strip())
-        if length.upper() == "NA":
-            chosen = True
-        else:
-            lengths.append(int(length))
-    if not texts:
-        raise UserError(f"--text_path {path} holds no prompts; write one <text>#<frames> a line")
-    return Prompts(texts, None if chosen else lengths)
+            raise UserError(f"{shown(length)} after the # is neither a number of frames nor NA")
+        steps.append(Step(text.strip(), int(length) if is_number else None))
+    return steps
 
 
 def _is_table(content: str) -> bool:

@@ -52,6 +52,8 @@ def load_generators(
             f"{options.time_steps} steps, guidance {guidance.cond_scale:g} (masked) and {guidance.res_cond_scale:g} "
             f"(residual), temperature {options.temperature:g}, seed {options.seed}"
         )
+        if options.best_of > 1:
+            how += f", the best of {options.best_of} by LaMP's similarity"
         generator = Generator(pipe.with_precision(options.precision), options, bar, writer)
         yield Contestant(name, "generated", generator, identity, how)
 

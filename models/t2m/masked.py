@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -217,6 +217,23 @@ class MaskedTransformer(LaMPModel[MaskedConfig]):
             if progress is not None:
                 progress(step + 1, steps)
         return state.ids.masked_fill(state.ids == self.pad_id, masking.IGNORE)
+
+    def edit(self, tokens: Tensor, mask: Tensor, condition: Tensor, lengths: Tensor, **how: Any) -> Tensor:
+        """Make some tokens anew between others that stay, as `generate` makes all.
+
+        With causal attention a new token goes on from those before it and does not see those after it.
+
+        Args:
+            tokens: (B, n) base-level codes.
+            mask: (B, n), True where a token is made anew.
+            condition: (B, cond_dim).
+            lengths: (B,) tokens.
+            how: other keyword arguments of `generate`.
+
+        Returns:
+            Codes (B, n) int64, those of `tokens` where not masked, -1 beyond each length.
+        """
+        return self.generate(condition, lengths, known=tokens.masked_fill(mask, masking.IGNORE), **how)
 
     def hidden_states(self, conditions: Tensor, padding: Tensor | None) -> Callable[[Tensor], Tensor]:
         """What gives the hidden states (G * B, n, D) of the tokens (B, n) of each step of `generate`.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -276,6 +277,22 @@ class ResidualTransformer(LaMPModel[ResidualConfig]):
             if progress is not None:
                 progress(level, last)
         return codes.masked_fill(codes == self.pad_id, masking.IGNORE)
+
+    def edit(self, codes: Tensor, mask: Tensor, condition: Tensor, lengths: Tensor, **how: Any) -> Tensor:
+        """Make the residual levels of some tokens anew; all levels of the others stay, and are seen.
+
+        Args:
+            codes: (B, n, Q); the base level is final, residual levels do not matter where masked.
+            mask: (B, n), True where a token's residual levels are made anew.
+            condition: (B, cond_dim).
+            lengths: (B,) tokens.
+            how: other keyword arguments of `generate`.
+
+        Returns:
+            Codes (B, n, Q) int64, those of `codes` where not masked, -1 beyond each length.
+        """
+        known = codes.masked_fill(mask[..., None], masking.IGNORE)
+        return self.generate(codes[..., 0], condition, lengths, known=known, **how)
 
     def level_vectors(self, codes: Tensor, conditions: Tensor, level: int, padding: Tensor | None) -> Tensor:
         """Predicted code vectors (G * B, n, code_dim) of one level in `generate`; those at padding mean nothing.

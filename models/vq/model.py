@@ -85,6 +85,19 @@ class RVQConfig:
         """Frames that one token stands for."""
         return self.stride_t**self.down_t
 
+    @property
+    def reach(self) -> int:
+        """Frames on either side of a token's own that its code has an influence on: half the decoder's receptive field.
+
+        Counted along `Decoder`: a convolution of 3 reaches as far as its dilation, and upsampling multiplies by the
+        stride what was reached so far.
+        """
+        blocks = sum(self.dilation_growth_rate**i for i in range(self.depth))
+        reach = 1
+        for _ in range(self.down_t):
+            reach = (reach + blocks) * self.stride_t + 1
+        return reach + 2
+
 
 @dataclass
 class VQOutput:

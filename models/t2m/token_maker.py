@@ -1,0 +1,97 @@
+"""`TokenMaker`: the tokens of motions, all levels, made from nothing or in part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lamp.models.t2m.masked import MaskedTransformer
+from lamp.models.t2m.masking import Sampling
+from lamp.models.t2m.residual import ResidualTransformer
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance of the masked and the residual transformer; MoMask's values for HumanML3D."""
+
+    cond_scale: float = 4.0
+    res_cond_scale: float = 5.0
+
+    def override(self, cond_scale: float | None, res_cond_scale: float | None) -> "Guidance":
+        """With the scales that are given in place of its own."""
+        return Guidance(
+            self.cond_scale if cond_scale is None else cond_scale,
+            self.res_cond_scale if res_cond_scale is None else res_cond_scale,
+        )
+
+
+@dataclass(frozen=True)
+class TokenMaker:
+    """Masked and residual transformer with a way of sampling.
+
+    Attributes:
+        masked: makes the base level.
+        residual: makes the other levels; None where there are none, or where they are to be left out.
+        time_steps: rounds of the masked transformer.
+        cond_scale: guidance of the masked transformer.
+        res_cond_scale: guidance of the residual transformer.
+        topkr: share of the codes left out by the top-k filter.
+        temperature: of sampling; 0 takes the most likely code.
+        gumbel: sample with Gumbel noise rather than from the categorical distribution.
+    """
+
+    masked: MaskedTransformer
+    residual: ResidualTransformer | None
+    time_steps: int
+    cond_scale: float
+    res_cond_scale: float
+    topkr: float
+    temperature: float
+    gumbel: bool
+
+    def make(self, condition: Tensor, tokens: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Codes (B, n, Q), -1 beyond each length; Q is 1 without a residual transformer.
+
+        Args:
+            condition: (B, cond_dim).
+            tokens: (B,) lengths.
+            seeds: one for each.
+        """
+        sampling = self._sampling(seeds)
+        base = self.masked.generate(condition, tokens, steps=self.time_steps, cond_scale=self.cond_scale, **sampling)
+        if self.residual is None:
+            return base[..., None]
+        return self.residual.generate(base, condition, tokens, cond_scale=self.res_cond_scale, **sampling)
+
+    def remake(self, codes: Tensor, mask: Tensor, condition: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Several ways to make some tokens of one motion anew; all levels of the others stay as they are.
+
+        Args:
+            codes: (n, Q).
+            mask: (n,), True where a token is made anew.
+            condition: (1, cond_dim).
+            seeds: one for each way.
+
+        Returns:
+            (K, n, Q); without a residual transformer, levels above the base are -1 (nothing) where masked.
+        """
+        count, sampling = len(seeds), self._sampling(seeds)
+        mask, condition = mask.expand(count, -1), condition.expand(count, -1)
+        tokens = torch.full((count,), len(codes), device=codes.device)
+        made = codes.masked_fill(mask[0, :, None], -1).repeat(count, 1, 1)
+        made[..., 0] = self.masked.edit(
+            codes[:, 0].expand(count, -1),
+            mask,
+            condition,
+            tokens,
+            steps=self.time_steps,
+            cond_scale=self.cond_scale,
+            **sampling,
+        )
+        if self.residual is None:
+            return made
+        return self.residual.edit(made, mask, condition, tokens, cond_scale=self.res_cond_scale, **sampling)
+
+    def _sampling(self, seeds: Sequence[int]) -> Sampling:
+        return {"topkr": self.topkr, "temperature": self.temperature, "gumbel": self.gumbel, "seeds": seeds}
