@@ -56,6 +56,15 @@ class RunOptions(Dataclass, Protocol):
 
 
 Shown = TypeVar("Shown", contravariant=True)
+Gives = TypeVar("Gives", covariant=True)
+
+
+class Batches(Protocol[Gives]):
+    """The batches of an epoch, anew each time it is iterated, with a length."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Gives]: ...
 
 
 class Animation(Protocol[Shown]):

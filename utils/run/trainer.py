@@ -29,7 +29,7 @@ from lamp.utils.run.accelerator import make_accelerator
 from lamp.utils.run.compiling import compile_in_place, uncompiled
 from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
 from lamp.utils.run.optim import AveragedWeights
-from lamp.utils.run.runs import ANIMATIONS, Animation, Progress, RunOptions, stop_signals
+from lamp.utils.run.runs import ANIMATIONS, Animation, Batches, Progress, RunOptions, stop_signals
 from lamp.utils.run.schedule import set_base_rates, total_iterations
 from lamp.utils.run.seed import RandomStream, combined_seed, seed_everything
 from lamp.utils.run.state import (
@@ -43,20 +43,11 @@ from lamp.utils.run.state import (
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
-Gives = TypeVar("Gives", covariant=True)
 
 # What scripts bring, see `Trainer`. A step gets the model as several processes wrap it, the others the model itself.
 Step = Callable[[nn.Module, Batch], dict[str, Tensor]]
 Evaluate = Callable[[Model, int], dict[str, float]]
 Save = Callable[[Model, Path, dict[str, Any]], None]
-
-
-class Batches(Protocol[Gives]):
-    """The batches of an epoch, anew each time it is iterated, with a length."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Gives]: ...
 
 
 class _Saves(Protocol):
