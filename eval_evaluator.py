@@ -22,7 +22,7 @@ from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.scores.evaluation import Judge, judge_all
-from lamp.utils.scores.published import TEXT_TO_MOTION
+from lamp.utils.scores.published import TEXT_TO_MOTION, published_real
 from lamp.utils.scores.tables import pool_table
 
 SCORES = ("FID", "R@1", "R@2", "R@3", "MM-Dist", "Diversity")

@@ -144,7 +144,10 @@ def embed_variants(
 
 
 def evaluate(draws: TestDraws, judge: Judge, source: Source, options: EvalT2MOptions, extremes: Extremes) -> Scores:
-    """All repetitions on a split, watched by `extremes`; without multimodality where the source has no further motions of the texts."""
+    """All repetitions on a split, watched by `extremes`.
+
+    Without multimodality where the source has no further motions of the texts.
+    """
     repetitions, variants, produce = [], [], extremes.watch(source)
     for repeat in range(options.repeat_times):
         draw = source.begin(draws, repeat)

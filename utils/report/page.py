@@ -14,7 +14,8 @@ body { margin: 0 auto; max-width: 1100px; padding: 12px 16px 40px; background: v
   font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 22px; } h2 { font-size: 18px; border-top: 1px solid var(--line); padding-top: 14px; margin-top: 28px; }
 h3 { font-size: 15px; margin: 18px 0 6px; } p { margin: 4px 0; color: var(--soft); }
-img { display: block; max-width: 100%; background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: 6px; }
+img { display: block; max-width: 100%; background: #fff; border: 1px solid var(--line); border-radius: 8px;
+  padding: 6px; }
 iframe { display: block; width: 100%; height: 560px; border: 1px solid var(--line); border-radius: 8px; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 6px 0; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 10px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
