@@ -17,6 +17,7 @@ h3 { font-size: 15px; margin: 18px 0 6px; } p { margin: 4px 0; color: var(--soft
 img { display: block; max-width: 100%; background: #fff; border: 1px solid var(--line); border-radius: 8px;
   padding: 6px; }
 iframe { display: block; width: 100%; height: 560px; border: 1px solid var(--line); border-radius: 8px; }
+summary { cursor: pointer; padding: 6px 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 6px 0; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 10px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 140px; }
@@ -93,8 +94,10 @@ def _part(part: Part) -> str:
     if part.table:
         lines.append(_table(part.table, part.title))
     if part.viewer:
+        # Begun when it is opened: a page has several, and each of them draws all the time.
         frame = f'<iframe title="{html.escape(part.title)}" sandbox="allow-scripts" loading="lazy"'
-        lines.append(f'{frame} srcdoc="{html.escape(part.viewer)}"></iframe>')
+        frame += f' srcdoc="{html.escape(part.viewer)}"></iframe>'
+        lines.append(f"<details><summary>{html.escape(part.title)} in 3D</summary>\n{frame}</details>")
     return "\n".join(lines)
 
 
