@@ -14,13 +14,15 @@ body { margin: 0 auto; max-width: 1100px; padding: 12px 16px 40px; background: v
   font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 22px; } h2 { font-size: 18px; border-top: 1px solid var(--line); padding-top: 14px; margin-top: 28px; }
 h3 { font-size: 15px; margin: 18px 0 6px; } p { margin: 4px 0; color: var(--soft); }
-img { display: block; max-width: 100%; background: #fff; border: 1px solid var(--line); border-radius: 8px;
+* { box-sizing: border-box; }
+img { display: block; width: auto; max-width: 100%; min-width: 560px; background: #fff; border: 1px solid var(--line); border-radius: 8px;
   padding: 6px; }
 iframe { display: block; width: 100%; height: 560px; border: 1px solid var(--line); border-radius: 8px; }
 summary { cursor: pointer; padding: 6px 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 6px 0; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 10px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 140px; }
+td.words { text-align: left; white-space: normal; min-width: 180px; }
 """
 
 
@@ -90,7 +92,8 @@ def _part(part: Part) -> str:
     if part.picture:
         # As an image it runs no script, and names inside two pictures cannot meet.
         data = base64.b64encode(part.picture.encode()).decode()
-        lines.append(f'<img alt="{html.escape(part.alt)}" src="data:image/svg+xml;base64,{data}">')
+        image = f'<img alt="{html.escape(part.alt)}" src="data:image/svg+xml;base64,{data}">'
+        lines.append(_wide(image, f"{part.title}: plot"))
     if part.table:
         lines.append(_table(part.table, part.title))
     if part.viewer:
@@ -105,7 +108,18 @@ def _table(table: Table, name: str) -> str:
     head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in table.columns)
     body = ""
     for first, *cells in table.rows:
-        row = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
+        row = "".join(map(_cell, cells))
         body += f'<tr><th scope="row">{html.escape(str(first))}</th>{row}</tr>\n'
     inner = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"
-    return f'<div class="wide" role="region" aria-label="{html.escape(name)}: numbers" tabindex="0">{inner}</div>'
+    return _wide(inner, f"{name}: numbers")
+
+
+def _wide(inner: str, name: str) -> str:
+    """What is scrolled sideways where a screen is narrow, by keyboard too."""
+    return f'<div class="wide" role="region" aria-label="{html.escape(name)}" tabindex="0">{inner}</div>'
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    kind = "" if text[:1] in "-0123456789" else ' class="words"'
+    return f"<td{kind}>{html.escape(text)}</td>"

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from lamp.data.loaders import Stats, evaluation_loader
@@ -40,8 +39,7 @@ class Animations(Generic[Model]):
 
     def __init__(self, options: AnimationOptions, spec: DatasetSpec, make: Make[Model], made: str) -> None:
         self.every, self._make, self._made, self._fps = options.animate_every_e, make, made, spec.fps
-        plain = Stats(torch.zeros(spec.feature_dim), torch.ones(spec.feature_dim))
-        dataset = evaluation_loader(spec, "val", batch_size=1, stats=plain).dataset
+        dataset = evaluation_loader(spec, "val", batch_size=1, stats=Stats.plain(spec.feature_dim)).dataset
         chosen = np.linspace(0, len(dataset) - 1, min(options.animate_motions, len(dataset))).round().astype(int)
         self._batch: TextMotionBatch = dataset.__getitems__(chosen.tolist())
         self._seeds = [options.seed + i for i in range(len(chosen))]

@@ -13,14 +13,15 @@ from lamp.utils.packages import need
 from lamp.utils.report.charts import Value, confusion_chart, levels_chart, scores_chart
 from lamp.utils.report.page import Part, Table, report_page
 from lamp.utils.run.logging import Report
-from lamp.utils.scores.evaluation import Scores
+from lamp.utils.scores.evaluation import Scores, Statistic
 from lamp.utils.scores.physics import MEASURES
 from lamp.utils.scores.published import PAPER, Rows
 from lamp.utils.viewer.page import save_page, viewer_page
 
 CONFUSIONS = 15
 """Lines of the table of the most frequent confusions."""
-_CONFIDENCE = "Points are means over the repetitions, bars 95 % confidence; diamonds are published numbers."
+_CONFIDENCE = "Points are means over the repetitions, bars 95 % confidence."
+_QUOTED = "Diamonds are published numbers, of the public evaluators and pools of 32."
 
 
 class EvaluationPage:
@@ -79,7 +80,9 @@ class EvaluationPage:
         cells = [[name, *(_shown(row.get(column)) for column in columns)] for name, row in everything.items()]
         picture = "" if self._missing else scores_chart(everything, columns, list(quoted))
         alt = f"{title}: {', '.join(columns)}; the table below has the numbers"
-        self._add(section, Part(title, [*notes, _CONFIDENCE], picture, alt, Table(["", *columns], cells)))
+        sure = any(isinstance(value, Statistic) for row in rows.values() for value in row.values())
+        notes = [*notes, *([_CONFIDENCE] if sure else []), *([_QUOTED] if quoted else [])]
+        self._add(section, Part(title, notes, picture, alt, Table(["", *columns], cells)))
 
     def levels(self, section: str, usage: Sequence[float], perplexity: Sequence[float], codes: int) -> None:
         """Code usage of a tokenizer's levels."""
@@ -120,6 +123,10 @@ class EvaluationPage:
         cells = [[text, motion.text, f"{motion.seconds:.1f}"] for motion, text in shown]
         table = Table(["motion", "text", "seconds"], cells)
         self._add(section, Part(title, notes, table=table, viewer=viewer_page(shown, title)))
+
+    def say(self, section: str, title: str, line: str) -> None:
+        """A line of text under a title."""
+        self._add(section, Part(title, [line]))
 
     def write(self) -> None:
         """Write the page."""
