@@ -15,8 +15,8 @@ body { margin: 0 auto; max-width: 1100px; padding: 12px 16px 40px; background: v
 h1 { font-size: 22px; } h2 { font-size: 18px; border-top: 1px solid var(--line); padding-top: 14px; margin-top: 28px; }
 h3 { font-size: 15px; margin: 18px 0 6px; } p { margin: 4px 0; color: var(--soft); }
 * { box-sizing: border-box; }
-img { display: block; width: auto; max-width: 100%; min-width: 560px; background: #fff; border: 1px solid var(--line); border-radius: 8px;
-  padding: 6px; }
+img { display: block; max-width: 100%; min-width: 560px; padding: 6px; background: #fff;
+  border: 1px solid var(--line); border-radius: 8px; }
 iframe { display: block; width: 100%; height: 560px; border: 1px solid var(--line); border-radius: 8px; }
 summary { cursor: pointer; padding: 6px 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 6px 0; font-variant-numeric: tabular-nums; }

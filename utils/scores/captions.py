@@ -112,9 +112,8 @@ def rouge_of_each(predictions: Sequence[str], references: Sequence[Sequence[str]
     need("pycocoevalcap")
     from pycocoevalcap.rouge.rouge import Rouge
 
-    truth, guess = (
-        {i: list(texts) for i, texts in enumerate(lists)} for lists in (references, [[p] for p in predictions])
-    )
+    truth = {index: list(texts) for index, texts in enumerate(references)}
+    guess = {index: [text] for index, text in enumerate(predictions)}
     return [100 * float(value) for value in Rouge().compute_score(truth, guess)[1]]
 
 

@@ -76,12 +76,6 @@ def nearest_names(motions_to_texts: Tensor, text_labels: Sequence[Any]) -> list[
     return [names[i] for i in (sums / counts).argmax(1).tolist()]
 
 
-def label_accuracy(motions_to_texts: Tensor, labels: Sequence[Hashable], text_labels: Sequence[Hashable]) -> float:
-    """Share of motions, in percent, whose most similar label is their own; see `nearest_names`."""
-    named = nearest_names(motions_to_texts, text_labels)
-    return 100.0 * sum(is_ == said for is_, said in zip(labels, named)) / len(labels)
-
-
 def hit_ranks(similarity: Tensor, hits: Tensor) -> Tensor:
     """Rank (Q,) of the best hit of each query among those that are none: 0 is best, ties count against the hit.
 
