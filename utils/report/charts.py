@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OURS, REAL, PUBLISHED = "#0b57d0", "#1b7f4d", "#8a5a00"
-_SETTINGS = {"svg.hashsalt": "lamp", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+_SETTINGS: Any = {"svg.hashsalt": "lamp", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 _MOST_COLUMNS = 4
 _NAMED = 60
 """Labels of a confusion plot that can still be read."""
