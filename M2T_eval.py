@@ -19,6 +19,8 @@ from lamp.models.evaluator import load_evaluator
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.options.m2t_eval import M2TEvalOptions
 from lamp.stages.caption_evaluation import TrainingTexts, describe_split, score_generated, score_matches, score_texts
+from lamp.stages.pages.captions import MATCHES, TEXTS, show_captions
+from lamp.stages.pages.evaluation import EvaluationPage
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import write_json
@@ -33,9 +35,6 @@ from lamp.utils.scores.published import MOTION_TO_TEXT, PAPER
 from lamp.utils.scores.tables import format_table, pool_table
 from lamp.utils.tagging import find_spacy_model, tag_sentences
 
-MATCHES = ("R@1", "R@2", "R@3", "MM-Dist")
-TEXTS = ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr", "BERTScore")
-
 
 def evaluate_split(
     pipe: CaptionPipeline,
@@ -44,6 +43,7 @@ def evaluate_split(
     options: M2TEvalOptions,
     known: TrainingTexts | None,
     log: Report,
+    page: EvaluationPage,
     tagged: bool,
 ) -> dict[str, Any]:
     """Caption and score a split; its tables go to the log, its captions to a file.
@@ -81,6 +81,7 @@ def evaluate_split(
             log(f"  {line}")
     if made := texts["captioner"].get("BERTScore by"):
         log(f"  BERTScore {made}")
+    show_captions(page, draws, found, texts, matches)
     listed = [
         {"name": name, "caption": caption, "references": [text.text for text in truth]}
         for name, caption, truth in zip(found.names, found.captions, found.truth)
@@ -123,15 +124,17 @@ def main() -> None:
     splits = [TestDraws(spec, split, seed=options.seed) for split in options.split or spec.test_splits]
     known = TrainingTexts(pipe, spec) if options.baselines else None
     log, judge = Report(options.space / "eval" / f"{options.ext}.log"), Judge(evaluator)
+    page = EvaluationPage(log, f"Captions: {options.captioner}")
     checkpoint = model_identity(model_folder(options.space, options.which_epoch))
     results = {}
     for draws in splits:
         log.stamp = stamp(evaluator=model_identity(folder), data=draws.identity, checkpoint=checkpoint)
-        results[draws.split] = evaluate_split(pipe, draws, judge, options, known, log, tagged)
+        results[draws.split] = evaluate_split(pipe, draws, judge, options, known, log, page, tagged)
         if options.t2m_name:
             results[draws.split]["LaMP-BertScore"] = score = score_generated(pipe, draws, options)
             if score is not None:
                 log(f"  LaMP-BertScore of {options.t2m_name}: {score}")
+    page.write()
     write_json(log.path.with_suffix(".json"), results)
 
 

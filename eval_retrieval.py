@@ -26,6 +26,8 @@ from lamp.models.lamp.embedder import LaMPEmbedder
 from lamp.models.lamp.model import LaMP
 from lamp.models.vq.model import RVQVAE
 from lamp.options.retrieval import EvalRetrievalOptions
+from lamp.stages.pages.evaluation import EvaluationPage
+from lamp.stages.pages.retrieval import show_confusion, show_matches, show_recall
 from lamp.stages.retrieval_evaluation import LabelBank, comparison, label_bank, prepare_tasks, score_tasks
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import UserError, main_with_errors
@@ -36,7 +38,7 @@ from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.scores.published import PAPER, RETRIEVAL
-from lamp.utils.scores.retrieval import label_accuracy
+from lamp.utils.scores.retrieval import nearest_names
 
 
 def read_batches(
@@ -58,6 +60,7 @@ def evaluate_split(
     split: str,
     options: EvalRetrievalOptions,
     log: Report,
+    page: EvaluationPage,
 ) -> dict[str, Any]:
     """All that is asked for of a split."""
     known = load_labels(spec)
@@ -75,9 +78,10 @@ def evaluate_split(
             log(f"  small_batches beside what is published ({PAPER})")
             for line in comparison(RETRIEVAL[options.dataset_name], small["contrastive"], small["pool"]):
                 log(f"    {line}")
+    named = None
     if bank is not None:
-        scores = embedder.similarity(bank.texts, pairs.motions).T
-        result["label_accuracy"] = label_accuracy(scores, labels, bank.labels)
+        named = nearest_names(embedder.similarity(bank.texts, pairs.motions).T, bank.labels)
+        result["label_accuracy"] = 100.0 * sum(is_ == said for is_, said in zip(labels, named)) / len(labels)
         log(f"  label of a motion among all {len(set(bank.labels))}: {result['label_accuracy']:.1f} %")
     if options.nearest:
         result |= nearest_labels(spec, pairs.names, known)
@@ -85,6 +89,10 @@ def evaluate_split(
             f"  label of its nearest training motion: {result['nearest_label_accuracy']:.1f} %; "
             f"training has the label of {result['trained_labels']:.1f} %"
         )
+    show_recall(page, split, protocols, RETRIEVAL.get(options.dataset_name, {}))
+    show_confusion(page, split, labels, named)
+    again = read_batches(source, split, Stats.plain(spec.feature_dim), options)
+    show_matches(page, split, embedder, pairs, again)
     return result
 
 
@@ -104,12 +112,14 @@ def main() -> None:
     tokenizer = RVQVAE.from_pretrained(vq_folder, device=device)
     embedder = LaMPEmbedder(LaMP.from_pretrained(folder, device=device), tokenizer)
     log = Report(options.space / "eval" / f"{options.ext}.log")
+    page = EvaluationPage(log, f"Retrieval: {options.name}")
     bank = label_bank(embedder, spec, options.seed)
     made_by = {"LaMP": model_identity(folder), "tokenizer": model_identity(vq_folder)}
     results = {}
     for split in options.split or spec.test_splits:
         log.stamp = stamp(**made_by, data=split_identity(spec, split, heldout=options.heldout_texts))
-        results[split] = evaluate_split(embedder, bank, spec, split, options, log)
+        results[split] = evaluate_split(embedder, bank, spec, split, options, log, page)
+    page.write()
     write_json(options.space / "eval" / f"{options.ext}.json", results)
 
 

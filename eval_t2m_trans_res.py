@@ -28,6 +28,8 @@ from lamp.models.pipeline import LaMPPipeline
 from lamp.options.eval import EvalT2MOptions
 from lamp.stages.contestants import Contestant, load_generators, read_folder
 from lamp.stages.motion_folder import MotionFolder, write_prompts
+from lamp.stages.pages.evaluation import EvaluationPage
+from lamp.stages.pages.extremes import Extremes, far_from_text
 from lamp.stages.t2m_evaluation import Generator, bert_scores, count_motions, evaluate, wanted_motions
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import UserError, main_with_errors
@@ -103,7 +105,7 @@ def main() -> None:
     names = checkpoint_names(options.space, options.which_epoch) if options.motions is None else []
     rivals = None if options.motions is None else [read_folder(options.motions, splits, options)]
     log = Report(options.space / "eval" / f"{options.ext}.log")
-    results: dict[str, Any] = {}
+    page, results = EvaluationPage(log, f"Text to motion: {options.space.name}"), dict[str, Any]()
     total = len(names) * sum(count_motions(draws, options) for draws in splits)
     with tqdm(total=total, desc="generating", unit="motion", disable=True if rivals else None) as bar:
         for one in rivals or load_generators(options, root, names, device, bar):
@@ -111,13 +113,18 @@ def main() -> None:
             log(f"{one.identity}: {one.how}")
             for draws in splits:
                 log.stamp = stamp(evaluator=judged_by, data=draws.identity, checkpoint=one.identity)
-                scores = evaluate(draws, judge, one.source, options)
+                extremes = Extremes(len(draws.draw(0)), far_from_text(judge))
+                scores = evaluate(draws, judge, one.source, options, extremes)
                 write_report(log, scores, draws, options, one)
+                section, published = f"{one.name}, {draws.split}", TEXT_TO_MOTION.get(options.dataset_name, {})
+                page.protocol(section, scores, one.row, SCORES, published)
+                page.extremes(section, extremes, "distance of text and motion (MM-Dist)", one.row)
                 lines = bert_scores(captioner, one.source, draws, options) if captioner else []
                 for line in lines:
                     log(f"  {line}, captioner {options.m2t_name}")
                 found = scores.json() | {"LaMP-BertScore": lines, "made by": log.stamp}
                 results.setdefault(one.name, {})[draws.split] = found
+    page.write()
     write_json(log.path.with_suffix(".json"), results if options.which_epoch == "all" else results[one.name])
     if isinstance(one.source, Generator):
         write_cost(log.path.with_name(f"{options.ext}_cost.json"), one.source, device)

@@ -23,6 +23,8 @@ from lamp.models.checkpoints import checkpoint_names, model_folder
 from lamp.models.evaluator import load_evaluator
 from lamp.models.vq.model import RVQVAE
 from lamp.options.eval import EvalVQOptions
+from lamp.stages.pages.evaluation import EvaluationPage
+from lamp.stages.pages.extremes import Extremes, far_from_real
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.files import write_json
@@ -32,7 +34,7 @@ from lamp.utils.run.logging import Report
 from lamp.utils.run.provenance import model_identity, stamp
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.scores.evaluation import Judge, Scores, judge_all
-from lamp.utils.scores.published import TEXT_TO_MOTION
+from lamp.utils.scores.published import published_real
 from lamp.utils.scores.reconstruction import Reconstruction, evaluate_reconstruction
 from lamp.utils.scores.tables import protocol_tables
 
@@ -55,7 +57,7 @@ def reconstruct_split(
     )
 
 
-def judge_split(draws: TestDraws, judge: Judge, model: RVQVAE, options: EvalVQOptions) -> Scores:
+def judge_split(draws: TestDraws, judge: Judge, model: RVQVAE, options: EvalVQOptions, extremes: Extremes) -> Scores:
     """The protocol's repetitions over reconstructions."""
 
     def produce(batch: TextMotionBatch, seeds: list[int]) -> Tensor:
@@ -64,7 +66,7 @@ def judge_split(draws: TestDraws, judge: Judge, model: RVQVAE, options: EvalVQOp
     return judge_all(
         draws,
         judge,
-        produce,
+        extremes.watch(produce),
         repeats=options.repeat_times,
         seed=options.seed,
         batch_size=options.batch_size,
@@ -88,7 +90,7 @@ def report_whole(log: Report, split: str, result: Reconstruction, options: EvalV
 def report_scores(log: Report, draws: TestDraws, scores: Scores, options: EvalVQOptions) -> None:
     """The tables of `judge_split`."""
     log(f"  {draws.summary}; {scores.repeats} repetitions of {scores.motions} motions; mean±95% confidence")
-    real = {"real motions": TEXT_TO_MOTION[options.dataset_name]["real motions"]} if options.compare else {}
+    real = published_real(options.dataset_name) if options.compare else {}
     for line in protocol_tables(scores, "reconstructed", SCORES, real):
         log(f"  {line}")
 
@@ -111,6 +113,7 @@ def main() -> None:
         for split in options.split or spec.test_splits
     ]
     log = Report(options.space / "eval" / f"{options.ext}.log")
+    page = EvaluationPage(log, f"Reconstruction: {options.name}")
     results: dict[str, Any] = {}
     for name, model_at in models.items():
         model, checkpoint = RVQVAE.from_pretrained(model_at, device=device), model_identity(model_at)
@@ -125,9 +128,15 @@ def main() -> None:
                     f"  nearest training motion instead: MPJPE {result['nearest_mpjpe']:.1f} mm, "
                     f"same label {result['nearest_label']:.1f} %"
                 )
-            scores = judge_split(draws, judge, model, options)
+            extremes = Extremes(len(draws.draw(0)), far_from_real(spec.skeleton.millimetres))
+            scores = judge_split(draws, judge, model, options, extremes)
             report_scores(log, draws, scores, options)
+            section, real = f"{name}, {draws.split}", published_real(options.dataset_name)
+            page.levels(section, whole.usage, whole.perplexity, model.config.nb_code)
+            page.protocol(section, scores, "reconstructed", SCORES, real)
+            page.extremes(section, extremes, "position error in mm", "reconstructed")
             results.setdefault(name, {})[draws.split] = result | {"protocol": scores.json()}
+    page.write()
     write_json(log.path.with_suffix(".json"), results if options.which_epoch == "all" else results[names[0]])
 
 

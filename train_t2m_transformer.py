@@ -32,6 +32,7 @@ from lamp.models.vq.model import RVQVAE
 from lamp.options.t2m import T2MOptions
 from lamp.stages.generators import generate, load_frozen, validation_means
 from lamp.stages.loading import loading
+from lamp.stages.pages.animations import Animations
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.run.compiling import compiled
@@ -115,6 +116,9 @@ def main() -> None:
         losses = validation_means(step, module, validation, device)
         return losses if scores is None else losses | scores(module)
 
+    def make(module: Transformer, batch: TextMotionBatch, seeds: list[int]) -> Tensor:
+        return generate(module, tokenizer, text, batch, seeds)
+
     optimizer = adamw(model.parameters(), options.lr, weight_decay=options.weight_decay)
     trainer = Trainer(
         model,
@@ -124,6 +128,7 @@ def main() -> None:
         step=step,
         evaluate=evaluate,
         best={"loss": "min"} if scores is None else {"loss": "min", "fid": "min"},
+        animation=Animations(options, spec, make, "generated") if options.animate_every_e else None,
         meta=built_on(tokenizer=tokenizer, text_encoder=text),
     )
     trainer.fit(train)

@@ -13,6 +13,7 @@ Several GPUs: `accelerate launch train_vq.py ...`. Resume: add `--is_continue`.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from lamp.models.vq.losses import FURTHER_LOSSES, reconstruction_loss
 from lamp.models.vq.model import RVQVAE
 from lamp.options.vq import VQOptions
 from lamp.stages.loading import loading
+from lamp.stages.pages.animations import Animations
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.kinematics.features import FeatureLayout
@@ -68,6 +70,11 @@ def make_step(options: VQOptions, layout: FeatureLayout) -> Step[MotionBatch]:
     return step
 
 
+def reconstruct(model: RVQVAE, batch: TextMotionBatch, seeds: list[int]) -> Tensor:
+    """Features (B, T, D) of motions encoded and decoded."""
+    return model.reconstruct(batch.motion, batch.lengths)
+
+
 def make_evaluation(
     loader: TextLoader, millimetres: float, judged: tuple[TestDraws, Judge] | None, seed: int
 ) -> Evaluate[RVQVAE]:
@@ -78,15 +85,12 @@ def make_evaluation(
             output = model(motion, lengths)
             return output.recon, output.codes
 
-        def reconstruct(batch: TextMotionBatch, seeds: list[int]) -> Tensor:
-            return model.reconstruct(batch.motion, batch.lengths)
-
         result = evaluate_reconstruction(
             loader, roundtrip, model.denormalize, model.config.nb_code, millimetres, model.device
         )
         levels = {f"usage_{q}": value for q, value in enumerate(result.usage)}
         levels |= {f"perplexity_{q}": value for q, value in enumerate(result.perplexity)}
-        scores = {} if judged is None else quick_scores(*judged, reconstruct, seed=seed)
+        scores = {} if judged is None else quick_scores(*judged, partial(reconstruct, model), seed=seed)
         return {"mpjpe": result.mpjpe, "drift": result.drift, **scores, **levels}
 
     return evaluate
@@ -124,6 +128,7 @@ def main() -> None:
         step=make_step(options, spec.layout),
         evaluate=make_evaluation(validation, spec.skeleton.millimetres, judged, options.seed),
         best={"mpjpe": "min", "fid": "min"} if judged else {"mpjpe": "min"},
+        animation=Animations(options, spec, reconstruct, "reconstructed") if options.animate_every_e else None,
     )
     trainer.fit(loader)
 

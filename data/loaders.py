@@ -38,6 +38,11 @@ class Stats:
         """Statistics that a trained tokenizer keeps in its buffers `mean` and `std`."""
         return cls(tokenizer.get_buffer("mean").cpu(), tokenizer.get_buffer("std").cpu())
 
+    @classmethod
+    def plain(cls, width: int) -> "Stats":
+        """Statistics that leave features of a width as they are."""
+        return cls(torch.zeros(width), torch.ones(width))
+
     def put_into(self, model: nn.Module) -> None:
         """Copy the statistics to the buffers `mean` and `std` of a model."""
         model.get_buffer("mean").copy_(self.mean)

@@ -12,6 +12,9 @@ from lamp.utils.run.listing import list_runs
 PLAIN_NAMES = ("name", "ext", "evaluator")
 """Flags, beside all that end in `_name`, that name a file or folder in a place that is given."""
 
+MOST_ANIMATIONS = 16
+"""Two motions are shown for each, and a browser draws them all at once."""
+
 
 @dataclass(kw_only=True)
 class CommonOptions:
@@ -147,3 +150,21 @@ class TrainOptions(DataOptions):
     def packages(self) -> tuple[str, ...]:
         """Optional packages that training needs."""
         return "accelerate", "tensorboard"
+
+
+@dataclass(kw_only=True)
+class AnimationOptions(TrainOptions):
+    """Animations"""
+
+    animate_every_e: int = 10
+    """epochs between two times that validation motions, as the model makes them, are written to animations/ in the
+    space, as a page, videos and an image in TensorBoard; also at the end of training; 0: never"""
+    animate_motions: int = 4
+    """how many motions, always the same"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.animate_every_e < 0:
+            raise UserError(f"--animate_every_e {self.animate_every_e} must not be negative")
+        if not 1 <= self.animate_motions <= MOST_ANIMATIONS:
+            raise UserError(f"--animate_motions {self.animate_motions} must be 1 to {MOST_ANIMATIONS}")

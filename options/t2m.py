@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from lamp.models.t2m.masked import MaskedConfig
 from lamp.models.t2m.residual import ResidualConfig
 from lamp.models.text_condition import CLIP_SOURCE
-from lamp.options.common import TrainOptions
+from lamp.options.common import AnimationOptions, TrainOptions
 from lamp.utils.cli import Shorthand, alias
 from lamp.utils.errors import UserError
 
@@ -36,7 +36,7 @@ class GeneratorOptions(TrainOptions):
 
 
 @dataclass(kw_only=True)
-class T2MOptions(GeneratorOptions):
+class T2MOptions(GeneratorOptions, AnimationOptions):
     """Train the masked or the residual transformer.
 
     Sizes and schedule are those of LaMP's public options.

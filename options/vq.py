@@ -5,13 +5,13 @@ from typing import Literal
 
 from lamp.models.vq.losses import FURTHER_LOSSES
 from lamp.models.vq.model import RVQConfig
-from lamp.options.common import TrainOptions
+from lamp.options.common import AnimationOptions
 from lamp.utils.cli import alias, nested
 from lamp.utils.errors import UserError
 
 
 @dataclass(kw_only=True)
-class VQOptions(TrainOptions):
+class VQOptions(AnimationOptions):
     """Train the motion tokenizer (RVQ-VAE)."""
 
     name: str = "rvq"

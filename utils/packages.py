@@ -8,6 +8,7 @@ EXTRAS = {
     "accelerate": "train",
     "tensorboard": "train",
     "transformers": "train",
+    "matplotlib": "train",
     "spacy": "data",
     "pycocoevalcap": "captions",
     "bert_score": "captions",

@@ -18,6 +18,7 @@ from lamp.models.pipeline import LaMPPipeline
 from lamp.models.text_condition import CachedCondition
 from lamp.options.eval import EvalT2MOptions
 from lamp.stages.motion_folder import MotionWriter, file_stem
+from lamp.stages.pages.extremes import Extremes
 from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.motion import Motion
 from lamp.utils.scores.evaluation import (
@@ -142,13 +143,16 @@ def embed_variants(
     return torch.cat(parts).unflatten(0, (-1, count))
 
 
-def evaluate(draws: TestDraws, judge: Judge, source: Source, options: EvalT2MOptions) -> Scores:
-    """All repetitions on a split; without multimodality where the source has no further motions of the texts."""
-    repetitions, variants = [], []
+def evaluate(draws: TestDraws, judge: Judge, source: Source, options: EvalT2MOptions, extremes: Extremes) -> Scores:
+    """All repetitions on a split, watched by `extremes`.
+
+    Without multimodality where the source has no further motions of the texts.
+    """
+    repetitions, variants, produce = [], [], extremes.watch(source)
     for repeat in range(options.repeat_times):
         draw = source.begin(draws, repeat)
         seed = options.seed + repeat * _SEEDS_OF_A_REPETITION
-        repetitions.append(judge_repetition(draw, judge, source, seed=seed, batch_size=options.batch_size))
+        repetitions.append(judge_repetition(draw, judge, produce, seed=seed, batch_size=options.batch_size))
         rows = multimodal_rows(draw, draws.labelled, options)
         if rows and (count := source.count_variants(draw, rows)):
             seed += _SEEDS_OF_A_REPETITION // 2

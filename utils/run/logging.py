@@ -5,6 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -128,6 +129,10 @@ class MetricsRecorder:
             file.write(json.dumps({"iteration": iteration, "epoch": epoch, **values}) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(name, value, iteration)
+
+    def picture(self, iteration: int, name: str, image: np.ndarray) -> None:
+        """Record an image (H, W, 3) uint8 in TensorBoard."""
+        self._writer.add_image(name, image, iteration, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is still held back."""

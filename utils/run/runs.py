@@ -11,12 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+
+import numpy as np
 
 from lamp.utils.cli import Dataclass
 from lamp.utils.errors import UserError
 
 LOCK_FILE = ".running"
+ANIMATIONS = "animations"
+"""Folder of a space with what `Animation` writes, a folder for each iteration."""
 _TAKEN: set[Path] = set()
 """Spaces of this process's runs: the system's locks keep processes apart, but not two runs of one."""
 
@@ -48,6 +52,32 @@ class RunOptions(Dataclass, Protocol):
     @property
     def space(self) -> Path:
         """Folder of the run."""
+        ...
+
+
+Shown = TypeVar("Shown", contravariant=True)
+Gives = TypeVar("Gives", covariant=True)
+
+
+class Batches(Protocol[Gives]):
+    """The batches of an epoch, anew each time it is iterated, with a length."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Gives]: ...
+
+
+class Animation(Protocol[Shown]):
+    """What shows people how far a model is; the same motions each time, and it draws nothing that training draws.
+
+    Attributes:
+        every: epochs between two times, 1 at least; it is also shown at the end of training.
+    """
+
+    every: int
+
+    def __call__(self, model: Shown, folder: Path, heading: str) -> np.ndarray:
+        """Write files into a folder, for a model in eval mode; gives an image (H, W, 3) uint8 for TensorBoard."""
         ...
 
 

@@ -12,7 +12,7 @@ from lamp.utils.errors import UserError, brief, disk_full, is_disk_full
 from lamp.utils.files import flush_tree, read_json, write_json
 from lamp.utils.litter import sweep
 from lamp.utils.run import provenance
-from lamp.utils.run.runs import RunLock
+from lamp.utils.run.runs import ANIMATIONS, RunLock
 
 if TYPE_CHECKING:  # of the extra `train`: a script says in one line that it is missing
     from accelerate import Accelerator
@@ -83,7 +83,7 @@ def newest_number(space: Path) -> int:
 def clear_run(space: Path) -> None:
     """Remove what an earlier run left in the space."""
     kept = [folder for pattern in ("net_best_*", "epoch_*") for folder in space.glob(pattern)]
-    for folder in [space / "state", space / "latest", space / "logs", *kept]:
+    for folder in [space / "state", space / "latest", space / "logs", space / ANIMATIONS, *kept]:
         if folder.exists():
             shutil.rmtree(folder)
     for name in ("metrics.jsonl", BEGUN_FILE):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from lamp.utils.run.accelerator import make_accelerator
 from lamp.utils.run.compiling import compile_in_place, uncompiled
 from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
 from lamp.utils.run.optim import AveragedWeights
-from lamp.utils.run.runs import Progress, RunOptions, stop_signals
+from lamp.utils.run.runs import ANIMATIONS, Animation, Batches, Progress, RunOptions, stop_signals
 from lamp.utils.run.schedule import set_base_rates, total_iterations
 from lamp.utils.run.seed import RandomStream, combined_seed, seed_everything
 from lamp.utils.run.state import (
@@ -41,25 +41,13 @@ from lamp.utils.run.state import (
     save_state,
 )
 
-if TYPE_CHECKING:  # of the extra `train`: a script says in one line that it is missing
-    pass
-
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
-Gives = TypeVar("Gives", covariant=True)
 
 # What scripts bring, see `Trainer`. A step gets the model as several processes wrap it, the others the model itself.
 Step = Callable[[nn.Module, Batch], dict[str, Tensor]]
 Evaluate = Callable[[Model, int], dict[str, float]]
 Save = Callable[[Model, Path, dict[str, Any]], None]
-
-
-class Batches(Protocol[Gives]):
-    """The batches of an epoch, anew each time it is iterated, with a length."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Gives]: ...
 
 
 class _Saves(Protocol):
@@ -93,6 +81,7 @@ class Trainer(Generic[Model, Batch]):
         evaluate: Evaluate[Model] | None = None,
         best: Mapping[str, Literal["min", "max"]] | None = None,
         save: Save[Model] | None = None,
+        animation: Animation[Model] | None = None,
         space: Path | None = None,
         meta: dict[str, Any] | None = None,
     ) -> None:
@@ -111,6 +100,7 @@ class Trainer(Generic[Model, Batch]):
                 eval mode without gradients; its numbers are logged as val/<key>. All processes run it.
             best: evaluation numbers for which the best model is kept in `net_best_<key>/`, and which way is better.
             save: `save(model, folder, meta)`; by default the model's `save_pretrained`.
+            animation: what shows how far the model is, for people; its files go to `animations/`.
             space: folder of the run; by default `options.space`.
             meta: facts that are saved with the model, such as what it is trained on.
 
@@ -120,7 +110,7 @@ class Trainer(Generic[Model, Batch]):
         self.options, self.space, self.progress = options, Path(space or options.space), Progress()
         self.step, self.evaluate, self.best = step, evaluate, best or {}
         self._meta = meta or {}
-        self.save = save or _save_pretrained
+        self.save, self.animation = save or _save_pretrained, animation
         self._lock, self._resume = enter_space(self.space, options.is_continue, options.overwrite)
         self._state, self._saves = self._resume, newest_number(self.space)
         self.average = AveragedWeights(model, options.ema_decay) if options.ema_decay else None
@@ -187,6 +177,7 @@ class Trainer(Generic[Model, Batch]):
             self.progress.finished = self._done()
             if self.progress.finished:
                 self._run_evaluation()
+                self._run_animation()
             self._save_all()
         if self._recorder:
             self._recorder.close()
@@ -217,6 +208,7 @@ class Trainer(Generic[Model, Batch]):
         self._deadline = now + options.max_minutes * 60 if options.max_minutes else math.inf
         self._clock, self._logged = now, progress.iteration
         self._window, self._asked, self._interrupt = LossWindow(), "", ""
+        self._animated = progress.iteration if progress.finished else -1
         self._recorder = MetricsRecorder(self.space, progress.iteration) if self.main else None
         hidden = None if self.main else True  # None: where stderr is no terminal
         self._bar = tqdm(total=self._total, initial=progress.iteration, disable=hidden, leave=False, dynamic_ncols=True)
@@ -253,6 +245,8 @@ class Trainer(Generic[Model, Batch]):
             self._save_model(f"epoch_{progress.epoch:04d}")
         if self._done() or (options.eval_every_e and progress.epoch % options.eval_every_e == 0):
             self._run_evaluation()
+        if self.animation and progress.epoch % self.animation.every == 0:
+            self._run_animation()
         if not self._done():
             self._save_all()
 
@@ -351,6 +345,22 @@ class Trainer(Generic[Model, Batch]):
             if sign * results[key] < sign * progress.best.get(key, sign * math.inf):
                 progress.best[key] = results[key]
                 self._save_model(f"net_best_{key}", results)
+
+    def _run_animation(self) -> None:
+        """Show the model as it is now, by the main process only; what fails there does not stop training."""
+        iteration = self.progress.iteration
+        if self.animation is None or self._recorder is None or self._animated == iteration:
+            return
+        self._animated, model = iteration, self._weights().eval()
+        place = self.space / ANIMATIONS / f"iteration_{iteration:07d}"
+        stream, plain = RandomStream(self.options.seed, devices=True), uncompiled(self.options.compile)
+        try:
+            with stream, plain, torch.no_grad(), atomic_folder(place) as aside:
+                image = self.animation(model, aside, f"{self.space.name}, iteration {iteration}")
+                self._recorder.picture(iteration, ANIMATIONS, image)
+        except UserError as error:
+            self.log.warning(f"no animations of iteration {iteration}: {error}")
+        self.model.train()
 
     def _weights(self) -> Model:
         """The model that is evaluated and saved."""

@@ -106,6 +106,17 @@ def caption_scores(
     return CaptionScores(protocol, len(predictions), **_coco_scores(predictions, references))
 
 
+def rouge_of_each(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """ROUGE-L (0 to 100) of each caption, of texts as written; arguments and errors as of `caption_scores`."""
+    _check_samples(predictions, references)
+    need("pycocoevalcap")
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    truth = {index: list(texts) for index, texts in enumerate(references)}
+    guess = {index: [text] for index, text in enumerate(predictions)}
+    return [100 * float(value) for value in Rouge().compute_score(truth, guess)[1]]
+
+
 def bert_score_f1(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],

@@ -61,12 +61,11 @@ def label_pools(labels: Sequence[Hashable], draws: int, seed: int, pool: int = P
             yield order[start : start + size]
 
 
-def label_accuracy(motions_to_texts: Tensor, labels: Sequence[Hashable], text_labels: Sequence[Hashable]) -> float:
-    """Share of motions, in percent, whose most similar label is their own.
+def nearest_names(motions_to_texts: Tensor, text_labels: Sequence[Any]) -> list[Any]:
+    """The most similar label of each motion.
 
     Args:
         motions_to_texts: similarity (motions, texts).
-        labels: of the motions.
         text_labels: of the texts; a label's similarity is the mean over its texts.
     """
     names = sorted(set(text_labels), key=str)
@@ -74,8 +73,7 @@ def label_accuracy(motions_to_texts: Tensor, labels: Sequence[Hashable], text_la
     columns = torch.tensor([index[name] for name in text_labels], device=motions_to_texts.device)
     counts = torch.bincount(columns, minlength=len(names))
     sums = motions_to_texts.new_zeros(len(motions_to_texts), len(names)).index_add_(1, columns, motions_to_texts)
-    best = (sums / counts).argmax(1).tolist()
-    return 100.0 * sum(names[i] == label for i, label in zip(best, labels)) / len(labels)
+    return [names[i] for i in (sums / counts).argmax(1).tolist()]
 
 
 def hit_ranks(similarity: Tensor, hits: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Pages of results: plots, tables and moving motions in one HTML file."""
