@@ -18,6 +18,7 @@ EXTRAS = {
     "pydantic": "mcp",
     "faiss": "search",
     "motionmcp": "mmcp",
+    "gradio": "app",
     "fastapi": "mmcp",
     "uvicorn": "mmcp",
 }
