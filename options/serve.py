@@ -76,4 +76,4 @@ class AppOptions(ServeOptions):
     @property
     def packages(self) -> tuple[str, ...]:
         """Optional packages that the script needs with these options."""
-        return ("gradio", "fastapi", "uvicorn", "pydantic", "transformers")
+        return ("gradio", "transformers")
