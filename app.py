@@ -3,8 +3,8 @@
     lamp app
     lamp app --library my_library --port 8080
 
-It answers at http://127.0.0.1:7860 (extra `app`), with a JSON API of the same functions (documented at /docs). Nothing is
-asked of the network. docs/app.md tells the rest.
+It answers at http://127.0.0.1:7860 (extra `app`), with a JSON API of the same functions (documented at /docs).
+Nothing is asked of the network. docs/app.md tells the rest.
 """
 
 import os

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lamp.utils.errors import UserError, told
 from lamp.web import schemas
 from lamp.web.api import build_api
-from lamp.web.results import STYLE, captions_html, problem_html, reply_html
+from lamp.web.results import STYLE, captions_html, problem_html, reply_html, viewer_html
 from lamp.web.schemas import LONGEST, MOST_FOUND, MOST_SAMPLES, MOST_STEPS, SHORTEST
 from lamp.web.studio import NO_LIBRARY, UPLOADS, Studio
 
@@ -82,7 +82,7 @@ class _Page:
         steps: float,
         clean: bool,
         request: gr.Request,
-    ) -> tuple[str, str]:
+    ) -> tuple[Any, ...]:
         last = ""
 
         def work() -> str:
@@ -101,13 +101,34 @@ class _Page:
             last = reply.motions[0].id
             return reply_html(reply)
 
-        return answered(work)(), last
+        shown = answered(work)()
+        return (shown, last or gr.skip(), *self.timeline(last))
+
+    def choose(self, file: str) -> tuple[Any, ...]:
+        """A file to edit: its id, the timeline and what it shows."""
+        motion = ""
+
+        def work() -> str:
+            nonlocal motion
+            motion = self.uploaded(file)
+            return viewer_html([motion])
+
+        shown = answered(work)()
+        return (motion, *self.timeline(motion), shown)
+
+    def timeline(self, motion: str) -> tuple[Any, Any]:
+        """The sliders of a motion's span: its middle third at first."""
+        if not motion:
+            return gr.skip(), gr.skip()
+        seconds = self.studio.kept(motion).source.seconds
+        third = round(seconds / 3 * 5) / 5
+        return gr.Slider(maximum=seconds, value=third), gr.Slider(maximum=seconds, value=2 * third)
 
     def edit(
-        self, last: str, file: str | None, start: float, end: float, prompt: str, seed: float, request: gr.Request
+        self, last: str, chosen: str, start: float, end: float, prompt: str, seed: float, request: gr.Request
     ) -> str:
         def work() -> str:
-            motion = self.uploaded(file) if file else last
+            motion = chosen or last
             if not motion:
                 raise UserError("there is no motion yet; make one, or choose a file")
             ask = schemas.EditAsk(
@@ -149,17 +170,22 @@ class _Page:
         return self.studio.upload(Path(file).name, Path(file).read_bytes()).id
 
 
+def _cancel(do: _Page) -> None:
+    """A button that ends what this visitor waits for."""
+    gr.Button("Cancel").click(do.cancel, None, None, queue=False, api_visibility="private")
+
+
 def build_page(studio: Studio) -> gr.Blocks:
     """The tabs."""
     do = _Page(studio)
     with gr.Blocks(title="LaMP: motion from words", analytics_enabled=False) as page:
         gr.HTML("<h1>LaMP: motion from words</h1><p>Write what a person does and press Enter.</p>")
-        last = gr.State("")
+        last, chosen = gr.State(""), gr.State("")
         with gr.Tab("Make"):
             prompt = gr.Textbox(EXAMPLES[0], label="What does the person do?", elem_id="prompt", max_lines=1)
             with gr.Row():
                 go = gr.Button("Make a motion", variant="primary", elem_id="make")
-                stop = gr.Button("Cancel", elem_id="cancel")
+                _cancel(do)
             with gr.Row(elem_id="examples"):
                 for example in EXAMPLES:
                     gr.Button(example, size="sm").click(
@@ -177,24 +203,30 @@ def build_page(studio: Studio) -> gr.Blocks:
                 clean = gr.Checkbox(True, label="planted feet stand still")
             shown = gr.HTML(elem_id="made", min_height=20)
             values = [prompt, auto, seconds, seed, samples, own, guidance, steps, clean]
-            for event in (go.click, prompt.submit):
-                event(do.make, values, [shown, last], api_visibility="private")
         with gr.Tab("Edit"):
             gr.HTML("<p>The motion that you made last, or a file; everything outside the span stays.</p>")
             edited = gr.File(label="motion file (.bvh, .npy, .npz)", elem_id="edit_file", **_MOTIONS)
             with gr.Row():
-                start = gr.Number(1.0, label="from second", minimum=0, step=0.2, elem_id="start")
-                end = gr.Number(2.0, label="to second", minimum=0, step=0.2, elem_id="end")
+                start = gr.Slider(0, LONGEST, 1.0, step=0.2, label="from second", elem_id="start")
+                end = gr.Slider(0, LONGEST, 2.0, step=0.2, label="to second", elem_id="end")
                 take = gr.Number(0, label="seed", precision=0, minimum=0)
             what = gr.Textbox(label="What should happen there?", elem_id="edit_prompt", max_lines=1)
-            change = gr.Button("Make this span anew", variant="primary", elem_id="edit")
+            with gr.Row():
+                change = gr.Button("Make this span anew", variant="primary", elem_id="edit")
+                _cancel(do)
             result = gr.HTML(elem_id="edited", min_height=20)
+            for event in (go.click, prompt.submit):
+                event(do.make, values, [shown, last, start, end], api_visibility="private")
+            edited.upload(do.choose, edited, [chosen, start, end, result], api_visibility="private")
+            edited.clear(lambda: ("", ""), None, [chosen, result], queue=False, api_visibility="private")
             for event in (change.click, what.submit):
-                event(do.edit, [last, edited, start, end, what, take], result, api_visibility="private")
+                event(do.edit, [last, chosen, start, end, what, take], result, api_visibility="private")
         with gr.Tab("Describe"):
             gr.HTML("<p>A motion file in words; without a file, the motion that you made last.</p>")
             described = gr.File(label="motion file (.bvh, .npy, .npz)", elem_id="describe_file", **_MOTIONS)
-            tell = gr.Button("Describe", variant="primary", elem_id="describe")
+            with gr.Row():
+                tell = gr.Button("Describe", variant="primary", elem_id="describe")
+                _cancel(do)
             words = gr.HTML(elem_id="described", min_height=20)
             tell.click(do.describe, [last, described], words, api_visibility="private")
         with gr.Tab("Search"):
@@ -204,7 +236,9 @@ def build_page(studio: Studio) -> gr.Blocks:
                 query = gr.Textbox(label="What should the clip show?", elem_id="query", max_lines=1)
                 like = gr.File(label="or a motion file whose like you want", elem_id="like", **_MOTIONS)
                 count = gr.Number(5, label="how many", precision=0, minimum=1, maximum=MOST_FOUND)
-                seek = gr.Button("Search", variant="primary", elem_id="search")
+                with gr.Row():
+                    seek = gr.Button("Search", variant="primary", elem_id="search")
+                    _cancel(do)
                 found = gr.HTML(elem_id="found", min_height=20)
                 for event in (seek.click, query.submit):
                     event(do.search, [query, like, count], found, api_visibility="private")
@@ -214,10 +248,11 @@ def build_page(studio: Studio) -> gr.Blocks:
             else:
                 wish = gr.Textbox(label="What does the person do?", elem_id="wish", max_lines=1)
                 other = gr.Number(0, label="seed", precision=0, minimum=0)
-                both = gr.Button("Find or make", variant="primary", elem_id="both")
+                with gr.Row():
+                    both = gr.Button("Find or make", variant="primary", elem_id="both")
+                    _cancel(do)
                 ranked = gr.HTML(elem_id="ranked", min_height=20)
                 for event in (both.click, wish.submit):
                     event(do.find_or_make, [wish, other], ranked, api_visibility="private")
-        stop.click(do.cancel, None, None, queue=False, api_visibility="private")
         gr.HTML('<p>Other programs: <a href="/docs">the API of this app</a>.</p>')
     return page

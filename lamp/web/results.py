@@ -30,16 +30,17 @@ def reply_html(reply: Reply, also: Sequence[str] = ()) -> str:
     warnings = ([OUTSIDE] if reply.outside else []) + reply.notes
     lines = "".join(f'<p class="warn" role="alert">{html.escape(text)}</p>' for text in warnings)
     cards = "".join(_card(number, motion) for number, motion in enumerate(reply.motions, start=1 + len(also)))
-    return f'<div class="lamp">{lines}{_viewer([*also, *(motion.id for motion in reply.motions)])}{cards}</div>'
+    return f'<div class="lamp">{lines}{viewer_html([*also, *(motion.id for motion in reply.motions)])}{cards}</div>'
 
 
 def captions_html(captions: Captions, motion: Shown) -> str:
     """What happens in a motion, and the motion."""
     lines = "".join(f"<li>{html.escape(text)}</li>" for text in captions.captions)
-    return f'<div class="lamp"><ol class="captions">{lines}</ol>{_viewer([motion.id])}</div>'
+    return f'<div class="lamp"><ol class="captions">{lines}</ol>{viewer_html([motion.id])}</div>'
 
 
-def _viewer(names: Sequence[str]) -> str:
+def viewer_html(names: Sequence[str]) -> str:
+    """Motions by their ids, side by side."""
     # Its script runs, but in an origin of its own.
     address = html.escape(f"/api/view?ids={','.join(names)}")
     return f'<iframe title="viewer" sandbox="allow-scripts" src="{address}"></iframe>'

@@ -126,8 +126,12 @@ class Studio:
             span = (ask.start, min(ask.end, kept.source.seconds))
             made = self.pipe.edit(kept.source, prompt, span, unit="seconds", seed=ask.seed)
             check()
-            pair = (made, made.with_foot_cleanup())
-            return Reply(motions=self._judged([pair], prompt, "edited", check), **self._of_prompt(prompt))
+            # The sentence speaks of the span only.
+            first, last = made.meta["sections"][0]
+            assert made.features is not None
+            part = Motion(made.joints[first:last], made.features[first:last], made.fps)
+            (judged,) = self._judged([(made, made.with_foot_cleanup())], prompt, "edited", check, [part])
+            return Reply(motions=[judged], **self._of_prompt(prompt))
 
     def describe(self, ask: DescribeAsk) -> Captions:
         """What happens in a motion.
@@ -237,11 +241,16 @@ class Studio:
         return found
 
     def _judged(
-        self, pairs: Sequence[tuple[Motion, Motion]], prompt: str, kind: str, check: Callable[[], None]
+        self,
+        pairs: Sequence[tuple[Motion, Motion]],
+        prompt: str,
+        kind: str,
+        check: Callable[[], None],
+        judged: Sequence[Motion] | None = None,
     ) -> list[Shown]:
-        """Remember motions with what LaMP thinks of them."""
+        """Remember motions with what LaMP thinks of them, or of those parts of them that are `judged`."""
         check()
-        sources = [source for source, _ in pairs]
+        sources = [source for source, _ in pairs] if judged is None else judged
         scores: Sequence[float | None] = [None] * len(pairs)
         if lamp_of(self.pipe.text) is not None:
             scores = matching.similarities(self.pipe.text, self.pipe.tokenizer, sources, [prompt] * len(pairs))
@@ -249,7 +258,7 @@ class Studio:
         check()
         return [
             self._keep(source, clean, kind, prompt, match=_rounded(score), caption=own[0])
-            for (source, clean), score, own in zip(pairs, scores, captions)
+            for (source, clean), score, own in zip(pairs, scores, captions, strict=True)
         ]
 
     def _of_prompt(self, prompt: str) -> dict:
