@@ -1,5 +1,6 @@
 """The web app and its API, with the shipped models: over HTTP, and in a browser as a person uses it."""
 
+import io
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("gradio", reason="needs the extra app")
 import uvicorn
@@ -150,9 +152,7 @@ def test_what_is_outside_is_said(client: TestClient) -> None:
         ("search", {}, 400, "a sentence or by a motion"),
     ],
 )
-def test_what_cannot_be_is_one_line(
-    client: TestClient, path: str, ask: dict[str, Any], status: int, said: str
-) -> None:
+def test_what_cannot_be_is_one_line(client: TestClient, path: str, ask: dict[str, Any], status: int, said: str) -> None:
     detail = post(client, path, status, **ask)["detail"]
     assert said in detail and "\n" not in detail and "Traceback" not in detail
 
@@ -218,11 +218,11 @@ def test_the_queue_is_bounded_and_requests_are_cancelled(client: TestClient, stu
 
 
 def test_a_request_is_cancelled_between_takes(studio: Studio, monkeypatch: Any) -> None:
-    made, make = [], studio.pipe.tokenizer.decode
+    made: list[int] = []
     monkeypatch.setattr(studio.pipe, "decode", lambda *given: (made.append(1), studio.desk.cancel("x"), [])[2])
     with pytest.raises(CancelledError):
         studio.make(MakeAsk(prompt="walk", seconds=2, samples=4, job="x"))
-    assert len(made) == 1 and make is not None
+    assert len(made) == 1
 
 
 def test_a_desk_lets_one_name_wait_once() -> None:
@@ -344,11 +344,17 @@ def write(driver: "Chrome", css: str, text: str) -> Any:
 
 
 def plays(driver: "Chrome", result: str) -> None:
-    """The viewer of a result has drawn something."""
+    """The viewer of a result has drawn something: its middle has many colours."""
     frame = see(driver, f"{result} iframe")
-    driver.switch_to.frame(frame)
-    see(driver, "canvas")
-    driver.switch_to.default_content()
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", frame)
+
+    def drawn() -> bool:
+        shot = Image.open(io.BytesIO(frame.screenshot_as_png)).convert("RGB")
+        width, height = shot.size
+        middle = shot.crop((width // 4, height // 4, 3 * width // 4, 3 * height // 4))
+        return len(middle.getcolors(2**24) or ()) > 200
+
+    wait(drawn)
 
 
 @pytest.mark.browser
@@ -414,7 +420,9 @@ def test_clips_are_found_in_the_page(driver: "Chrome", address: str) -> None:
     see(driver, "#found .card", NOT_STATED)
     assert serious_findings(driver) == []
     go(driver, "Find or make")
-    write(driver, "#wish textarea, #wish input", "the stock market fell by three percent on monday").send_keys(Keys.ENTER)
+    write(driver, "#wish textarea, #wish input", "the stock market fell by three percent on monday").send_keys(
+        Keys.ENTER
+    )
     see(driver, "#ranked .warn", "Outside what this model knows")
     see(driver, "#ranked .card", "CC0: do what you like")
     see(driver, "#ranked .card", "made by LaMP")
@@ -452,9 +460,6 @@ def test_a_phone_is_wide_enough(address: str) -> None:
 
 
 def picture(driver: "Chrome", name: str) -> None:
-    """The whole page as a file, where `LAMP_PICTURES` names a folder to look at them."""
+    """What the window shows as a file, where `LAMP_PICTURES` names a folder to look at them."""
     if folder := os.environ.get("LAMP_PICTURES"):
-        height = driver.execute_script("return document.documentElement.scrollHeight")
-        clip = {"x": 0, "y": 0, "width": driver.execute_script("return innerWidth"), "height": height, "scale": 1}
-        shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
-        Path(folder, f"{name}.png").write_bytes(__import__("base64").b64decode(shot["data"]))
+        Path(folder, f"{name}.png").write_bytes(driver.get_screenshot_as_png())

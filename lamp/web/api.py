@@ -35,6 +35,7 @@ POLICY = (
 """What pages may load: nothing of other sites. Gradio's pages need inline code."""
 _KINDS = {"npy": "application/octet-stream", "glb": "model/gltf-binary", "vrma": "model/gltf-binary"}
 _KINDS |= {"mp4": "video/mp4", "html": "text/html", "bvh": "text/plain"}
+FAILED = "something went wrong in the app itself; its terminal says what"
 _OVERHEAD = 64 * 1024  # of a form around its file
 
 
@@ -149,4 +150,4 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
-    return _problem(500, "something went wrong in the app itself; its terminal says what")
+    return _problem(500, FAILED)

@@ -1,6 +1,7 @@
 """The page: Gradio over a `Studio`, mounted beside its API."""
 
 import html
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from lamp.utils.errors import UserError, told
 from lamp.web import schemas
-from lamp.web.api import build_api
+from lamp.web.api import FAILED, build_api
 from lamp.web.results import STYLE, captions_html, problem_html, reply_html, viewer_html
 from lamp.web.schemas import LONGEST, MOST_FOUND, MOST_SAMPLES, MOST_STEPS, SHORTEST
 from lamp.web.studio import NO_LIBRARY, UPLOADS, Studio
@@ -23,10 +24,6 @@ EXAMPLES = (
     "a happy person runs",
     "a person bows deeply",
 )
-SCRIPT = """() => {
-  document.documentElement.lang = "en";
-  document.querySelector("#prompt textarea")?.focus();
-}"""
 _MOTIONS = {"file_types": list(UPLOADS), "type": "filepath"}
 
 
@@ -43,10 +40,16 @@ def build_app(studio: Studio, host: str, queue: int) -> FastAPI:
         show_error=False,
         max_file_size=schemas.LARGEST_UPLOAD,
         ssr_mode=False,
-        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        theme=_theme(),
         css=STYLE,
-        js=SCRIPT,
     )
+
+
+def _theme() -> gr.themes.Base:
+    """Fonts of the reader's own computer, and buttons whose words stand out enough."""
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    colors = {"button_primary_background_fill": "*primary_700", "button_primary_background_fill_hover": "*primary_800"}
+    return theme.set(**colors, **{f"{name}_dark": color for name, color in colors.items()})
 
 
 def answered(work: Callable[..., str]) -> Callable[..., str]:
@@ -60,6 +63,9 @@ def answered(work: Callable[..., str]) -> Callable[..., str]:
             return problem_html(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
         except UserError as error:
             return problem_html(told(error))
+        except Exception:  # a bug; a person at the page can do nothing with its traceback
+            traceback.print_exc()
+            return problem_html(FAILED)
 
     return call
 
@@ -182,7 +188,9 @@ def build_page(studio: Studio) -> gr.Blocks:
         gr.HTML("<h1>LaMP: motion from words</h1><p>Write what a person does and press Enter.</p>")
         last, chosen = gr.State(""), gr.State("")
         with gr.Tab("Make"):
-            prompt = gr.Textbox(EXAMPLES[0], label="What does the person do?", elem_id="prompt", max_lines=1)
+            prompt = gr.Textbox(
+                EXAMPLES[0], label="What does the person do?", elem_id="prompt", max_lines=1, autofocus=True
+            )
             with gr.Row():
                 go = gr.Button("Make a motion", variant="primary", elem_id="make")
                 _cancel(do)

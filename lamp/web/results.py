@@ -13,6 +13,7 @@ STYLE = """
 .lamp .files a{display:inline-block;margin:.15rem .6rem .15rem 0;min-height:24px;text-decoration:underline}
 .lamp .warn{border-left:4px solid #b45309;padding-left:.6rem;font-weight:600}
 .lamp{overflow-wrap:anywhere}
+button[role=tab].selected{color:var(--body-text-color)!important}
 footer{display:none!important}
 """
 _KINDS = {"made": "made by LaMP", "edited": "edited by LaMP", "uploaded": "your file", "real": "real"}

@@ -268,7 +268,7 @@ class Studio:
             outside = self.known.closeness(lamp, [prompt])[0] < self.known.threshold
         return {"notes": notes, "outside": outside}
 
-    def _keep(self, source: Motion, clean: Motion, kind: str, title: str, **more: object) -> Shown:
+    def _keep(self, original: Motion, clean: Motion, kind: str, title: str, **more: object) -> Shown:
         name = uuid.uuid4().hex[:16]
         facts = Shown.model_validate(
             {
@@ -285,7 +285,7 @@ class Studio:
             }
         )
         with self._lock:
-            self._kept[name] = Kept(source, clean, facts)
+            self._kept[name] = Kept(original, clean, facts)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return facts

@@ -3,7 +3,7 @@
     python -m lamp.prepare.mini.known_texts --data dataset/mini --models checkpoints/mini
 
 Kept are captions of training that are far from each other (farthest-point sampling), so that none that is left out is
-far from all. The threshold is the lowest that 90 % of one half of the unrelated prompts of `unknown_prompts.json` (those
+far from all. The threshold is the lowest that 90 % of one half of the unrelated prompts (`unknown_prompts.json`, those
 at even places) are below; it is refused if it is above 1 % or more of the validation captions. Rates on everything else
 are printed.
 """
