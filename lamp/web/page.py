@@ -24,7 +24,6 @@ EXAMPLES = (
     "a happy person runs",
     "a person bows deeply",
 )
-_MOTIONS = {"file_types": list(UPLOADS), "type": "filepath"}
 
 
 def build_app(studio: Studio, host: str, queue: int) -> FastAPI:
@@ -176,6 +175,11 @@ class _Page:
         return self.studio.upload(Path(file).name, Path(file).read_bytes()).id
 
 
+def _file(label: str, name: str) -> gr.File:
+    """A place for a motion file."""
+    return gr.File(label=label, file_types=list(UPLOADS), type="filepath", elem_id=name, height=120)
+
+
 def _cancel(do: _Page) -> None:
     """A button that ends what this visitor waits for."""
     gr.Button("Cancel").click(do.cancel, None, None, queue=False, api_visibility="private")
@@ -213,7 +217,7 @@ def build_page(studio: Studio) -> gr.Blocks:
             values = [prompt, auto, seconds, seed, samples, own, guidance, steps, clean]
         with gr.Tab("Edit"):
             gr.HTML("<p>The motion that you made last, or a file; everything outside the span stays.</p>")
-            edited = gr.File(label="motion file (.bvh, .npy, .npz)", elem_id="edit_file", **_MOTIONS)
+            edited = _file("motion file (.bvh, .npy, .npz)", "edit_file")
             with gr.Row():
                 start = gr.Slider(0, LONGEST, 1.0, step=0.2, label="from second", elem_id="start")
                 end = gr.Slider(0, LONGEST, 2.0, step=0.2, label="to second", elem_id="end")
@@ -231,7 +235,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 event(do.edit, [last, chosen, start, end, what, take], result, api_visibility="private")
         with gr.Tab("Describe"):
             gr.HTML("<p>A motion file in words; without a file, the motion that you made last.</p>")
-            described = gr.File(label="motion file (.bvh, .npy, .npz)", elem_id="describe_file", **_MOTIONS)
+            described = _file("motion file (.bvh, .npy, .npz)", "describe_file")
             with gr.Row():
                 tell = gr.Button("Describe", variant="primary", elem_id="describe")
                 _cancel(do)
@@ -242,7 +246,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 gr.HTML(f'<p id="no_library">{html.escape(NO_LIBRARY)}</p>')
             else:
                 query = gr.Textbox(label="What should the clip show?", elem_id="query", max_lines=1)
-                like = gr.File(label="or a motion file whose like you want", elem_id="like", **_MOTIONS)
+                like = _file("or a motion file whose like you want", "like")
                 count = gr.Number(5, label="how many", precision=0, minimum=1, maximum=MOST_FOUND)
                 with gr.Row():
                     seek = gr.Button("Search", variant="primary", elem_id="search")

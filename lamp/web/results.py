@@ -14,6 +14,7 @@ STYLE = """
 .lamp .warn{border-left:4px solid #b45309;padding-left:.6rem;font-weight:600}
 .lamp{overflow-wrap:anywhere}
 button[role=tab].selected{color:var(--body-text-color)!important}
+.or{color:inherit!important}
 footer{display:none!important}
 """
 _KINDS = {"made": "made by LaMP", "edited": "edited by LaMP", "uploaded": "your file", "real": "real"}

@@ -8,9 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lamp.library.reader import MotionReader
-from lamp.library.search import Answer, Library
+from lamp.library.search import Library
 from lamp.library.store import Store
 from lamp.models import matching
 from lamp.models.lamp.known import KnownTexts
@@ -236,8 +237,9 @@ class Studio:
             clip = self.library.motion(answer)
             place = f"{answer.file}, {answer.start:.1f} to {answer.end:.1f} s"
             licence = licence_of(self.library.source, answer.file)
+            title, clean = answer.caption or answer.file, clip.with_constant_bones()
             more = {"match": answer.score, "caption": answer.caption, "licence": licence, "source": place}
-            found.append(self._keep(clip, clip.with_constant_bones(), "real", _title(answer), **more))
+            found.append(self._keep(clip, clean, "real", title, **more))
         return found
 
     def _judged(
@@ -261,7 +263,7 @@ class Studio:
             for (source, clean), score, own in zip(pairs, scores, captions, strict=True)
         ]
 
-    def _of_prompt(self, prompt: str) -> dict:
+    def _of_prompt(self, prompt: str) -> dict[str, Any]:
         notes = self.pipe.cut_prompts([prompt]) + self.pipe.foreign_prompts([prompt])
         lamp, outside = lamp_of(self.pipe.text), False
         if self.known is not None and lamp is not None:
@@ -305,10 +307,6 @@ def licence_of(source: Path, file: str) -> str:
         if lines := [line.strip(" #*=") for line in text.splitlines() if line.strip(" #*=")]:
             return lines[0][:120]
     return NOT_STATED
-
-
-def _title(answer: Answer) -> str:
-    return answer.caption or answer.file
 
 
 def _sentence(prompt: str) -> str:
