@@ -5,7 +5,8 @@ from typing import Any
 
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;
 max-width:60rem;margin:0 auto;overflow-wrap:anywhere;padding:1rem;color:#1b1b1f;background:#fff}
-h2{margin-top:2rem;border-top:1px solid #bbb;padding-top:1rem;overflow-wrap:anywhere}code{background:#eee;padding:0 .2rem}
+h2{margin-top:2rem;border-top:1px solid #bbb;padding-top:1rem;overflow-wrap:anywhere}
+code{background:#eee;padding:0 .2rem}
 .wide{overflow-x:auto}table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:.2rem .5rem;text-align:left}
 @media(prefers-color-scheme:dark){body{color:#eee;background:#16161a}code{background:#333}a{color:#9cf}}"""
 

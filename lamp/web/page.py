@@ -26,6 +26,13 @@ EXAMPLES = (
 )
 
 
+NAMES = """<script>
+new MutationObserver(() => document.querySelectorAll(".upload-container[aria-label]").forEach(
+  place => place.removeAttribute("aria-label"))).observe(document, {childList: true, subtree: true});
+</script>"""
+"""Gradio names its places for files otherwise than they read, which those who speak to their computer trip over."""
+
+
 def build_app(studio: Studio, host: str, queue: int) -> FastAPI:
     """The API with the page at `/`."""
     page = build_page(studio)
@@ -41,6 +48,7 @@ def build_app(studio: Studio, host: str, queue: int) -> FastAPI:
         ssr_mode=False,
         theme=_theme(),
         css=STYLE,
+        head=NAMES,
     )
 
 

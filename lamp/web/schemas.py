@@ -21,24 +21,28 @@ class Ask(BaseModel):
     """What every request may say."""
 
     model_config = ConfigDict(extra="forbid")
-    job: str = Field("", max_length=64, description="a name of your choice, to cancel the request by")
+    job: str = Field(default="", max_length=64, description="a name of your choice, to cancel the request by")
 
 
 class Prompted(Ask):
     """A sentence and a seed."""
 
     prompt: str = Field(min_length=1, max_length=LONGEST_PROMPT, description="what the person does, in English")
-    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="another seed gives another take")
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED, description="another seed gives another take")
 
 
 class MakeAsk(Prompted):
     """Make motions from a sentence."""
 
-    seconds: float | None = Field(None, ge=SHORTEST, le=LONGEST, description="duration; left out, the model chooses")
-    samples: int = Field(1, ge=1, le=MOST_SAMPLES, description="how many takes; they have successive seeds")
-    guidance: float | None = Field(None, ge=1, le=20, description="how closely to follow the prompt; default: tuned")
-    steps: int = Field(10, ge=1, le=MOST_STEPS, description="rounds in which a motion is filled in")
-    clean_feet: bool = Field(True, description="planted feet stand still")
+    seconds: float | None = Field(
+        default=None, ge=SHORTEST, le=LONGEST, description="duration; left out, the model chooses"
+    )
+    samples: int = Field(default=1, ge=1, le=MOST_SAMPLES, description="how many takes; they have successive seeds")
+    guidance: float | None = Field(
+        default=None, ge=1, le=20, description="how closely to follow the prompt; default: tuned"
+    )
+    steps: int = Field(default=10, ge=1, le=MOST_STEPS, description="rounds in which a motion is filled in")
+    clean_feet: bool = Field(default=True, description="planted feet stand still")
 
 
 class EditAsk(Prompted):
@@ -53,22 +57,24 @@ class DescribeAsk(Ask):
     """Describe a motion in words."""
 
     motion: str = Field(max_length=64, description="id of a motion")
-    count: int = Field(3, ge=1, le=MOST_CAPTIONS, description="how many captions")
+    count: int = Field(default=3, ge=1, le=MOST_CAPTIONS, description="how many captions")
 
 
 class SearchAsk(Ask):
     """Search the library by a sentence, or by a motion."""
 
-    prompt: str = Field("", max_length=LONGEST_PROMPT, description="a sentence; or leave it out and give a motion")
-    motion: str = Field("", max_length=64, description="id of a motion whose like is searched for")
-    count: int = Field(5, ge=1, le=MOST_FOUND, description="how many clips")
+    prompt: str = Field(
+        default="", max_length=LONGEST_PROMPT, description="a sentence; or leave it out and give a motion"
+    )
+    motion: str = Field(default="", max_length=64, description="id of a motion whose like is searched for")
+    count: int = Field(default=5, ge=1, le=MOST_FOUND, description="how many clips")
 
 
 class FindOrMakeAsk(Prompted):
     """The nearest clips of the library and generated ones, on one scale."""
 
-    found: int = Field(3, ge=1, le=MOST_FOUND, description="how many real clips")
-    samples: int = Field(2, ge=1, le=MOST_SAMPLES, description="how many generated ones")
+    found: int = Field(default=3, ge=1, le=MOST_FOUND, description="how many real clips")
+    samples: int = Field(default=2, ge=1, le=MOST_SAMPLES, description="how many generated ones")
 
 
 class Shown(BaseModel):
@@ -80,11 +86,11 @@ class Shown(BaseModel):
     seconds: float
     frames: int
     fps: float
-    match: float | None = Field(None, description="LaMP's cosine of text and motion, 1 at most")
-    caption: str = Field("", description="what LaMP's captioner says of the motion")
-    skating: float | None = Field(None, description="share of frames in which a foot slides")
-    licence: str = Field("", description="of a real clip")
-    source: str = Field("", description="file and seconds of a real clip")
+    match: float | None = Field(default=None, description="LaMP's cosine of text and motion, 1 at most")
+    caption: str = Field(default="", description="what LaMP's captioner says of the motion")
+    skating: float | None = Field(default=None, description="share of frames in which a foot slides")
+    licence: str = Field(default="", description="of a real clip")
+    source: str = Field(default="", description="file and seconds of a real clip")
     files: dict[str, str] = Field(description="address of the motion in each format")
     viewer: str = Field(description="address of a page that plays it")
 
@@ -93,8 +99,8 @@ class Reply(BaseModel):
     """Motions, the best match first where there is a choice."""
 
     motions: list[Shown]
-    outside: bool = Field(False, description="the text is far from all captions that the models learnt")
-    notes: list[str] = Field([], description="what the models did not understand of the prompt")
+    outside: bool = Field(default=False, description="the text is far from all captions that the models learnt")
+    notes: list[str] = Field(default=[], description="what the models did not understand of the prompt")
 
 
 class Captions(BaseModel):
