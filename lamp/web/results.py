@@ -49,9 +49,10 @@ def viewer_html(names: Sequence[str]) -> str:
 
 
 def _card(number: int, motion: Shown) -> str:
+    span = " of the new span" if motion.kind == "edited" else ""
     facts = [f"{motion.seconds:.1f} s"]
     if motion.match is not None:
-        facts.append(f"match {motion.match:.2f} of 1")
+        facts.append(f"match{span} {motion.match:.2f} of 1")
     if motion.skating is not None:
         facts.append(f"feet slide in {motion.skating:.0%} of the frames")
     links = " ".join(
@@ -62,6 +63,6 @@ def _card(number: int, motion: Shown) -> str:
     return (
         f'<div class="card"><p><strong>{number}.</strong> <span class="kind">{_KINDS[motion.kind]}</span> '
         f"{html.escape(motion.title)}</p><p>{', '.join(facts)}</p>{origin}"
-        f"<p>LaMP sees: {html.escape(motion.caption)}</p>"
+        f"<p>LaMP sees{span and ' in it'}: {html.escape(motion.caption)}</p>"
         f'<p class="files">Download: {links}</p></div>'
     )

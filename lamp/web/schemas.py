@@ -86,7 +86,9 @@ class Shown(BaseModel):
     seconds: float
     frames: int
     fps: float
-    match: float | None = Field(default=None, description="LaMP's cosine of text and motion, 1 at most")
+    match: float | None = Field(
+        default=None, description="LaMP's cosine of text and motion (of an edit: its new span), 1 at most"
+    )
     caption: str = Field(default="", description="what LaMP's captioner says of the motion")
     skating: float | None = Field(default=None, description="share of frames in which a foot slides")
     licence: str = Field(default="", description="of a real clip")
