@@ -6,29 +6,14 @@ Programs that speak MMCP, Blender with the add-on Proscenium for instance, get m
 from http://127.0.0.1:8000. `docs/programs.md` shows how.
 """
 
-import socket
 import sys
 
 from lamp.options.serve import MmcpOptions
 from lamp.serve.loading import load_pipeline
+from lamp.serve.network import LOCAL, listening
 from lamp.utils.cli import parse
-from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.errors import main_with_errors
 from lamp.utils.run.launch import require_one_process
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket of an address.
-
-    Raises:
-        UserError: it is taken, or not this computer's.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise UserError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another --port or --host"
-        ) from error
 
 
 @main_with_errors
@@ -38,7 +23,7 @@ def main() -> None:
     require_one_process()
     import uvicorn
 
-    from lamp.serve.mmcp import LOCAL, LaMPBackbone, build_server
+    from lamp.serve.mmcp import LaMPBackbone, build_server
 
     with listening(options.host, options.port) as place:
         backbone = LaMPBackbone(load_pipeline(options))

@@ -30,7 +30,7 @@ COMMANDS |= {
         "eval_evaluator",
     )
 }
-COMMANDS |= {"eval-m2t": "M2T_eval", "mcp": "serve_mcp", "serve-mmcp": "serve_mmcp"}
+COMMANDS |= {"eval-m2t": "M2T_eval", "app": "app", "mcp": "serve_mcp", "serve-mmcp": "serve_mmcp"}
 
 
 def summary(script: str) -> str:

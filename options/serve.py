@@ -51,3 +51,29 @@ class MmcpOptions(ServeOptions):
     def packages(self) -> tuple[str, ...]:
         """Optional packages that the script needs with these options."""
         return ("motionmcp", "fastapi", "uvicorn")
+
+
+@dataclass(kw_only=True)
+class AppOptions(ServeOptions):
+    """A web app: make, edit, describe and search motions in a browser."""
+
+    host: str = "127.0.0.1"
+    """address to listen on; another than 127.0.0.1 lets other computers in"""
+    port: int = 7860
+    """port to listen on"""
+    library: Path | None = None
+    """folder that lamp index made, to search"""
+    queue: int = 8
+    """requests that may wait; further ones are refused"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.port <= 65535:
+            raise UserError(f"--port {self.port}: give 1 to 65535")
+        if not 1 <= self.queue <= 1000:
+            raise UserError(f"--queue {self.queue}: give 1 to 1000")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Optional packages that the script needs with these options."""
+        return ("gradio", "transformers")

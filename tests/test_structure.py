@@ -21,8 +21,9 @@ MAY_IMPORT = {
     "stages": {"options", "models", "data", "utils"},
     "library": {"stages", "options", "models", "data", "utils"},
     "serve": {"library", "stages", "options", "models", "data", "utils"},
+    "web": {"serve", "library", "stages", "options", "models", "data", "utils"},
 }
-INSIDE = ("stages", "library", "serve")  # of the folder lamp
+INSIDE = ("stages", "library", "serve", "web")  # of the folder lamp
 FOLDERS = {part: ROOT / ("lamp" if part in INSIDE else "") / part for part in (*MAY_IMPORT, "prepare")}
 FILES = {path: part for part, folder in FOLDERS.items() for path in sorted(folder.rglob("*.py"))}
 SCRIPTS = sorted(path for path in ROOT.glob("*.py") if path.name != "setup.py")

@@ -19,6 +19,7 @@ EXTRAS = {
     "pydantic": "mcp",
     "faiss": "search",
     "motionmcp": "mmcp",
+    "gradio": "app",
     "fastapi": "mmcp",
     "uvicorn": "mmcp",
 }

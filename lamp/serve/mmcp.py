@@ -25,6 +25,7 @@ from motionmcp.schemas import GenerateRequest, Joint, ModelOption, Options, Skel
 from motionmcp.server import build_app
 
 from lamp.models.pipeline import MIN_FRAMES, LaMPPipeline
+from lamp.serve.network import LOCAL
 from lamp.utils.character.retarget import retarget
 from lamp.utils.character.rig import Rig, read_rig, turns_of
 from lamp.utils.errors import UserError
@@ -36,7 +37,6 @@ from lamp.utils.kinematics.geometry import quat_rotate
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.motion import Motion
 
-LOCAL = ("127.0.0.1", "localhost")
 GLB, GLTF = "model/gltf-binary", "model/gltf+json"
 MOST_JOINTS = 1000
 LONGEST_PROMPT = 1000  # characters

@@ -1,0 +1,320 @@
+"""`Studio`: everything that the app and its API do, on models that are loaded once."""
+
+import re
+import tempfile
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamp.library.reader import MotionReader
+from lamp.library.search import Library
+from lamp.library.store import Store
+from lamp.models import matching
+from lamp.models.lamp.known import KnownTexts
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.text_condition import lamp_of
+from lamp.utils.capture.files import read_in_metres
+from lamp.utils.errors import UserError
+from lamp.utils.export import FORMATS, suffix_of
+from lamp.utils.files import shown as quoted
+from lamp.utils.home import shipped_models
+from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.motion import Motion
+from lamp.utils.scores.physics import foot_skating_ratio
+from lamp.utils.viewer.page import viewer_page
+from lamp.web.desk import Desk
+from lamp.web.schemas import (
+    LONGEST_UPLOAD,
+    Captions,
+    DescribeAsk,
+    EditAsk,
+    FindOrMakeAsk,
+    MakeAsk,
+    Reply,
+    SearchAsk,
+    Shown,
+)
+
+KEPT = 100
+"""Motions that are remembered."""
+UPLOADS = (".bvh", ".npy", ".npz")
+NO_LIBRARY = "no library here: make one with `lamp index FOLDER --out DIR`, then start `lamp app --library DIR`"
+NOT_STATED = "licence not stated"
+_LICENCES = re.compile(r"(licen[cs]e|copying)(\.(txt|md|rst))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A motion that further requests may name: as it was made, and as it is shown and saved."""
+
+    source: Motion
+    shown: Motion
+    facts: Shown
+
+
+class Studio:
+    """Make, edit, describe and search motions.
+
+    Args:
+        pipe: the models.
+        library: what is searched, if anything.
+        known: captions of training, if there are.
+        waiting: requests that may wait.
+
+    Raises:
+        UserError: the models are not of HumanML3D's skeleton.
+    """
+
+    def __init__(
+        self, pipe: LaMPPipeline, library: Library | None = None, known: KnownTexts | None = None, waiting: int = 8
+    ) -> None:
+        if pipe.fps != HUMANML3D.fps:
+            raise UserError("--models makes motions of KIT-ML's skeleton; the app needs models of HumanML3D's")
+        self.pipe, self.library, self.known, self.desk = pipe, library, known, Desk(waiting)
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, pipe: LaMPPipeline, library: Path | None, waiting: int) -> "Studio":
+        """With the library of a folder, and what the models' own folder says is known.
+
+        Raises:
+            UserError: it is no library, or of other models.
+        """
+        source, lamp = pipe.source or shipped_models(), lamp_of(pipe.text)
+        known = None if lamp is None else KnownTexts.load(source, lamp)
+        searched = None
+        if library is not None:
+            searched = Library(Store(library), MotionReader(source, pipe.tokenizer.device))
+        return cls(pipe, searched, known, waiting)
+
+    def make(self, ask: MakeAsk) -> Reply:
+        """Motions of a sentence.
+
+        Raises:
+            UserError: an empty prompt, or the request was refused or cancelled.
+        """
+        prompt = _sentence(ask.prompt)
+        with self.desk.turn(ask.job) as check:
+            made = self._make(prompt, ask, check)
+            return Reply(motions=self._judged(made, prompt, "made", check), **self._of_prompt(prompt))
+
+    def _make(self, prompt: str, ask: MakeAsk, check: Callable[[], None]) -> list[tuple[Motion, Motion]]:
+        frames = None if ask.seconds is None else round(ask.seconds * self.pipe.fps)
+        motions = self.pipe(
+            [prompt] * ask.samples,
+            None if frames is None else [frames] * ask.samples,
+            seeds=[ask.seed + number for number in range(ask.samples)],
+            batch_size=1,
+            progress=lambda done, total: check(),
+            time_steps=ask.steps,
+            cond_scale=ask.guidance,
+        )
+        return [(made, made.with_foot_cleanup() if ask.clean_feet else made.with_constant_bones()) for made in motions]
+
+    def edit(self, ask: EditAsk) -> Reply:
+        """A motion with a span made anew.
+
+        Raises:
+            UserError: no such motion, a span that is empty or outside, or the request was refused or cancelled.
+        """
+        prompt, kept = _sentence(ask.prompt), self.kept(ask.motion)
+        with self.desk.turn(ask.job) as check:
+            span = (ask.start, min(ask.end, kept.source.seconds))
+            made = self.pipe.edit(kept.source, prompt, span, unit="seconds", seed=ask.seed)
+            check()
+            # The sentence speaks of the span only.
+            first, last = made.meta["sections"][0]
+            assert made.features is not None
+            part = Motion(made.joints[first:last], made.features[first:last], made.fps)
+            (judged,) = self._judged([(made, made.with_foot_cleanup())], prompt, "edited", check, [part])
+            return Reply(motions=[judged], **self._of_prompt(prompt))
+
+    def describe(self, ask: DescribeAsk) -> Captions:
+        """What happens in a motion.
+
+        Raises:
+            UserError: no such motion, or the request was refused or cancelled.
+        """
+        kept = self.kept(ask.motion)
+        with self.desk.turn(ask.job):
+            beams = max(3, ask.count)
+            return Captions(captions=self.pipe.caption([kept.source], num_beams=beams, num_captions=ask.count)[0])
+
+    def search(self, ask: SearchAsk) -> Reply:
+        """Clips of the library.
+
+        Raises:
+            UserError: there is no library, neither a sentence nor a motion, or the request was refused or cancelled.
+        """
+        if bool(ask.prompt.strip()) == bool(ask.motion):
+            raise UserError("search by a sentence or by a motion; give one of them")
+        prompt = " ".join(ask.prompt.split())
+        query = prompt or self.kept(ask.motion).source
+        with self.desk.turn(ask.job) as check:
+            found = self._found(query, ask.count, check)
+            return Reply(motions=found, **(self._of_prompt(prompt) if prompt else {}))
+
+    def find_or_make(self, ask: FindOrMakeAsk) -> Reply:
+        """Clips of the library and generated motions, in the order of how well LaMP thinks they match.
+
+        Raises:
+            UserError: there is no library, an empty prompt, or the request was refused or cancelled.
+        """
+        prompt = _sentence(ask.prompt)
+        with self.desk.turn(ask.job) as check:
+            found = self._found(prompt, ask.found, check)
+            made = self._make(prompt, MakeAsk(prompt=prompt, seed=ask.seed, samples=ask.samples), check)
+            both = [*found, *self._judged(made, prompt, "made", check)]
+            both.sort(key=lambda motion: -(motion.match or 0.0))
+            return Reply(motions=both, **self._of_prompt(prompt))
+
+    def upload(self, name: str, data: bytes) -> Shown:
+        """Take a motion file.
+
+        Raises:
+            UserError: it holds no motion, or a longer one than may be.
+        """
+        suffix = Path(name).suffix.lower()
+        if suffix not in UPLOADS:
+            raise UserError(f"{quoted(Path(name).name)}: motion files are {', '.join(UPLOADS)}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"upload{suffix}")
+            path.write_bytes(data)
+            try:
+                motion = read_in_metres(path)
+            except UserError as error:
+                raise UserError(str(error).replace(str(path), quoted(Path(name).name))) from error
+        if motion.seconds > LONGEST_UPLOAD:
+            raise UserError(f"the motion has {motion.seconds:.0f} s; upload at most {LONGEST_UPLOAD:.0f}")
+        if motion.joints.shape[1] != HUMANML3D.num_joints:
+            raise UserError("the motion has KIT-ML's 21 joints; these models know HumanML3D's 22")
+        return self._keep(motion, motion.with_constant_bones(), "uploaded", motion.text or Path(name).stem)
+
+    def kept(self, name: str) -> Kept:
+        """A motion by its id.
+
+        Raises:
+            UserError: there is none of this id.
+        """
+        with self._lock:
+            if name not in self._kept:
+                raise UserError("there is no such motion any more; make or upload it again")
+            self._kept.move_to_end(name)
+            return self._kept[name]
+
+    def file(self, name: str, format_: str) -> tuple[str, bytes]:
+        """Name and content of a motion's file in a format.
+
+        Raises:
+            UserError: no such motion or format.
+        """
+        kept, suffix = self.kept(name), suffix_of(format_)
+        words = "_".join(re.findall(r"[a-z0-9]+", kept.facts.title.lower()))[:48] or "motion"
+        with tempfile.TemporaryDirectory() as folder:
+            return words + suffix, kept.shown.save(Path(folder, f"motion{suffix}")).read_bytes()
+
+    def page(self, names: Sequence[str]) -> str:
+        """A page that plays motions side by side.
+
+        Raises:
+            UserError: there is none of an id.
+        """
+        motions = [self.kept(name) for name in names]
+        titles = [f"{i}. {kept.facts.kind}: {kept.facts.title}" for i, kept in enumerate(motions, start=1)]
+        return viewer_page([(kept.shown, title) for kept, title in zip(motions, titles)])
+
+    def _found(self, query: str | Motion, count: int, check: Callable[[], None]) -> list[Shown]:
+        if self.library is None:
+            raise UserError(NO_LIBRARY)
+        found = []
+        for answer in self.library.search(query, count):
+            check()
+            clip = self.library.motion(answer)
+            place = f"{answer.file}, {answer.start:.1f} to {answer.end:.1f} s"
+            licence = licence_of(self.library.source, answer.file)
+            title, clean = answer.caption or answer.file, clip.with_constant_bones()
+            more = {"match": answer.score, "caption": answer.caption, "licence": licence, "source": place}
+            found.append(self._keep(clip, clean, "real", title, **more))
+        return found
+
+    def _judged(
+        self,
+        pairs: Sequence[tuple[Motion, Motion]],
+        prompt: str,
+        kind: str,
+        check: Callable[[], None],
+        judged: Sequence[Motion] | None = None,
+    ) -> list[Shown]:
+        """Remember motions with what LaMP thinks of them, or of those parts of them that are `judged`."""
+        check()
+        sources = [source for source, _ in pairs] if judged is None else judged
+        scores: Sequence[float | None] = [None] * len(pairs)
+        if lamp_of(self.pipe.text) is not None:
+            scores = matching.similarities(self.pipe.text, self.pipe.tokenizer, sources, [prompt] * len(pairs))
+        captions = self.pipe.caption(sources, num_beams=3)
+        check()
+        return [
+            self._keep(source, clean, kind, prompt, match=_rounded(score), caption=own[0])
+            for (source, clean), score, own in zip(pairs, scores, captions, strict=True)
+        ]
+
+    def _of_prompt(self, prompt: str) -> dict[str, Any]:
+        notes = self.pipe.cut_prompts([prompt]) + self.pipe.foreign_prompts([prompt])
+        lamp, outside = lamp_of(self.pipe.text), False
+        if self.known is not None and lamp is not None:
+            outside = self.known.closeness(lamp, [prompt])[0] < self.known.threshold
+        return {"notes": notes, "outside": outside}
+
+    def _keep(self, original: Motion, clean: Motion, kind: str, title: str, **more: object) -> Shown:
+        name = uuid.uuid4().hex[:16]
+        facts = Shown.model_validate(
+            {
+                "id": name,
+                "kind": kind,
+                "title": title,
+                "seconds": round(clean.seconds, 3),
+                "frames": len(clean),
+                "fps": clean.fps,
+                "skating": round(float(foot_skating_ratio(clean.joints, clean.fps)), 4),
+                "files": {format_: f"/api/motions/{name}/{format_}" for format_ in FORMATS},
+                "viewer": f"/api/view?ids={name}",
+                **more,
+            }
+        )
+        with self._lock:
+            self._kept[name] = Kept(original, clean, facts)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return facts
+
+
+def licence_of(source: Path, file: str) -> str:
+    """First line of the licence that lies nearest to a file of a library's folder, on its way up to that folder."""
+    folder = (source / file).parent
+    for place in (folder, *folder.parents):
+        if not place.is_relative_to(source):
+            break
+        try:
+            found = sorted(path for path in place.iterdir() if _LICENCES.fullmatch(path.name) and path.is_file())
+            text = found[0].read_text(encoding="utf-8", errors="replace") if found else ""
+        except OSError:
+            continue
+        if lines := [line.strip(" #*=") for line in text.splitlines() if line.strip(" #*=")]:
+            return lines[0][:120]
+    return NOT_STATED
+
+
+def _sentence(prompt: str) -> str:
+    prompt = " ".join(prompt.split())
+    if not prompt:
+        raise UserError("the prompt is empty; write what the person does")
+    return prompt
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)

@@ -1,0 +1,465 @@
+"""The web app and its API, with the shipped models: over HTTP, and in a browser as a person uses it."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio", reason="needs the extra app")
+import uvicorn
+from fastapi.testclient import TestClient
+
+from lamp.library.indexing import index, open_store
+from lamp.library.reader import MotionReader
+from lamp.models.pipeline import LaMPPipeline
+from lamp.serve.network import listening
+from lamp.utils.errors import UserError
+from lamp.utils.export import FORMATS
+from lamp.utils.motion import Motion
+from lamp.web.desk import BusyError, CancelledError, Desk
+from lamp.web.page import build_app
+from lamp.web.schemas import LARGEST_UPLOAD, MakeAsk
+from lamp.web.studio import NOT_STATED, Studio, licence_of
+from tests.browser import opened, serious_findings, troubles
+from tests.marks import needs_npm
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Motion files: two clips below a licence, and one beside it."""
+    place = tmp_path_factory.mktemp("app")
+    pipe = LaMPPipeline.from_pretrained()
+    prompts = ["a person walks forward", "a person kicks with the right leg", "someone bows"]
+    for name, motion in zip(("mine/walk", "mine/kick", "bow"), pipe(prompts, [80, 60, 60])):
+        (place / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        motion.save(place / "clips" / f"{name}.bvh")
+    (place / "clips" / "mine" / "LICENSE.txt").write_text("\n# CC0: do what you like\nmore\n", encoding="utf-8")
+    return place
+
+
+@pytest.fixture(scope="module")
+def studio(folder: Path) -> Studio:
+    store = open_store(folder / "library", folder / "clips", reader := MotionReader())
+    index(store, reader)
+    return Studio.open(LaMPPipeline.from_pretrained(), folder / "library", waiting=2)
+
+
+@pytest.fixture(scope="module")
+def client(studio: Studio) -> TestClient:
+    return TestClient(build_app(studio, HOST, 2), base_url=f"http://{HOST}", raise_server_exceptions=False)
+
+
+def post(client: TestClient, path: str, status: int = 200, **ask: Any) -> Any:
+    answer = client.post(f"/api/{path}", json=ask)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+@pytest.fixture(scope="module")
+def walk(client: TestClient) -> dict[str, Any]:
+    (motion,) = post(client, "make", prompt="a person walks forward", seconds=3, seed=4)["motions"]
+    return motion
+
+
+def test_a_motion_is_what_the_pipeline_makes(client: TestClient, walk: dict[str, Any], tmp_path: Path) -> None:
+    expected = LaMPPipeline.from_pretrained()("a person walks forward", 60, seed=4)[0].with_foot_cleanup()
+    (tmp_path / "a.npy").write_bytes(client.get(walk["files"]["npy"]).content)
+    assert abs(Motion.load(tmp_path / "a.npy").joints - expected.joints).max() < 1e-5
+    assert walk["kind"] == "made" and walk["seconds"] == 3.0
+    assert 0 < walk["match"] <= 1 and 0 <= walk["skating"] <= 1 and walk["caption"]
+
+
+def test_every_format_is_there(client: TestClient, walk: dict[str, Any]) -> None:
+    assert set(walk["files"]) == set(FORMATS)
+    for name, suffix in FORMATS.items():
+        answer = client.get(walk["files"][name])
+        assert answer.status_code == 200 and len(answer.content) > 1000
+        assert answer.headers["content-disposition"].endswith(f'a_person_walks_forward{suffix}"')
+    assert "three" in client.get(walk["viewer"]).text.lower()
+
+
+def test_takes_have_successive_seeds(client: TestClient) -> None:
+    made = post(client, "make", prompt="a person walks forward", seconds=3, seed=3, samples=2)["motions"]
+    one = post(client, "make", prompt="a person walks forward", seconds=3, seed=4)["motions"]
+    assert client.get(made[1]["files"]["npy"]).content == client.get(one[0]["files"]["npy"]).content
+    assert client.get(made[0]["files"]["npy"]).content != client.get(one[0]["files"]["npy"]).content
+
+
+def test_an_edit_keeps_the_rest(client: TestClient, walk: dict[str, Any], studio: Studio) -> None:
+    ask = {"prompt": "a person kicks", "motion": walk["id"], "start": 1.0, "end": 2.0}
+    (made,) = post(client, "edit", **ask)["motions"]
+    before, after = (studio.kept(motion["id"]).source.features for motion in (walk, made))
+    assert before is not None and after is not None
+    assert (before[:12] == after[:12]).all() and (before[48:] == after[48:]).all()
+    assert abs(before[24:36] - after[24:36]).max() > 0.1
+
+
+def test_a_file_is_described_and_its_like_found(client: TestClient, folder: Path) -> None:
+    data = (folder / "clips" / "mine" / "kick.bvh").read_bytes()
+    answer = client.post("/api/motions", files={"file": ("my kick.bvh", data)})
+    assert answer.status_code == 200 and answer.json()["title"] == "my kick"
+    captions = post(client, "describe", motion=answer.json()["id"], count=2)["captions"]
+    assert len(captions) == 2 and all(captions)
+    best = post(client, "search", motion=answer.json()["id"], count=1)["motions"][0]
+    assert best["source"].startswith("mine/kick.bvh, 0.0 to") and best["match"] > 0.95
+
+
+def test_find_or_make_is_on_one_scale(client: TestClient) -> None:
+    motions = post(client, "find-or-make", prompt="a person walks forward", found=3, samples=2)["motions"]
+    scores = [motion["match"] for motion in motions]
+    assert scores == sorted(scores, reverse=True)
+    real = [motion for motion in motions if motion["kind"] == "real"]
+    assert len(real) == 3 and sum(motion["kind"] == "made" for motion in motions) == 2
+    licences = {motion["source"].partition(",")[0]: motion["licence"] for motion in real}
+    assert licences == {
+        "mine/walk.bvh": "CC0: do what you like", "mine/kick.bvh": "CC0: do what you like", "bow.bvh": NOT_STATED
+    }  # fmt: skip
+
+
+def test_what_is_outside_is_said(client: TestClient) -> None:
+    assert post(client, "search", prompt="photosynthesis turns sunlight into sugar")["outside"]
+    assert not post(client, "search", prompt="a person walks forward")["outside"]
+
+
+@pytest.mark.parametrize(
+    ("path", "ask", "status", "said"),
+    [
+        ("make", {"prompt": " "}, 400, "prompt is empty"),
+        ("make", {"prompt": "x" * 1001}, 422, "prompt: String should have at most 1000"),
+        ("make", {"prompt": "walk", "seconds": 100}, 422, "seconds:"),
+        ("make", {"prompt": "walk", "samples": 100}, 422, "samples:"),
+        ("make", {"prompt": "walk", "steps": 10**9}, 422, "steps:"),
+        ("make", {"prompt": "walk", "guidance": 1e9}, 422, "guidance:"),
+        ("make", {"prompt": "walk", "frames": 3}, 422, "frames: Extra"),
+        ("edit", {"prompt": "walk", "motion": "none", "start": 0, "end": 1}, 400, "no such motion"),
+        ("describe", {"motion": "none"}, 400, "no such motion"),
+        ("search", {}, 400, "a sentence or by a motion"),
+    ],
+)
+def test_what_cannot_be_is_one_line(client: TestClient, path: str, ask: dict[str, Any], status: int, said: str) -> None:
+    detail = post(client, path, status, **ask)["detail"]
+    assert said in detail and "\n" not in detail and "Traceback" not in detail
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status", "said"),
+    [
+        ("x.exe", b"MZ", 400, "motion files are"),
+        ("x.bvh", b"nothing", 400, "x.bvh"),
+        ("x.npy", b"\x80\x04cos\nsystem\n", 400, "x.npy"),
+        ("x.npy", b"0" * (LARGEST_UPLOAD + 2**17), 413, "too large"),
+    ],
+)
+def test_wrong_uploads_are_one_line(client: TestClient, name: str, data: bytes, status: int, said: str) -> None:
+    answer = client.post("/api/motions", files={"file": (name, data)})
+    detail = answer.json()["detail"]
+    assert answer.status_code == status and said in detail and "\n" not in detail and "/tmp" not in detail
+
+
+def test_only_this_computers_names_are_answered(client: TestClient, studio: Studio) -> None:
+    assert client.get("/docs", headers={"host": "evil.example"}).status_code == 400
+    other = TestClient(build_app(studio, "0.0.0.0", 2), base_url="http://mine.example")
+    assert other.get("/docs").status_code == 200
+
+
+def test_the_documentation_names_every_call(client: TestClient) -> None:
+    answer = client.get("/docs")
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in answer.text
+    assert "https://" not in answer.text and "1 to 4, default 1" in answer.text
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_without_a_library_a_line_says_how_to_make_one(studio: Studio) -> None:
+    bare = TestClient(build_app(Studio(studio.pipe), HOST, 2), base_url=f"http://{HOST}")
+    assert "lamp index FOLDER" in post(bare, "search", 400, prompt="walk")["detail"]
+    assert not post(bare, "make", prompt="photosynthesis", seconds=2)["outside"]  # nothing known, nothing said
+
+
+def test_an_error_of_our_own_is_no_traceback(client: TestClient, studio: Studio, monkeypatch: Any) -> None:
+    monkeypatch.setattr(studio, "make", lambda ask: 1 / 0)
+    assert "went wrong" in post(client, "make", 500, prompt="walk")["detail"]
+
+
+def test_the_queue_is_bounded_and_requests_are_cancelled(client: TestClient, studio: Studio) -> None:
+    answers: dict[str, tuple[int, str]] = {}
+
+    def ask(job: str) -> None:
+        answer = client.post("/api/make", json={"prompt": "walk", "seconds": 2, "job": job})
+        answers[job] = (answer.status_code, answer.text)
+
+    with studio.desk.turn("mine"):
+        threads = [threading.Thread(target=ask, args=(job,)) for job in ("a", "b")]
+        for thread in threads:
+            thread.start()
+        wait(lambda: studio.desk._count == 3)
+        assert post(client, "make", 503, prompt="walk")["detail"].startswith("too many requests")
+        assert post(client, "cancel/a")["cancelled"] and not post(client, "cancel/nobody")["cancelled"]
+        threads[0].join()
+        assert answers["a"] == (409, '{"detail":"cancelled"}')
+    threads[1].join()
+    assert answers["b"][0] == 200 and studio.desk._count == 0
+
+
+def test_a_request_is_cancelled_between_takes(studio: Studio, monkeypatch: Any) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(studio.pipe, "decode", lambda *given: (made.append(1), studio.desk.cancel("x"), [])[2])
+    with pytest.raises(CancelledError):
+        studio.make(MakeAsk(prompt="walk", seconds=2, samples=4, job="x"))
+    assert len(made) == 1
+
+
+def test_a_desk_lets_one_name_wait_once() -> None:
+    desk = Desk(1)
+    with desk.turn("a"):
+        with pytest.raises(UserError, match="last request"), desk.turn("a"):
+            pass
+    with Desk(0).turn() as check:
+        check()
+    single = Desk(0)
+    with single.turn(), pytest.raises(BusyError), single.turn():
+        pass
+
+
+def test_a_licence_is_never_looked_for_outside(tmp_path: Path) -> None:
+    (tmp_path / "LICENSE").write_text("outside")
+    (tmp_path / "clips").mkdir()
+    assert licence_of(tmp_path / "clips", "a.bvh") == NOT_STATED
+
+
+def wait(true: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_the_command_answers(folder: Path) -> None:
+    with listening(HOST, 0) as free:
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "lamp", "app", "--port", port, "--gpu_id", "-1"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    try:
+        assert process.stdout is not None and "LaMP answers at" in process.stdout.readline()
+        ask = urllib.request.Request(
+            f"http://{HOST}:{port}/api/make",
+            json.dumps({"prompt": "a person walks", "seconds": 2}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(ask, timeout=120) as answer:
+            assert len(json.load(answer)["motions"]) == 1
+        taken = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert taken.returncode == 2 and "choose another --port" in taken.stderr
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address(studio: Studio) -> Iterator[str]:
+    """Of the app, served as `lamp app` does."""
+    with listening(HOST, 0) as place:
+        server = uvicorn.Server(uvicorn.Config(build_app(studio, HOST, 2), log_level="warning"))
+        thread = threading.Thread(target=server.run, args=([place],), daemon=True)
+        thread.start()
+        yield f"http://{HOST}:{place.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def driver(address: str) -> "Iterator[Chrome]":
+    with opened() as chrome:
+        yield chrome
+
+
+def see(driver: "Chrome", css: str, inside: str = "") -> Any:
+    """An element once it is shown and has a text in it."""
+    from selenium.webdriver.common.by import By
+
+    found: list[Any] = []
+
+    def there() -> bool:
+        found[:] = [e for e in driver.find_elements(By.CSS_SELECTOR, css) if e.is_displayed() and inside in e.text]
+        return bool(found)
+
+    wait(patient(there))
+    return found[0]
+
+
+def patient(true: Any) -> Any:
+    """False where an element was replaced while it was looked at."""
+    from selenium.common.exceptions import StaleElementReferenceException
+
+    def look() -> bool:
+        try:
+            return true()
+        except StaleElementReferenceException:
+            return False
+
+    return look
+
+
+def open_page(driver: "Chrome", address: str, tab: str = "") -> None:
+    driver.get(address)
+    see(driver, "#prompt textarea, #prompt input")
+    if tab:
+        go(driver, tab)
+
+
+def go(driver: "Chrome", tab: str) -> None:
+    """Another tab; in a narrow window some are behind a button."""
+    from selenium.webdriver.common.by import By
+
+    for button in driver.find_elements(By.CSS_SELECTOR, "button[role=tab]"):
+        if button.text == tab and button.is_displayed():
+            button.click()
+            return
+    raise AssertionError(f"no tab {tab}")
+
+
+def write(driver: "Chrome", css: str, text: str) -> Any:
+    from selenium.webdriver.common.keys import Keys
+
+    box = see(driver, css)
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(text)
+    return box
+
+
+def plays(driver: "Chrome", result: str) -> None:
+    """The viewer of a result has drawn something: its middle has many colours."""
+    frame = see(driver, f"{result} iframe")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", frame)
+
+    def drawn() -> bool:
+        shot = Image.open(io.BytesIO(frame.screenshot_as_png)).convert("RGB")
+        width, height = shot.size
+        middle = shot.crop((width // 4, height // 4, 3 * width // 4, 3 * height // 4))
+        return len(middle.getcolors(2**24) or ()) > 200
+
+    wait(drawn)
+
+
+@pytest.mark.browser
+@needs_npm("axe-core")
+def test_the_keyboard_alone_makes_a_motion(driver: "Chrome", address: str) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(driver, address)
+    wait(patient(lambda: driver.switch_to.active_element.tag_name in ("textarea", "input")))  # it waits for words
+    ActionChains(driver).send_keys(Keys.ENTER).perform()
+    see(driver, "#made .card", "made by LaMP")
+    plays(driver, "#made")
+    assert serious_findings(driver) == []
+    assert troubles(driver) == []
+    outside = driver.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith(location.origin)"
+        " && !n.startsWith('data:') && !n.startsWith('blob:'))"
+    )
+    assert outside == []
+    picture(driver, "make_1280")
+
+
+@pytest.mark.browser
+def test_one_click_makes_a_motion_that_is_edited(driver: "Chrome", address: str, client: TestClient) -> None:
+    open_page(driver, address)
+    see(driver, "#make").click()
+    link = see(driver, "#made .files a", "bvh")
+    with urllib.request.urlopen(link.get_attribute("href")) as answer:
+        assert answer.read(9) == b"HIERARCHY"
+    go(driver, "Edit")
+    write(driver, "#edit_prompt textarea, #edit_prompt input", "a person kicks")
+    see(driver, "#edit").click()
+    see(driver, "#edited .card", "edited by LaMP")
+    plays(driver, "#edited")
+    picture(driver, "edit_1280")
+
+
+@pytest.mark.browser
+@needs_npm("axe-core")
+def test_a_file_is_described_in_the_page(driver: "Chrome", address: str, folder: Path) -> None:
+    from selenium.webdriver.common.by import By
+
+    open_page(driver, address, "Describe")
+    see(driver, "#describe_file")
+    driver.find_element(By.CSS_SELECTOR, "#describe_file input[type=file]").send_keys(
+        str(folder / "clips" / "mine" / "walk.bvh")
+    )
+    see(driver, "#describe_file", "walk")
+    see(driver, "#describe").click()
+    see(driver, "#described .captions li", "a")
+    assert serious_findings(driver) == []
+    picture(driver, "describe_1280")
+
+
+@pytest.mark.browser
+@needs_npm("axe-core")
+def test_clips_are_found_in_the_page(driver: "Chrome", address: str) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    open_page(driver, address, "Search")
+    write(driver, "#query textarea, #query input", "someone bows").send_keys(Keys.ENTER)
+    see(driver, "#found .card", NOT_STATED)
+    assert serious_findings(driver) == []
+    go(driver, "Find or make")
+    write(driver, "#wish textarea, #wish input", "the stock market fell by three percent on monday").send_keys(
+        Keys.ENTER
+    )
+    see(driver, "#ranked .warn", "Outside what this model knows")
+    see(driver, "#ranked .card", "CC0: do what you like")
+    see(driver, "#ranked .card", "made by LaMP")
+    assert serious_findings(driver) == []
+    picture(driver, "find_1280")
+
+
+@pytest.mark.browser
+def test_a_person_cancels(driver: "Chrome", address: str, studio: Studio) -> None:
+    open_page(driver, address)
+    with studio.desk.turn():
+        see(driver, "#make").click()
+        wait(lambda: studio.desk._count == 2)
+        see(driver, "button", "Cancel").click()
+        see(driver, "#made .warn", "cancelled")
+    write(driver, "#prompt textarea, #prompt input", " ")
+    see(driver, "#make").click()
+    see(driver, "#made .warn", "prompt is empty")
+
+
+@pytest.mark.browser
+@needs_npm("axe-core")
+def test_a_phone_is_wide_enough(address: str) -> None:
+    with opened(390, 844) as driver:
+        open_page(driver, address)
+        see(driver, "#make").click()
+        see(driver, "#made .card", "made by LaMP")
+        plays(driver, "#made")
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+        assert serious_findings(driver) == []
+        picture(driver, "make_390")
+        driver.get(f"{address}/docs")
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+        assert serious_findings(driver) == [] and troubles(driver) == []
+
+
+def picture(driver: "Chrome", name: str) -> None:
+    """What the window shows as a file, where `LAMP_PICTURES` names a folder to look at them."""
+    if folder := os.environ.get("LAMP_PICTURES"):
+        Path(folder, f"{name}.png").write_bytes(driver.get_screenshot_as_png())
