@@ -52,7 +52,7 @@ def products(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     """Product (N,) of each vector with a query."""
     asked = torch.from_numpy(np.ascontiguousarray(query, dtype=np.float32))
     parts = [
-        (torch.from_numpy(np.asarray(vectors[start : start + _ROWS])).float() @ asked).numpy()
+        (torch.from_numpy(np.array(vectors[start : start + _ROWS], dtype=np.float32)) @ asked).numpy()
         for start in range(0, len(vectors), _ROWS)
     ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
