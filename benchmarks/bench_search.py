@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_search --motions my_captures --count 1000000 --width 512
 
-The recipe: the real embeddings of the folder's segments (LaMP of the shipped models, 256 numbers) are taken to `--width`
+The recipe: the real embeddings of the segments (LaMP of the shipped models, 256 numbers) are taken to `--width`
 by one random matrix with orthonormal columns. Each is repeated as often as needed, with noise of length 0.35 added, and
 of length 1 again. So every vector has real neighbours and a crowd of near ones. Queries are 200 further such vectors.
 Recall@10 is the share of the exact ten nearest (by float16 vectors) that the index finds.
