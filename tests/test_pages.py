@@ -42,7 +42,7 @@ def pictures(page: str) -> list[str]:
 
 def scores() -> Scores:
     rows = {
-        kind: {"FID": Statistic(base, 0.1), "R@1": Statistic(0.5, 0.01), "R@2": Statistic(0.6, 0.01)}
+        kind: {"FID": Statistic(base, 0.1), "R@1": Statistic(0.5, 0.01), "jitter m/s^3": Statistic(90.0, 2.0)}
         for kind, base in (("real", 0.2), ("produced", 1.5))
     }
     return Scores(motions=64, repeats=3, pool=16, fid_motions=64, dimensions=512, rows=rows)
@@ -124,16 +124,14 @@ def test_what_good_is():
         assert errors[i].item() == pytest.approx(1000 * mpjpe(first, second).mean().item(), rel=1e-5)
     padded = torch.cat([made, torch.full((2, 8, 263), 9.0)], dim=1)
     assert torch.equal(far_from_real(1000.0)(batch, padded, batch.lengths), errors)
-    judge: Any = SimpleNamespace(
-        texts=lambda tokens: torch.zeros(len(tokens), 2),
-        motions=lambda motion, lengths: torch.tensor([[3.0, 4], [0, 1]]),
-    )
+    places = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    judge: Any = SimpleNamespace(texts=lambda tokens: torch.zeros(2, 2), motions=lambda motion, lengths: places)
     assert far_from_text(judge)(batch, made, batch.lengths).tolist() == [5.0, 1.0]
 
 
 def fill(page: EvaluationPage) -> None:
     page.levels("best, test", [0.5, 0.25], [20.0, 3.0], 64)
-    page.protocol("best, test", scores(), "generated", ("FID", "R@1", "R@2"), {"MoMask": {"FID": 0.045}})
+    page.protocol("best, test", scores(), "generated", ("FID", "R@1"), {"MoMask": {"FID": 0.045}})
     page.confusion("best, test", ["run", "run", "walk"], ["run", "walk", "walk"])
     page.motions("best, test", "Best motions", [(Motion(walk(30), text=NASTY), f"data: {NASTY}")], ["By eye."])
     page.write()
@@ -147,7 +145,7 @@ def log(tmp_path: Path) -> Report:
 def test_a_page_has_all_that_was_found(log):
     fill(EvaluationPage(log, NASTY))
     page = (log.path.parent / "test.html").read_text(encoding="utf-8")
-    assert len(pictures(page)) == 3
+    assert len(pictures(page)) == 4
     assert "[data mini@1 | commit 2]" in page and "2 of 3 motions were named right, of 2 labels." in page
     assert "warning: pools of 16, not of 32" in page and "1.500±0.100" in page
     assert "MoMask (LaMP, arXiv 2410.07093)" in page and "Diamonds are published numbers" in page
