@@ -65,7 +65,7 @@ def test_each_time_has_a_page_videos_and_an_image(animated):
         assert (folder / "motion_1.mp4").read_bytes()[4:8] == b"ftyp"
     first, second = (titles(folder / "motions.html") for folder in folders)
     assert first == second
-    assert [title.rsplit("(")[-1] for title in first] == ["data)", "reconstructed)"] * 2
+    assert [title.split(":")[0] for title in first] == ["data", "reconstructed"] * 2
     log = events.EventAccumulator(str(space / "logs"))
     log.Reload()
     images = log.Images("animations")
@@ -117,8 +117,8 @@ def test_generators_show_the_captions_they_answer(with_lamp, kind, monkeypatch):
     train(train_t2m_transformer, f"{flags} --max_iter 2 --overwrite --animate_every_e 1", monkeypatch)
     (page,) = (space / "animations").glob("*/motions.html")
     pair = titles(page)
-    assert [title.rsplit("(")[-1] for title in pair] == ["data)", "generated)"]
-    assert pair[0].split("(")[0] == pair[1].split("(")[0] != ""
+    assert [title.split(": ")[0] for title in pair] == ["data", "generated"]
+    assert pair[0].split(": ")[1] == pair[1].split(": ")[1] != ""
     shown = left(space)
     train(train_t2m_transformer, f"{flags} --max_iter 2 --overwrite --animate_every_e 0", monkeypatch)
     assert left(space) == shown and not (space / "animations").exists()

@@ -22,7 +22,7 @@ summary { cursor: pointer; padding: 6px 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 6px 0; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 10px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 140px; }
-td.words { text-align: left; white-space: normal; min-width: 180px; }
+th.words, td.words { text-align: left; white-space: normal; min-width: 180px; }
 """
 
 
@@ -105,10 +105,12 @@ def _part(part: Part) -> str:
 
 
 def _table(table: Table, name: str) -> str:
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in table.columns)
+    wordy = {i for row in table.rows for i, cell in enumerate(row) if str(cell)[:1] not in "-0123456789"}
+    kinds = [' class="words"' if i in wordy else "" for i in range(len(table.columns))]
+    head = "".join(f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(table.columns, kinds))
     body = ""
     for first, *cells in table.rows:
-        row = "".join(map(_cell, cells))
+        row = "".join(f"<td{kind}>{html.escape(str(cell))}</td>" for cell, kind in zip(cells, kinds[1:]))
         body += f'<tr><th scope="row">{html.escape(str(first))}</th>{row}</tr>\n'
     inner = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"
     return _wide(inner, f"{name}: numbers")
@@ -117,9 +119,3 @@ def _table(table: Table, name: str) -> str:
 def _wide(inner: str, name: str) -> str:
     """What is scrolled sideways where a screen is narrow, by keyboard too."""
     return f'<div class="wide" role="region" aria-label="{html.escape(name)}" tabindex="0">{inner}</div>'
-
-
-def _cell(value: object) -> str:
-    text = str(value)
-    kind = "" if text[:1] in "-0123456789" else ' class="words"'
-    return f"<td{kind}>{html.escape(text)}</td>"

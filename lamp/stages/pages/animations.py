@@ -57,7 +57,7 @@ class Animations(Generic[Model]):
         made = self._motions(self._make(model, self._batch, self._seeds).cpu())
         pairs = list(zip(self._real, made))
         shown = [
-            (motion, f"{motion.text} ({kind})")
+            (motion, f"{kind}: {motion.text}")
             for pair in pairs
             for motion, kind in zip(pair, ("data", self._made), strict=True)
         ]

@@ -51,5 +51,5 @@ def show_captions(
         for i, row in enumerate(rows_of):
             true = found.truth[row][0].text
             motion = motion_of(batch.motion[i, : int(batch.lengths[i])], f"said: {found.captions[row]} / true: {true}")
-            shown.append((motion, f"{found.names[row]}: {values[row]:.0f}"))
+            shown.append((motion, f"{values[row]:.0f}: {found.names[row]}"))
         page.motions(section, f"Motions with the {kind} captions", shown, ["By ROUGE-L of the caption, 0 to 100."])

@@ -144,10 +144,11 @@ class EvaluationPage:
 
 
 def _pair(example: Example, made: str) -> list[tuple[Motion, str]]:
+    # What a motion is comes first, since the viewer cuts long titles.
     number = f"{example.value:.2f}"
     if not made:
-        return [(example.real, f"{example.name}: {number}")]
-    return [(example.real, f"{example.name} (data)"), (example.made, f"{example.name} ({made}): {number}")]
+        return [(example.real, f"{number}: {example.name}")]
+    return [(example.real, f"data: {example.name}"), (example.made, f"{made}, {number}: {example.name}")]
 
 
 def _shown(value: Value | None) -> str:

@@ -63,7 +63,7 @@ def show_matches(
 
 
 def _title(name: str, own: Tensor, rank: Tensor, count: int) -> str:
-    return f"{name}: {own.item():.2f}, rank {int(rank) + 1} of {count}"
+    return f"{own.item():.2f}, rank {int(rank) + 1} of {count}: {name}"
 
 
 def _pick(batches: Iterable[TextMotionBatch], wanted: set[int]) -> dict[int, Motion]:
