@@ -21,14 +21,14 @@ def _sides(side: Side, does: dict[str, bool]) -> bool:
     return does[side] and not does["right" if side == "left" else "left"]
 
 
-def raises(body: Body, side: str, level: str = "shoulder", seconds: float = 0.2) -> int:
+def raises(body: Body, side: str, level: str = "shoulder", seconds: float = 0.35) -> int:
     """How often a hand comes up to a level for some time."""
     height = body.hand(side)[:, 1]
     top = _RAISED[level]
     return sum(stop - start >= seconds * FPS for start, stop in excursions(height, min(top, -0.05) - 0.1, top))
 
 
-def raise_hand(body: Body, side: Side = "any", level: Level = "shoulder", seconds: float = 0.2, times: int = 0) -> bool:
+def raise_hand(body: Body, side: Side = "any", level: Level = "shoulder", seconds: float = 0.35, times: int = 0) -> bool:
     """Raises a hand to a level and keeps it there for some time; with one side given, the other hand stays down."""
     count = {name: raises(body, name, level, seconds) for name in SIDES}
     other = {name: raises(body, name, "shoulder", seconds) for name in SIDES}
@@ -44,7 +44,7 @@ def hands_down(body: Body) -> bool:
 
 
 def swings_of(body: Body, side: str) -> int:
-    """Oscillations of a raised forearm: wrist above the elbow and not far below the shoulder, to and fro by 6 cm."""
+    """Oscillations of a raised forearm: wrist above the elbow and not far below the shoulder, to and fro by 4 cm."""
     hand = body.hand(side)
     fore = body.in_front(body.joint(f"{side}_wrist") - body.joint(f"{side}_elbow"))
     up = (fore[:, 1] > 0) & (hand[:, 1] > -0.22)
@@ -52,7 +52,7 @@ def swings_of(body: Body, side: str) -> int:
     for start, stop in runs(up):
         if stop - start >= 0.5 * FPS:
             part = hand[start:stop]
-            best = max(best, *(reversals(part[:, axis], 0.06) for axis in (0, 2)))
+            best = max(best, *(reversals(part[:, axis], 0.04) for axis in (0, 2)))
     return (best + 1) // 2
 
 
@@ -62,16 +62,20 @@ def wave(body: Body, side: Side = "any", least: int = 2) -> bool:
 
 
 def punches(body: Body, side: str) -> list[int]:
-    """Frames in which a fist is thrust to the front at shoulder height: the arm stretches at 1.5 m/s or more."""
+    """Frames in which a fist, already up, is thrust away: the arm stretches at 0.75 m/s or more, about level.
+
+    Boxers turn their trunk, so that a punch is not always to the front of it.
+    """
     hand = body.hand(side)
-    level = smooth(np.hypot(hand[:, 0], hand[:, 2]), 1)
-    thrust = rate(smooth(level, 3))
-    good = (thrust > 1.3) & (hand[:, 1] > -0.4) & (hand[:, 1] < 0.25)
+    out = np.hypot(hand[:, 0], hand[:, 2])
+    reach = body.reach(side)
     found: list[int] = []
-    for start, stop in runs(good):
-        after = slice(start, min(len(body), stop + 4))
-        reached = body.reach(side)[after].max() > 0.72 and hand[after, 2].max() > 0.22
-        if reached and (not found or start - found[-1] > 4):
+    for start, stop in runs(rate(smooth(out, 3)) > 0.75):
+        end = min(len(body) - 1, stop + 1)
+        far = out[end] - out[start]
+        level = abs(hand[end, 1] - hand[start, 1]) < 0.8 * far and -0.35 < hand[start, 1] and hand[end, 1] < 0.25
+        stretched = reach[start] < 0.82 and reach[start : end + 1].max() > 0.84 and far > 0.1
+        if level and stretched and (not found or start - found[-1] > 4):
             found.append(start)
     return found
 
@@ -87,14 +91,13 @@ def punch(body: Body, side: Side = "any", least: int = 1, times: int = 0) -> boo
 
 
 def throw(body: Body) -> bool:
-    """Throws: a hand from behind or above the shoulder is swung to the front at 3.5 m/s or more."""
+    """Throws overarm: a hand that is up and not in front of the shoulder is swung to the front at 2 m/s or more."""
     for side in SIDES:
         hand = body.hand(side)
-        forward = rate(smooth(hand, 3))
-        fast = (np.linalg.norm(forward, axis=-1) > 3.0) & (forward[:, 2] > 1.5)
-        for start, stop in runs(fast):
-            before = hand[max(0, start - 8) : stop]
-            if (before[:, 1] > -0.1).any() and hand[start : stop + 5, 2].max() > 0.2:
+        swing = rate(smooth(hand, 3))[:, 2]
+        for start, stop in runs(swing > 1.2):
+            cocked = hand[start, 2] < 0.15 and hand[start : stop + 1, 1].max() > -0.02
+            if cocked and swing[start:stop].max() > 2.0 and hand[min(stop, len(body) - 1), 2] > 0.25:
                 return True
     return False
 
@@ -102,19 +105,22 @@ def throw(body: Body) -> bool:
 def to_mouth(body: Body, seconds: float = 0.4) -> bool:
     """Brings a hand to the face and keeps it there for some time, as one who drinks or telephones."""
     face = body.joint("head") - 0.3 * (body.joint("head") - body.joint("neck"))
-    near = [np.linalg.norm(body.joint(f"{side}_wrist") - face, axis=-1) < 0.3 for side in SIDES]
+    near = []
+    for side in SIDES:
+        away = body.joint(f"{side}_wrist") - face
+        near.append((np.linalg.norm(away, axis=-1) < 0.25) & (away[:, 1] > -0.15))
     return max(longest(mask) for mask in near) >= seconds * FPS
 
 
-def point(body: Body, side: Side = "any", seconds: float = 0.3) -> bool:
-    """Holds an arm out: wrist away from the body at about the height between hip and shoulder, the elbow open."""
+def point(body: Body, side: Literal["any", "left", "right"] = "any", seconds: float = 0.3) -> bool:
+    """Holds an arm out, as one who shows the way: wrist away from the body, between hip and head."""
     does = {}
     for name in SIDES:
         hand = body.hand(name)
-        out = (np.hypot(hand[:, 0], hand[:, 2]) > 0.3) & (hand[:, 1] > -0.4) & (hand[:, 1] < 0.3)
+        out = (np.hypot(hand[:, 0], hand[:, 2]) > 0.3) & (hand[:, 1] > -0.38) & (hand[:, 1] < 0.3)
         still = np.linalg.norm(smooth(rate(hand), 3), axis=-1) < 0.6
-        does[name] = longest(out & still) >= seconds * FPS
-    return _sides(side, does)
+        does[name] = longest(out & still & (body.bend < 25)) >= seconds * FPS
+    return any(does.values()) if side == "any" else does[side]
 
 
 def jumping_jacks(body: Body, least: int = 2) -> bool:
@@ -125,10 +131,12 @@ def jumping_jacks(body: Body, least: int = 2) -> bool:
 
 
 def dance(body: Body) -> bool:
-    """Dances: both hands and the hips or feet keep moving to and fro, about the place."""
+    """Dances: both hands go up and down and all about, hips or feet to and fro, nearly on the spot."""
     seconds = len(body) / FPS
+    wide = all(np.ptp(body.hand(side)[:, 1]) > 0.2 for side in SIDES)
     hands = [np.linalg.norm(smooth(rate(body.hand(side)), 3), axis=-1).mean() for side in SIDES]
     hips = body.joint("pelvis")
-    sway = max(reversals(hips[:, axis], 0.04) for axis in (0, 1, 2))
-    lively = min(hands) > 0.3 and (body.steps + sway) / seconds > 0.8
-    return bool(lively and seconds >= 1.5 and body.distance < 0.6 * body.path + 0.8 and body.hips.mean() > 0.5)
+    sway = max(reversals(hips[:, axis], 0.03) for axis in (0, 1, 2))
+    lively = wide and min(hands) > 0.25 and (body.steps + sway) / seconds > 0.8
+    near = body.distance < 2.0 and body.path / seconds < 0.9
+    return bool(lively and near and seconds >= 1.5 and body.hips.mean() > 0.5)

@@ -97,14 +97,17 @@ def bow(body: Body, times: int = 0) -> bool:
 
 
 def kicks(body: Body, side: str) -> list[int]:
-    """Frames in which a foot is thrust away: fast, off the floor, far from the body, the leg stretched."""
+    """Frames in which a foot is thrust away: far from the body, the leg stretched, and either fast and high, or low to
+    the front and much faster than the body travels (a ball is kicked so)."""
     foot = body.foot(side)
     speed = smooth(np.linalg.norm(rate(foot), axis=-1), 3)
     away = np.hypot(foot[:, 0], foot[:, 2])
-    out = (away > 0.42) & (body.lifted(side) > 0.18) & (body.knee(side) > 115) & (foot[:, 2] > -0.25)
+    low = (foot[:, 2] > 0.35) & (body.lifted(side) > 0.08) & (body.speed < 1.8)
+    high = (body.lifted(side) > 0.22) & (foot[:, 2] > -0.25)
+    out = (away > 0.42) & (low | high) & (body.knee(side) > 110)
     found: list[int] = []
     for start, stop in runs(out):
-        quick = speed[max(0, start - 6) : stop].max() > 2.2
+        quick = speed[max(0, start - 4) : stop].max() > (2.4 if high[start:stop].any() else 4.2)
         if quick and (not found or start - found[-1] > 6):
             found.append(start)
     return found
