@@ -8,6 +8,7 @@ from lamp.utils.scores.following.body import FPS, SIDES, Body, excursions, longe
 
 Side = Literal["any", "left", "right", "both"]
 Level = Literal["shoulder", "head"]
+Other = Literal["down", "free"]
 _RAISED = {"shoulder": -0.12, "head": 0.2}
 """Heights of a raised wrist above its shoulder, metres."""
 
@@ -28,7 +29,9 @@ def raises(body: Body, side: str, level: str = "shoulder", seconds: float = 0.35
     return sum(stop - start >= seconds * FPS for start, stop in excursions(height, min(top, -0.05) - 0.1, top))
 
 
-def raise_hand(body: Body, side: Side = "any", level: Level = "shoulder", seconds: float = 0.35, times: int = 0) -> bool:
+def raise_hand(
+    body: Body, side: Side = "any", level: Level = "shoulder", seconds: float = 0.35, times: int = 0
+) -> bool:
     """Raises a hand to a level and keeps it there for some time; with one side given, the other hand stays down."""
     count = {name: raises(body, name, level, seconds) for name in SIDES}
     other = {name: raises(body, name, "shoulder", seconds) for name in SIDES}
@@ -36,6 +39,12 @@ def raise_hand(body: Body, side: Side = "any", level: Level = "shoulder", second
     if side in SIDES and other["right" if side == "left" else "left"]:
         return False
     return _sides(side, does) and times in (0, max(count.values()))
+
+
+def hand_up(body: Body, side: Side = "any", share: float = 0.8, other: Other = "down") -> bool:
+    """Holds a hand up nearly all the time; with one side given, the other hand is not up as well, unless it is free."""
+    does = {name: bool((body.hand(name)[:, 1] > _RAISED["shoulder"]).mean() >= share) for name in SIDES}
+    return does[side] if other == "free" and side in SIDES else _sides(side, does)
 
 
 def hands_down(body: Body) -> bool:
@@ -56,9 +65,10 @@ def swings_of(body: Body, side: str) -> int:
     return (best + 1) // 2
 
 
-def wave(body: Body, side: Side = "any", least: int = 2) -> bool:
-    """Waves: a raised hand goes to and fro at least `least` times; with one side given, the other hand does not."""
-    return _sides(side, {name: swings_of(body, name) >= least for name in SIDES})
+def wave(body: Body, side: Side = "any", least: int = 2, other: Other = "down") -> bool:
+    """Waves: a raised hand goes to and fro at least `least` times; with one side given, the other one does not."""
+    does = {name: swings_of(body, name) >= least for name in SIDES}
+    return does[side] if other == "free" and side in SIDES else _sides(side, does)
 
 
 def punches(body: Body, side: str) -> list[int]:

@@ -35,24 +35,14 @@ class Body:
 
     @classmethod
     def of(cls, joints: np.ndarray, fps: float = FPS) -> "Body":
-        """A motion (T, 22, 3) in any unit, Y up: brought to 20 frames a second and to legs of standard length.
-
-        Single frames of noise are smoothed away (weights 1, 2, 1).
+        """A motion (T, 22, 3) in any unit, see `standard`; noise of single frames is smoothed away (weights 1, 2, 1).
 
         Raises:
-            UserError: it is shorter than `SHORTEST` frames, or has no legs.
+            UserError: see `standard`.
         """
-        joints = _at_rate(np.asarray(joints, dtype=np.float64), fps)
-        if joints.shape[1:] != (HUMANML3D.num_joints, 3) or len(joints) < SHORTEST:
-            raise UserError(f"a motion {joints.shape} cannot be judged; give ({SHORTEST} frames or more, 22, 3)")
-        ends = ((1, 4), (4, 7), (2, 5), (5, 8))
-        leg = sum(float(np.median(np.linalg.norm(joints[:, a] - joints[:, b], axis=-1))) for a, b in ends) / 2
-        if not leg > 0:
-            raise UserError("the legs of a motion have no length; give joints in the order of HumanML3D")
-        joints = joints * (LEG / leg)
+        joints = standard(joints, fps)
         padded = np.concatenate((joints[:1], joints, joints[-1:]))
         joints = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-        joints[..., 1] -= floor_height(joints, FPS)
         toes = joints[:, [_NAMES["left_foot"], _NAMES["right_foot"]], 1].min(1)
         return cls(joints, float(np.clip(np.quantile(toes, 0.1), 0.0, 0.06)))
 
@@ -168,6 +158,24 @@ class Body:
         """Steps: how often the faster foot changes."""
         fast = [np.linalg.norm(smooth(rate(self.joint(f"{side}_ankle")), 3)[:, [0, 2]], axis=-1) for side in SIDES]
         return len(swings(fast[0] - fast[1], 0.35))
+
+
+def standard(joints: np.ndarray, fps: float = FPS) -> np.ndarray:
+    """A motion (T, 22, 3) in any unit, Y up, at 20 frames a second, with legs of standard length, on the floor y = 0.
+
+    Raises:
+        UserError: it is shorter than `SHORTEST` frames, has other joints, or no legs.
+    """
+    joints = _at_rate(np.asarray(joints, dtype=np.float64), fps)
+    if joints.shape[1:] != (HUMANML3D.num_joints, 3) or len(joints) < SHORTEST:
+        raise UserError(f"joints {joints.shape} cannot be judged; give {SHORTEST} frames or more at 20 a second, 22, 3")
+    ends = ((1, 4), (4, 7), (2, 5), (5, 8))
+    leg = sum(float(np.median(np.linalg.norm(joints[:, a] - joints[:, b], axis=-1))) for a, b in ends) / 2
+    if not leg > 0:
+        raise UserError("the legs of a motion have no length; give joints in the order of HumanML3D")
+    joints = joints * (LEG / leg)
+    joints[..., 1] -= floor_height(joints, FPS)
+    return joints
 
 
 def rate(track: np.ndarray) -> np.ndarray:

@@ -111,7 +111,6 @@ def jumps(body: Body) -> list[int]:
     return found
 
 
-
 def jump(body: Body, times: int = 0, least: float = 0.0) -> bool:
     """Jumps, `times` times if that is not 0; `least` metres of way if it is to get somewhere."""
     count = len(jumps(body))

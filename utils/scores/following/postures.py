@@ -23,12 +23,22 @@ def squat(body: Body, times: int = 0) -> bool:
     return bool(tall) and times in (0, len(tall)) and body.distance < 1.5
 
 
-def sit(body: Body, seconds: float = 0.75) -> bool:
-    """Sits down or is seated: hips low or thighs level, at rest, knees bent, trunk upright."""
+def _sitting(body: Body) -> np.ndarray:
+    """Frames (T,) of a body at rest whose thighs are near level, its knees bent and its trunk upright."""
     still = (np.abs(rate(smooth(body.hips, 5))) < 0.12) & (body.speed < 0.2)
     thighs = [body.height(f"{side}_hip") - body.height(f"{side}_knee") for side in SIDES]
-    seated = (np.maximum(*thighs) < 0.27) & (np.minimum(*(body.knee(side) for side in SIDES)) < 130)
-    return longest(seated & still & (body.tilt < 45) & (body.hips > 0.08)) >= seconds * FPS
+    level = (np.maximum(*thighs) < 0.27) & (np.minimum(*(body.knee(side) for side in SIDES)) < 130)
+    return level & still & (body.tilt < 45) & (body.hips > 0.08)
+
+
+def sit(body: Body, seconds: float = 0.75) -> bool:
+    """Sits down, or is seated, for some time."""
+    return longest(_sitting(body)) >= seconds * FPS
+
+
+def seated(body: Body) -> bool:
+    """Is seated at first: within the first third, for a third of a second."""
+    return longest(_sitting(body)[: max(1, len(body) // 3)]) >= FPS / 3
 
 
 def kneel(body: Body, seconds: float = 0.5) -> bool:

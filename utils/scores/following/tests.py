@@ -40,6 +40,7 @@ PREDICATES: dict[str, Predicate] = {
         postures.crouch,
         postures.squat,
         postures.sit,
+        postures.seated,
         postures.kneel,
         postures.lie,
         postures.lie_down,
@@ -49,6 +50,7 @@ PREDICATES: dict[str, Predicate] = {
         postures.bow,
         postures.kick,
         arms.raise_hand,
+        arms.hand_up,
         arms.hands_down,
         arms.wave,
         arms.punch,
@@ -107,7 +109,9 @@ def mirrored(test: Test) -> Test:
         return {name: mirrored(value)}
     if name in COMPOSED:
         return {name: [mirrored(part) for part in value]}
-    return {name: {key: _MIRRORED.get(given, given) if isinstance(given, str) else given for key, given in value.items()}}
+    return {
+        name: {key: _MIRRORED.get(given, given) if isinstance(given, str) else given for key, given in value.items()}
+    }
 
 
 def names_in(test: Test) -> set[str]:
