@@ -9,7 +9,7 @@ from lamp.utils.scores.following.body import FPS, SIDES, Body, excursions, longe
 Side = Literal["any", "left", "right", "both"]
 Level = Literal["shoulder", "head"]
 Other = Literal["down", "free"]
-_RAISED = {"shoulder": -0.12, "head": 0.2}
+_RAISED = {"shoulder": -0.12, "head": 0.3}
 """Heights of a raised wrist above its shoulder, metres."""
 
 
@@ -56,7 +56,7 @@ def swings_of(body: Body, side: str) -> int:
     """Oscillations of a raised forearm: wrist above the elbow and not far below the shoulder, to and fro by 4 cm."""
     hand = body.hand(side)
     fore = body.in_front(body.joint(f"{side}_wrist") - body.joint(f"{side}_elbow"))
-    up = (fore[:, 1] > 0) & (hand[:, 1] > -0.22)
+    up = (fore[:, 1] > 0) & (hand[:, 1] > -0.22) & (np.abs(body.bend) < 30)
     best = 0
     for start, stop in runs(up):
         if stop - start >= 0.5 * FPS:

@@ -27,11 +27,12 @@ class Body:
 
     Attributes:
         joints: (T, 22, 3) metres at 20 frames a second, Y up, legs of length `LEG`, floor at y = 0.
-        toe_level: height of a toe joint that stands on the floor.
+        ground: (T,) height at which the lower foot stands, 0 to 15 cm: its lowest within a second before and after. It
+            follows generated motion that drifts off the floor, or whose floor is found too low.
     """
 
     joints: np.ndarray
-    toe_level: float
+    ground: np.ndarray
 
     @classmethod
     def of(cls, joints: np.ndarray, fps: float = FPS) -> "Body":
@@ -43,12 +44,14 @@ class Body:
         joints = standard(joints, fps)
         padded = np.concatenate((joints[:1], joints, joints[-1:]))
         joints = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-        toes = joints[:, [_NAMES["left_foot"], _NAMES["right_foot"]], 1].min(1)
-        return cls(joints, float(np.clip(np.quantile(toes, 0.1), 0.0, 0.06)))
+        lower = np.minimum(*(_sole(joints, side) for side in SIDES))
+        around = np.pad(lower, int(FPS), mode="edge")
+        ground = np.lib.stride_tricks.sliding_window_view(around, 2 * int(FPS) + 1).min(-1)
+        return cls(joints, np.clip(ground, 0.0, 0.15))
 
     def part(self, start: int, stop: int) -> "Body":
         """Some frames of it; size and floor stay those of the whole motion."""
-        return Body(self.joints[start:stop], self.toe_level)
+        return Body(self.joints[start:stop], self.ground[start:stop])
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -108,7 +111,7 @@ class Body:
     @cached_property
     def moving(self) -> np.ndarray:
         """Frames (T,) in which the body travels."""
-        return self.speed > 0.25
+        return self.speed > 0.2
 
     @cached_property
     def tilt(self) -> np.ndarray:
@@ -145,19 +148,25 @@ class Body:
 
     def lifted(self, side: str) -> np.ndarray:
         """Height (T,) of a foot's lower end above where it stands."""
-        return np.minimum(self.height(f"{side}_foot"), self.height(f"{side}_ankle") - 0.04) - self.toe_level
+        return _sole(self.joints, side) - self.ground
 
     @cached_property
     def flights(self) -> list[tuple[int, int]]:
-        """Start and stop of each phase with both feet off the floor by 6 cm, two frames at least."""
+        """Start and stop of each phase with both feet off the floor by 6 cm, for 0.1 to 0.8 s (longer ones are no flight,
+        but a floor that lies too low)."""
         up = (self.lifted("left") > 0.06) & (self.lifted("right") > 0.06)
-        return [(start, stop) for start, stop in runs(up) if stop - start >= 2]
+        return [(start, stop) for start, stop in runs(up) if 2 <= stop - start <= 16]
 
     @cached_property
     def steps(self) -> int:
         """Steps: how often the faster foot changes."""
         fast = [np.linalg.norm(smooth(rate(self.joint(f"{side}_ankle")), 3)[:, [0, 2]], axis=-1) for side in SIDES]
         return len(swings(fast[0] - fast[1], 0.35))
+
+
+def _sole(joints: np.ndarray, side: str) -> np.ndarray:
+    """Height (T,) of the lower end of a foot: of the toe, or of the ankle less its height above a flat sole."""
+    return np.minimum(joints[:, _NAMES[f"{side}_foot"], 1], joints[:, _NAMES[f"{side}_ankle"], 1] - 0.04)
 
 
 def standard(joints: np.ndarray, fps: float = FPS) -> np.ndarray:

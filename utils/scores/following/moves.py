@@ -42,8 +42,8 @@ def bounces(body: Body) -> float:
 
 
 def _runs(body: Body) -> bool:
-    speed = float(np.median(body.speed[body.moving]))
-    return speed > 2.1 or (speed > 1.2 and bounces(body) > 0.12)
+    speed = float(np.quantile(body.speed[body.moving], 0.65))
+    return speed > 2.1 or (speed > 1.3 and bounces(body) > 0.12)
 
 
 def walk(body: Body, direction: Direction = "any", least: float = 0.6) -> bool:
@@ -56,7 +56,7 @@ def walk(body: Body, direction: Direction = "any", least: float = 0.6) -> bool:
 
 
 def run(body: Body, direction: Direction = "any", least: float = 1.0) -> bool:
-    """Runs: at least `least` metres, upright, faster than 2.1 m/s, or than 1.2 m/s in the manner of a spring."""
+    """Runs: at least `least` metres, upright, faster than 2.1 m/s, or than 1.3 m/s in the manner of a spring."""
     if body.path < least or body.steps < 2:
         return False
     moving = body.moving

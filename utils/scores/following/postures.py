@@ -24,8 +24,8 @@ def squat(body: Body, times: int = 0) -> bool:
 
 
 def _sitting(body: Body) -> np.ndarray:
-    """Frames (T,) of a body at rest whose thighs are near level, its knees bent and its trunk upright."""
-    still = (np.abs(rate(smooth(body.hips, 5))) < 0.12) & (body.speed < 0.2)
+    """Frames (T,) of a body nearly at rest whose thighs are near level, its knees bent and its trunk upright."""
+    still = (np.abs(rate(smooth(body.hips, 5))) < 0.4) & (body.speed < 0.35)
     thighs = [body.height(f"{side}_hip") - body.height(f"{side}_knee") for side in SIDES]
     level = (np.maximum(*thighs) < 0.27) & (np.minimum(*(body.knee(side) for side in SIDES)) < 130)
     return level & still & (body.tilt < 45) & (body.hips > 0.08)
@@ -87,7 +87,8 @@ def pick_up(body: Body) -> bool:
     """Picks something up: goes down until a hand is below the knees, and comes up again with it."""
     low = np.minimum(body.height("left_wrist"), body.height("right_wrist"))
     for start, stop in excursions(-low, -0.62, -0.45):
-        if stop < len(body) and stop - start < 4 * FPS and body.hips.max() > 0.6:
+        rises = stop < len(body) and body.height("neck")[stop : stop + 2 * int(FPS)].max() > 1.0
+        if rises and stop - start < 4 * FPS:
             return True
     return False
 
@@ -113,7 +114,7 @@ def kicks(body: Body, side: str) -> list[int]:
     speed = smooth(np.linalg.norm(rate(foot), axis=-1), 3)
     away = np.hypot(foot[:, 0], foot[:, 2])
     low = (foot[:, 2] > 0.35) & (body.lifted(side) > 0.08) & (body.speed < 1.8)
-    high = (body.lifted(side) > 0.22) & (foot[:, 2] > -0.25)
+    high = (body.lifted(side) > 0.22) & ((foot[:, 2] > -0.25) | (body.lifted(side) > 0.5))
     out = (away > 0.42) & (low | high) & (body.knee(side) > 110)
     found: list[int] = []
     for start, stop in runs(out):
