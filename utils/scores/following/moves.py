@@ -100,13 +100,18 @@ def stand_still(body: Body) -> bool:
 
 
 def jumps(body: Body) -> list[int]:
-    """Frames of the jumps: both feet up after the hips rose at 1 m/s or more."""
+    """Frames of the jumps: both feet up, after the hips rose at 0.9 m/s or more, to 3 cm above where they stand."""
     rise = rate(smooth(body.hips, 3))
+    feet_down = np.ones(len(body), dtype=bool)
+    for start, stop in body.flights:
+        feet_down[start:stop] = False
+    tall = body.hips[feet_down & (body.hips > STANDING)]
+    level = float(np.median(tall)) if len(tall) else STANDING
     found: list[int] = []
     for start, stop in body.flights:
-        before = rise[max(0, start - 5) : stop]
-        # A run through the air has long legs apart and hips that hardly rise.
-        if before.max() > 0.9 and (not found or start - found[-1] > 5):
+        # A run through the air has hips that hardly rise; who gets up from the floor ends no higher than standing.
+        high = body.hips[start:stop].max() > level + 0.03 and rise[max(0, start - 5) : stop].max() > 0.9
+        if high and (not found or start - found[-1] > 5):
             found.append(start)
     return found
 
