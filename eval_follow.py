@@ -7,7 +7,7 @@
 
 Each of 161 sentences has a test of its own: did the hand wave above the shoulder, did the heading turn to the left, is
 the order right. Without flags the shipped model is asked, three times each. Table, JSON, log and contact sheets go to
-`generation/following/`. docs/following.md says what is measured, how well, and how folders of other models are laid out.
+`generation/following/`. docs/following.md says what is measured, how well, and how folders of motions are laid out.
 """
 
 from lamp.options.following import EvalFollowOptions

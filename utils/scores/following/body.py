@@ -152,8 +152,10 @@ class Body:
 
     @cached_property
     def flights(self) -> list[tuple[int, int]]:
-        """Start and stop of each phase with both feet off the floor by 6 cm, for 0.1 to 1.2 s (longer ones are no flight,
-        but a floor that lies too low)."""
+        """Start and stop of each phase with both feet off the floor by 6 cm, for 0.1 to 1.2 s.
+
+        Longer ones are no flight, but a floor that was found too low.
+        """
         up = (self.lifted("left") > 0.06) & (self.lifted("right") > 0.06)
         return [(start, stop) for start, stop in runs(up) if 2 <= stop - start <= 24]
 
