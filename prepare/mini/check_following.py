@@ -40,7 +40,7 @@ from lamp.utils.scores.physics import MEASURES
 TABLE = Path(__file__).with_name("following_clips.json")
 FEWEST = 5
 """Clips from which on an action is named as the worst."""
-PAIRS = 40
+PAIRS, LONG = 40, 40
 BLEND = 8
 _ARMS = (13, 14, 16, 17, 18, 19, 20, 21)
 
@@ -175,7 +175,7 @@ def check_composed(entry: dict[str, Any], pieces: Sequence[Piece], seed: int) ->
     """
     rng, (test, how) = random.Random(seed), (entry["test"], entry["how"])
     parts = next(iter(test.values()))
-    known = [[p.joints for p in pieces if action in p.shows] for action in entry["clips"]]
+    known = [[p.joints for p in pieces if action in p.shows and len(p.joints) >= LONG] for action in entry["clips"]]
     known = [[one for one in row if passes(part, Body.of(one))] for row, part in zip(known, parts)]
     if not all(known):
         return _cells([], {"none": [False]})

@@ -141,12 +141,12 @@ def jumping_jacks(body: Body, least: int = 2) -> bool:
 
 
 def dance(body: Body) -> bool:
-    """Dances: both hands go up and down and all about, hips or feet to and fro, nearly on the spot."""
+    """Dances: both hands go up and down and all about, hips to and fro sideways or feet stepping, nearly on the spot."""
     seconds = len(body) / FPS
     wide = all(np.ptp(body.hand(side)[:, 1]) > 0.2 for side in SIDES)
     hands = [np.linalg.norm(smooth(rate(body.hand(side)), 3), axis=-1).mean() for side in SIDES]
     hips = body.joint("pelvis")
-    sway = max(reversals(hips[:, axis], 0.03) for axis in (0, 1, 2))
+    sway = max(reversals(hips[:, axis], 0.03) for axis in (0, 2))
     lively = wide and min(hands) > 0.25 and (body.steps + sway) / seconds > 0.8
     near = body.distance < 2.0 and body.path / seconds < 0.9
     return bool(lively and near and seconds >= 1.5 and body.hips.mean() > 0.5)

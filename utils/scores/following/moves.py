@@ -46,18 +46,21 @@ def _runs(body: Body) -> bool:
     return speed > 2.1 or (speed > 1.3 and bounces(body) > 0.12)
 
 
-def walk(body: Body, direction: Direction = "any", least: float = 0.6) -> bool:
-    """Walks: at least `least` metres and two steps, upright, neither running (see `run`) nor jumping."""
-    if body.path < least or body.steps < 2:
+def walk(body: Body, direction: Direction = "any", least: float = 0.6, share: float = 0.0) -> bool:
+    """Walks: at least `least` metres and two steps, upright, neither running nor jumping, in a share of the frames."""
+    if body.path < least or body.steps < 2 or body.moving.mean() < share:
         return False
     moving = body.moving
     upright = np.median(body.hips[moving]) > STANDING - 0.07 and np.median(body.tilt[moving]) < 45
     return bool(upright and not _runs(body) and not jumps(body) and _towards(body, direction))
 
 
-def run(body: Body, direction: Direction = "any", least: float = 1.0) -> bool:
-    """Runs: at least `least` metres, upright, faster than 2.1 m/s, or than 1.3 m/s in the manner of a spring."""
-    if body.path < least or body.steps < 2:
+def run(body: Body, direction: Direction = "any", least: float = 1.0, share: float = 0.0) -> bool:
+    """Runs: at least `least` metres, upright, faster than 2.1 m/s, or than 1.3 m/s in the manner of a spring.
+
+    `share` is that of the frames in which it travels.
+    """
+    if body.path < least or body.steps < 2 or body.moving.mean() < share:
         return False
     moving = body.moving
     upright = np.median(body.hips[moving]) > STANDING - 0.12 and np.median(body.tilt[moving]) < 55

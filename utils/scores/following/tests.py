@@ -4,9 +4,9 @@ A test is an object of one entry. Its key is a predicate of `PREDICATES`, its va
 `{"walk": {"direction": "backward"}}`; or the key is one of these, and the value a list of tests (for `not` a test):
 
 all, any, not: of the whole motion.
-both: all of them at the same time, that is in one window of 40 % of the motion, 1.2 s at least.
-then: one after the other. The motion can be cut so that each part passes its own test, and not also the other way
-    round, as a motion does that shows both at once all the time.
+both: all of them at the same time, that is in one window of 40 % of the motion, 2 s at least.
+then: one after the other. The motion can be cut so that each part passes its own test, and the first action has ended
+    by then, or the second one has not begun in the first 35 %: a motion that shows both all the time does not pass.
 """
 
 import inspect
@@ -63,9 +63,10 @@ PREDICATES: dict[str, Predicate] = {
 }
 """By name; parameters and meaning are in their docstrings."""
 COMPOSED = ("all", "any", "not", "both", "then")
-_WINDOW, _SHORTEST_WINDOW = 0.4, 1.2
+_WINDOW, _SHORTEST_WINDOW = 0.4, 2.0
 _PART = 12
 _STEP = 4
+_LATE = 0.35
 _MIRRORED = {"left": "right", "right": "left"}
 
 
@@ -97,8 +98,10 @@ def _in_order(tests: list[Test], body: Body) -> bool:
         return passes(first, body)
     for cut in range(_PART, len(body) - _PART * len(rest) + 1, _STEP):
         before, after = body.part(0, cut), body.part(cut, len(body))
-        if passes(first, before) and _in_order(rest, after) and not (passes(rest[0], before) and passes(first, after)):
-            return True
+        if passes(first, before) and _in_order(rest, after):
+            ended = not passes(first, after)
+            if ended or (cut >= _LATE * len(body) and not passes(rest[0], before)):
+                return True
     return False
 
 
