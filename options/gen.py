@@ -67,8 +67,8 @@ class SamplingOptions(CommonOptions):
 
 
 @dataclass(kw_only=True)
-class MotionOptions(SamplingOptions):
-    """Models and files"""
+class ModelOptions(SamplingOptions):
+    """Models"""
 
     name_needed: ClassVar[bool] = False
     name: str = ""
@@ -81,6 +81,18 @@ class MotionOptions(SamplingOptions):
     """checkpoint of the masked transformer"""
     models: str = ""
     """folder or hub id with tokenizer, lamp, masked, residual and length; by default the shipped checkpoints/mini"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.res_name and not self.name:
+            there = list_runs(Path(self.checkpoints_dir) / self.dataset_name, "MaskedTransformer")
+            raise UserError(f"--res_name needs --name too, the run of the masked transformer; {there}")
+
+
+@dataclass(kw_only=True)
+class MotionOptions(ModelOptions):
+    """Files"""
+
     ext: str = "default"
     """name of the output folder"""
     output_dir: Path = Path("./generation")
@@ -108,9 +120,6 @@ class MotionOptions(SamplingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.res_name and not self.name:
-            there = list_runs(Path(self.checkpoints_dir) / self.dataset_name, "MaskedTransformer")
-            raise UserError(f"--res_name needs --name too, the run of the masked transformer; {there}")
         for name in self.formats or ():
             suffix_of(name, "--formats")
         if self.character_map is not None and self.character is None:

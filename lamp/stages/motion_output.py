@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamp.options.gen import MotionOptions
+from lamp.options.gen import ModelOptions, MotionOptions
 from lamp.utils.errors import UserError
 from lamp.utils.litter import sweep
 
@@ -33,7 +33,7 @@ def check_output(folder: Path) -> None:
         raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --output_dir") from error
 
 
-def load_pipeline(options: MotionOptions) -> "LaMPPipeline":
+def load_pipeline(options: ModelOptions) -> "LaMPPipeline":
     """The models that the options name, computing as the options say."""
     from lamp.models.pipeline import LaMPPipeline
     from lamp.utils.run.device import resolve_device
