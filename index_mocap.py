@@ -14,7 +14,7 @@ from lamp.library.indexing import index, open_store
 from lamp.library.nearest import EXACT, NearestIndex
 from lamp.library.reader import MotionReader
 from lamp.library.table import TABLE
-from lamp.options.library import IndexOptions
+from lamp.options.files import IndexOptions
 from lamp.utils.capture.files import find_motion_files, tell_left_out
 from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.capture.upright import join_up

@@ -14,7 +14,7 @@ from pathlib import Path
 from lamp.library.reader import MotionReader
 from lamp.library.search import Library, lines
 from lamp.library.store import Store
-from lamp.options.library import SearchOptions
+from lamp.options.files import SearchOptions
 from lamp.utils.capture.files import MOTION_SUFFIXES, find_motion_files, read_motion
 from lamp.utils.cli import parse
 from lamp.utils.errors import main_with_errors

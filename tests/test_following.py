@@ -5,12 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import mirror_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D
-from lamp.utils.scores.following.body import Body, excursions, reversals, standard
-from lamp.utils.scores.following.sentences import read_sentences
-from lamp.utils.scores.following.score import Rate, Verdict, judge, wilson
+from lamp.utils.scores.following.body import Body
 from lamp.utils.scores.following.tests import PREDICATES, check_test, mirrored, names_in, passes
 from tests.puppet import (
     figure,

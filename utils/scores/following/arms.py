@@ -141,7 +141,7 @@ def jumping_jacks(body: Body, least: int = 2) -> bool:
 
 
 def dance(body: Body) -> bool:
-    """Dances: both hands go up and down and all about, hips to and fro sideways or feet stepping, nearly on the spot."""
+    """Dances: both hands go up and down and all about, hips sway or feet step, nearly on the spot."""
     seconds = len(body) / FPS
     wide = all(np.ptp(body.hand(side)[:, 1]) > 0.2 for side in SIDES)
     hands = [np.linalg.norm(smooth(rate(body.hand(side)), 3), axis=-1).mean() for side in SIDES]
