@@ -28,6 +28,7 @@ COMMANDS |= {
         "eval_t2m_trans_res",
         "eval_retrieval",
         "eval_evaluator",
+        "eval_follow",
     )
 }
 COMMANDS |= {"eval-m2t": "M2T_eval", "app": "app", "mcp": "serve_mcp", "serve-mmcp": "serve_mmcp"}

@@ -94,7 +94,7 @@ def same_ends(folder: Path, name: str) -> list[dict[str, Any]]:
 
 # What they refuse comes before anything else is looked at, so that no other flag matters.
 ALONE = {"eval_evaluator", "eval_retrieval", "eval_t2m_trans_res", "eval_t2m_vq", "M2T_eval", "gen_t2m", "caption"}
-ALONE |= {"convert", "edit_t2m", "view", "index_mocap", "search_mocap", "serve_mcp", "serve_mmcp", "app"}
+ALONE |= {"convert", "edit_t2m", "view", "eval_follow", "index_mocap", "search_mocap", "serve_mcp", "serve_mmcp", "app"}
 
 
 def test_every_script_trains_together_or_refuses():
