@@ -76,7 +76,7 @@ class Recipe:
     missing: tuple[str, ...] = ()
 
 
-def _body(recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray, SkeletonFit]:
+def body_of(recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray, SkeletonFit]:
     """Joints (22, 3) of the rest pose, and the mesh's places, normals and T-pose."""
     lengths = torch.tensor(HUMANML3D.bone_lengths, dtype=torch.float64)
     lengths[[4, 5, 7, 8]] *= recipe.legs
@@ -113,7 +113,7 @@ def _body(recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray, SkeletonF
 def build(recipe: Recipe, path: Path) -> Path:
     """Write a character."""
     rng = np.random.default_rng(1)
-    joints, vertices, normals, mesh = _body(recipe)
+    joints, vertices, normals, mesh = body_of(recipe)
     turn = quat_to_matrix(quat_from_euler(torch.tensor([recipe.yaw], dtype=torch.float64), "Y")).numpy()
     joints, vertices, normals = joints @ turn.T, vertices @ turn.T, normals @ turn.T
     gltf = Gltf()
