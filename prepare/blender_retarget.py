@@ -5,15 +5,16 @@
     python3.11 -m venv blender_env && blender_env/bin/pip install bpy==5.0.1
     python -m lamp.prepare.blender_retarget walk.bvh hero.fbx hero_walks.fbx --blender_python blender_env/bin/python
 
-IN is a motion file as `lamp convert` reads them (.bvh, .npz, .npy, .amc); for another frame rate, or without the travel,
-convert it before. OUT is the character with the motion as its one animation: .fbx, or .blend or .glb. Blender reads and
-writes the character in a process of its own; the motion is put on its bones as `lamp convert --character` puts it on a
-.glb. docs/blender.md has more.
+IN is a motion file as `lamp convert` reads them (.bvh, .npz, .npy, .amc); to change its frame rate or take the travel
+out, convert it first. OUT is the character with the motion as its one animation: .fbx, or .blend or .glb. Blender reads
+and writes the character in a process of its own; the motion is put on its bones as `lamp convert --character` puts it
+on a .glb. docs/blender.md has more.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -130,7 +131,7 @@ def put_on(motion: Motion, character: Path, out: Path, python: str, joint_map: J
         joint_map: from our 22 joints to names of the character's bones; None to find them.
 
     Raises:
-        UserError: the character cannot be read, or is no rigged humanoid.
+        UserError: the character cannot be read, is no rigged humanoid, or cannot be written there.
     """
     with tempfile.TemporaryDirectory() as folder:
         bones, poses = Path(folder, "bones.json"), Path(folder, "poses.json")
@@ -138,8 +139,13 @@ def put_on(motion: Motion, character: Path, out: Path, python: str, joint_map: J
         rig, names = rig_of(json.loads(bones.read_text(encoding="utf-8")), character, joint_map)
         with naming(character):
             poses.write_text(json.dumps(poses_of(motion, rig, names)), encoding="utf-8")
-        with atomic_path(out) as half:
-            in_blender(python, "write", character, poses, half)
+        made = Path(folder, "made").with_suffix(out.suffix.lower())
+        in_blender(python, "write", character, poses, made)
+        try:
+            with atomic_path(out) as half:
+                shutil.copyfile(made, half)
+        except OSError as error:
+            raise UserError(f"cannot write {out}: {error.strerror or error}; choose another folder") from error
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """What tests have Blender do, in a Python with bpy: make FBX characters, and tell what is in an FBX file.
 
-    BLENDER_PYTHON tests/in_blender.py make SPEC.json OUT.fbx
-    BLENDER_PYTHON tests/in_blender.py tell OUT.json FILE...
+BLENDER_PYTHON tests/in_blender.py make SPEC.json OUT.fbx
+BLENDER_PYTHON tests/in_blender.py tell OUT.json FILE...
 """
 
 import json
@@ -92,7 +92,7 @@ def tell(out: str, *files: str) -> None:
                 for bone in armature.data.bones
             },
             "parents": {bone.name: bone.parent.name if bone.parent else "" for bone in armature.data.bones},
-            "meshes": {thing.name: mesh_of(thing) for thing in bpy.data.objects if thing.type == "MESH"},
+            "meshes": {thing.name: mesh_of(thing) for thing in bpy.data.objects if thing.find_armature()},
             "materials": {material.name: material_of(material) for material in bpy.data.materials if material.users},
         }
     Path(out).write_text(json.dumps(told))

@@ -1,7 +1,7 @@
 """A motion on an FBX character by way of Blender; what needs bpy is marked `blender`."""
 
 import json
-import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -137,10 +137,10 @@ def test_a_motion_on_an_fbx_character(name: str, tmp_path: Path, monkeypatch: py
     before, *afters = tell(tmp_path, hero, *outs.values())
     for (file, joints), after in zip(MOTIONS.items(), afters):
         motion = Motion(joints).with_constant_bones()
-        assert after["fps"] == motion.fps and Path(file).stem in after["action"] and len(after["frames"]) == len(motion), file
-        places = {
-            bone: np.array([frame[bone] for frame in after["frames"]]) @ TO_Z_UP for bone in after["frames"][0]
-        }
+        assert (
+            after["fps"] == motion.fps and Path(file).stem in after["action"] and len(after["frames"]) == len(motion)
+        ), file
+        places = {bone: np.array([frame[bone] for frame in after["frames"]]) @ TO_Z_UP for bone in after["frames"][0]}
         found = angles(motion, places, rig.recipe.names)
         assert np.median(found) < 3 and np.median(found, axis=0).max() < 6 and found.max() < 25, file
         check_bones_and_skin(before, after, places)
@@ -170,3 +170,136 @@ def check_bones_and_skin(before: dict[str, Any], after: dict[str, Any], places: 
         assert material["images"] == before["materials"][name]["images"]
         assert material["colour"] == pytest.approx(before["materials"][name]["colour"], abs=1e-5)
     assert any(material["images"] for material in after["materials"].values())
+
+
+@needs_blender
+@pytest.mark.blender
+def test_other_files_and_a_character_that_moves_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, motion = RIGS["mixamo"], Motion(walk(24), text="a man  walks").with_constant_bones()
+    hero, source = make_fbx(rig, tmp_path), motion.save(tmp_path / "m.npz")
+    outs = [tmp_path / "first.fbx", tmp_path / "m.blend", tmp_path / "m.glb", tmp_path / "second.fbx"]
+    for out in outs[:3]:
+        run(monkeypatch, source, hero, out)
+    run(monkeypatch, source, outs[0], outs[3])
+    for out, told in zip(outs, tell(tmp_path, *outs)):
+        if out.suffix == ".glb":  # Blender reads it at 24 frames a second
+            frames, kept = told["frames"][::6], range(0, 24, 5)
+        else:
+            frames, kept = told["frames"], range(24)
+        places = {bone: np.array([frame[bone] for frame in frames]) @ TO_Z_UP for bone in frames[0]}
+        part = Motion(motion.joints[list(kept)])
+        assert np.median(angles(part, places, rig.recipe.names)) < 3, out.name
+        assert "a man walks" in told["action"] or out.suffix == ".glb"
+
+
+@needs_blender
+@pytest.mark.blender
+def test_what_blender_cannot_use_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Motion(walk(24)).save(tmp_path / "m.npz")
+    bare = make_fbx(RIGS["mixamo"], tmp_path, skinned=False).rename(tmp_path / "bare.fbx")
+    (tmp_path / "text.fbx").write_text("; FBX 7.3.0 project file\n")
+    (tmp_path / "cut.fbx").write_bytes(bare.read_bytes()[:5000])
+    for name, told in (("bare", "no mesh"), ("text", "cannot be read"), ("cut", "cannot be read")):
+        refused(monkeypatch, capsys, f"{name}.fbx.*{told}", source, tmp_path / f"{name}.fbx", tmp_path / "out.fbx")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: str, *words: str | Path) -> str:
+    """Run the script, which ends with one line; returned is all that it wrote to stderr."""
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, *words)
+    text = capsys.readouterr().err
+    line = text.strip().splitlines()[-1]
+    assert ended.value.code == 2 and line.startswith("error: ") and len(line) < LONGEST_MESSAGE + 20
+    assert re.search(told, line), line
+    return text
+
+
+STAND_IN = """#!{python}
+import pathlib, shutil, sys
+scene, act, hero, file, *out = sys.argv[1:]
+if act == "read":
+    shutil.copy(hero, file)
+else:
+    shutil.copy(file, out[0])
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands in for Blender: the character is the JSON of its bones, and what is written is the JSON of the poses."""
+    script = tmp_path / "blender_python"
+    script.write_text(STAND_IN.format(python=sys.executable))
+    script.chmod(0o755)
+    monkeypatch.setenv("LAMP_BLENDER_PYTHON", str(script))
+    return script
+
+
+def skeleton_file(folder: Path, names: dict[str, str]) -> Path:
+    """An armature as Blender tells it: bones without rest rotations, Z up."""
+    joints, *_ = body_of(Recipe(names))
+    bones, plan = [], HUMAN_PLAN
+    role_of = {joint: role for role, joint in ROLES.items()}
+    for joint in plan.order:
+        parent = plan.parents[joint]
+        matrix = np.eye(4)
+        matrix[:3, 3] = TO_Z_UP @ (joints[joint] - (joints[parent] if parent >= 0 else 0))
+        above = names[role_of[parent]] if parent >= 0 else None
+        bones.append({"name": names[role_of[joint]], "parent": above, "matrix": matrix.tolist()})
+    path = folder / "hero.fbx"
+    path.write_text(json.dumps({"armature": np.eye(4).tolist(), "bones": bones}))
+    return path
+
+
+def test_poses_for_blender_are_those_of_the_motion(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    motion = Motion(walk(24), text="somebody walks" * 9).with_constant_bones()
+    hero, source = skeleton_file(tmp_path, MIXAMO), motion.save(tmp_path / "m.npz")
+    run(monkeypatch, source, hero, tmp_path / "out.fbx")
+    poses = json.loads((tmp_path / "out.fbx").read_text())
+    assert poses["frames"] == 24 and poses["fps"] == 20 and motion.text.startswith(poses["name"])
+    assert len(poses["name"]) < len(motion.text) and set(poses["rotations"]) <= set(MIXAMO.values())
+    hips = np.array(poses["places"][MIXAMO["hips"]]) @ TO_Z_UP
+    # The body has our proportions, so it goes where the motion goes.
+    assert np.abs(hips - motion.joints[:, 0]).max() < 0.02
+
+
+def test_a_skeleton_that_is_not_known_is_told_with_a_map_to_fill_in(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Motion(walk(24)).save(tmp_path / "m.npz")
+    hero = skeleton_file(tmp_path, MIXAMO)
+    document = json.loads(hero.read_text())
+    document["bones"] = document["bones"][:8]
+    hero.write_text(json.dumps(document))
+    text = refused(monkeypatch, capsys, "hero.fbx.*--character_map", source, hero, "out.fbx")
+    assert "joint_map.json is a map of bones" in text and "_joints" in json.loads(Path("joint_map.json").read_text())
+    assert not Path("out.fbx").exists()
+
+
+def test_wrong_files_and_a_missing_blender_are_told(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, hero = Motion(walk(24)).save(tmp_path / "m.npz"), skeleton_file(tmp_path, MIXAMO)
+    out = tmp_path / "out.fbx"
+    for told, *words in (
+        ("no such file", source, tmp_path / "no.fbx", out),
+        ("lamp convert --character", source, source, out),
+        ("must be a file that ends in", source, hero, tmp_path / "out.obj"),
+        ("the character itself", source, hero, hero),
+        ("is a folder", tmp_path, hero, out),
+        ("IN .*no such file", tmp_path / "no.bvh", hero, out),
+        ("cannot write", source, hero, source / "below.fbx"),
+        ("cannot run .*name a Python with bpy", source, hero, out, "--blender_python", tmp_path / "no_python"),
+        (r"has no bpy; .*pip install bpy==5.0.1", source, hero, out, "--blender_python", sys.executable),
+    ):
+        refused(monkeypatch, capsys, told, *words)
+    stand_in.write_text("#!/bin/sh\necho odd >&2\nexit 1\n")
+    refused(monkeypatch, capsys, "Blender failed .odd.", source, hero, out)
+    monkeypatch.delenv("LAMP_BLENDER_PYTHON")
+    refused(monkeypatch, capsys, "python3.11 -m venv .*pip install bpy==5.0.1", source, hero, out)
+    assert not out.exists()

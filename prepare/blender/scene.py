@@ -27,15 +27,19 @@ def fail(text: str) -> NoReturn:
     sys.exit(2)
 
 
+def last_line(error: Exception) -> str:
+    """What an error of Blender says: the last line of a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Location:" not in line]
+    return lines[-1].removeprefix("Error: ") if lines else "no reason given"
+
+
 def load(path: str) -> Any:
     """Read an FBX file into an empty scene, in its rest pose, and return the armature that moves the meshes."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     try:
         bpy.ops.import_scene.fbx(filepath=path, use_anim=False)
     except RuntimeError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        reason = (lines[-1] if lines else "no reason given").removeprefix("Error: ")
-        fail(f"{path} cannot be read by Blender ({reason}); export it again as binary FBX")
+        fail(f"{path} cannot be read by Blender ({last_line(error)}); export it again as binary FBX")
     bound = [
         modifier.object
         for thing in bpy.data.objects
@@ -131,7 +135,7 @@ def _save(out: str) -> None:
                 embed_textures=True,
             )
     except (RuntimeError, OSError) as error:
-        fail(f"Blender cannot write {out} ({' '.join(str(error).split())}); name another file")
+        fail(f"Blender cannot write the character as {suffix} ({last_line(error)}); try .blend")
 
 
 if __name__ == "__main__":
