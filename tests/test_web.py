@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from lamp.utils.motion import Motion
-from tests.browser import opened, pixels, troubles
+from tests.browser import opened, pixels, served, troubles
 from tests.marks import NPM, needs_npm
 from tests.rigs import ODD, Recipe, build
 from tests.test_export import walk
-from tests.test_gltf import served
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
