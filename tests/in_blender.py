@@ -78,15 +78,17 @@ def tell(out: str, *files: str) -> None:
             bpy.ops.import_scene.fbx(filepath=file, anim_offset=0.0)
         (armature,) = [thing for thing in bpy.data.objects if thing.type == "ARMATURE"]
         scene = bpy.context.scene
-        frames = []
+        frames, loose = [], 0.0
         action = armature.animation_data and armature.animation_data.action
         for frame in range(round(action.frame_range[1]) + 1 if action else 0):
             scene.frame_set(frame)
+            loose = max([loose, *(looseness(thing, armature) for thing in bpy.data.objects if thing.find_armature())])
             frames.append({bone.name: list(armature.matrix_world @ bone.head) for bone in armature.pose.bones})
         told[file] = {
             "fps": scene.render.fps / scene.render.fps_base,
             "action": action.name if action else "",
             "frames": frames,
+            "loose": loose,
             "rest": {
                 bone.name: [list(row) for row in armature.matrix_world @ bone.matrix_local]
                 for bone in armature.data.bones
@@ -96,6 +98,24 @@ def tell(out: str, *files: str) -> None:
             "materials": {material.name: material_of(material) for material in bpy.data.materials if material.users},
         }
     Path(out).write_text(json.dumps(told))
+
+
+def looseness(body, armature) -> float:
+    """Metres between the skin and where its bones carry it from rest, of vertices that no shape key moves."""
+    drawn = body.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    into = armature.matrix_world.inverted() @ body.matrix_world
+    carried = {
+        bone.name: armature.matrix_world @ bone.matrix @ bone.bone.matrix_local.inverted() @ into
+        for bone in armature.pose.bones
+    }
+    names, farthest = [group.name for group in body.vertex_groups], 0.0
+    for vertex, moved in list(zip(body.data.vertices, drawn.data.vertices))[1::29]:
+        total = sum(group.weight for group in vertex.groups)
+        place = sum(
+            (g.weight / total * (carried[names[g.group]] @ vertex.co) for g in vertex.groups), Vector((0, 0, 0))
+        )
+        farthest = max(farthest, (place - drawn.matrix_world @ moved.co).length)
+    return farthest
 
 
 def mesh_of(body) -> dict:
