@@ -43,8 +43,8 @@ TEXT = """# Gallery
 
 Made by `python -m docs.make_gallery` with the shipped models, `_ik` copies (planted feet pinned to the floor). **The
 pictures are chosen**: these are the first {shown} of {wanted} sentences of [eval_follow.py](following.md) that at least
-{enough} of {seeds} seeds follow with the feet on the floor, and of each the first seed that does. What the model does not know is in the
-[README](../README.md#what-the-shipped-model-can-and-cannot-do) and in [following.md](following.md).
+{enough} of {seeds} seeds follow with the feet on the floor, and of each the first seed that does. What the model does
+not know is in the [README](../README.md#what-the-shipped-model-can-and-cannot-do) and in [following.md](following.md).
 
 {rows}
 
