@@ -114,10 +114,11 @@ class LaMPPipeline(Editing):
         if tokenizer.config.num_quantizers > 1:
             residual = ResidualTransformer.from_pretrained(source, "residual", device)
         length = LengthEstimator.from_pretrained(source, "length", device) if is_model(source, "length") else None
+        masked = MaskedTransformer.from_pretrained(source, "masked", device)
         pipe = cls(
             tokenizer,
-            LaMPCondition(LaMP.from_pretrained(source, "lamp", device)),
-            MaskedTransformer.from_pretrained(source, "masked", device),
+            LaMPCondition(LaMP.from_pretrained(source, "lamp", device), reads_words(masked, residual)),
+            masked,
             residual,
             length,
             read_guidance(source),
@@ -178,10 +179,6 @@ class LaMPPipeline(Editing):
             length_name = None
         if length_name:
             _check_same_run(root, name, length_name, options, tokenizer=False)
-        if options["text_encoder"] == "clip":
-            text: TextCondition = ClipCondition(options["clip_source"], device)
-        else:
-            text = LaMPCondition(LaMP.from_pretrained(model_folder(root / options["lamp_name"]), device=device))
         residual = length = None
         if res_name is not None:
             residual = ResidualTransformer.from_pretrained(model_folder(root / res_name), device=device)
@@ -192,6 +189,11 @@ class LaMPPipeline(Editing):
             levels, there = tokenizer.config.num_quantizers, list_runs(root, ResidualTransformer.kind())
             raise UserError(f"--res_name is missing, which a tokenizer of {levels} levels needs; {there}")
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
+        if options["text_encoder"] == "clip":
+            text: TextCondition = ClipCondition(options["clip_source"], device)
+        else:
+            lamp = LaMP.from_pretrained(model_folder(root / options["lamp_name"]), device=device)
+            text = LaMPCondition(lamp, reads_words(masked, residual))
         return cls(tokenizer, text, masked, residual, length, read_guidance(root))
 
     def with_precision(self, precision: str) -> "LaMPPipeline":
@@ -355,6 +357,11 @@ def _check_same_run(root: Path, name: str, other_name: str, options: dict[str, A
         if options.get(key) != other.get(key):
             used, others = options.get(key), other.get(key)
             raise UserError(f"{name} was trained with --{key} {used}, {other_name} with {others}; name one that fits")
+
+
+def reads_words(*networks: MaskedTransformer | ResidualTransformer | None) -> bool:
+    """Whether one of the transformers reads the words of a text, not only its vector."""
+    return any(network is not None and network.config.condition == "words" for network in networks)
 
 
 def read_guidance(source: str | Path) -> Guidance | None:

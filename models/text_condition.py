@@ -5,6 +5,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
@@ -26,15 +27,21 @@ class TextCondition(Protocol):
         ...
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Condition vectors (B, dim) of sentences, without gradients."""
+        """Condition vectors (B, dim) of sentences, or with words (B, 1 + L, dim), without gradients."""
         ...
 
 
 class LaMPCondition:
-    """LaMP's text condition: its queries after attending to the text, averaged (LaMP, section 3.3)."""
+    """LaMP's text condition: its queries after attending to the text, averaged (LaMP, section 3.3).
 
-    def __init__(self, lamp: LaMP) -> None:
-        self.lamp = speed_up(lamp.eval().requires_grad_(False))
+    Args:
+        lamp: the model.
+        words: also give the states of the words in the text-only pass, which tell what comes first and what goes with
+            what: (B, 1 + L, dim), zeros beyond the end of a sentence.
+    """
+
+    def __init__(self, lamp: LaMP, words: bool = False) -> None:
+        self.lamp, self.words = speed_up(lamp.eval().requires_grad_(False)), words
         self.dim = lamp.config.hidden_size
 
     @property
@@ -44,6 +51,8 @@ class LaMPCondition:
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
+        if self.words:
+            return self.lamp.text_conditions(list(texts)).float()
         return self.lamp.text_condition(list(texts)).float()
 
 
@@ -110,12 +119,13 @@ class CachedCondition:
             self._sheets.update(dict.fromkeys(sheet, sheet))
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Condition vectors (B, dim)."""
+        """Condition vectors (B, dim), or with words (B, 1 + L, dim)."""
         for text in texts:
             if text not in self._known:
                 sheet = self._sheets.get(text, [text])
                 self._known.update(zip(sheet, self.encoder(sheet).clone()))
-        return torch.stack([self._known[text] for text in texts])
+        known = [self._known[text] for text in texts]
+        return torch.stack(known) if known[0].dim() == 1 else pad_sequence(known, batch_first=True)
 
 
 def lamp_of(encoder: TextCondition) -> LaMP | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from lamp.models.layers import Condition
 from lamp.models.t2m.masked import MaskedConfig
 from lamp.models.t2m.residual import ResidualConfig
 from lamp.models.text_condition import CLIP_SOURCE
@@ -78,6 +79,11 @@ class T2MOptions(GeneratorOptions, AnimationOptions):
     """share of training samples whose text is dropped, for classifier-free guidance"""
     attention: Literal["causal", "full", "soft"] = "causal"
     """masked transformer: LaMP's causal attention, MoMask's full, or the public LaMP code's"""
+    condition: Condition = "sentence"
+    """what the transformer reads of a text: LaMP's one vector for the sentence, or also one for each word, which needs
+    --attention full"""
+    start_from: str = ""
+    """run, or shipped model, of the same sizes whose weights training begins with"""
     evaluator: str = "evaluator"
     """evaluator for FID in validation, <checkpoints_dir>/<dataset_name>/<evaluator>; without one there is no FID"""
     share_weight: bool = ResidualConfig.share_weight
@@ -91,6 +97,11 @@ class T2MOptions(GeneratorOptions, AnimationOptions):
         for name in ("dropout", "cond_drop_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)} must be a share, from 0 to 1")
+        if self.condition == "words":
+            if self.text_encoder != "lamp":
+                raise UserError("--condition words needs --text_encoder lamp; leave one of them out")
+            if self.transformer == "masked" and self.attention != "full":
+                raise UserError("--condition words needs --attention full, for words are looked at from everywhere")
         if self.latent_dim % self.n_heads:
             raise UserError(f"--latent_dim {self.latent_dim} is not a multiple of --n_heads {self.n_heads}")
 

@@ -17,8 +17,16 @@ from lamp.options.t2m import GeneratorOptions
 from lamp.utils.run.trainer import Step
 
 
-def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.device) -> tuple[RVQVAE, CachedCondition]:
+def load_frozen(
+    options: GeneratorOptions, spec: DatasetSpec, device: torch.device, words: bool = False
+) -> tuple[RVQVAE, CachedCondition]:
     """The tokenizer and the text encoder that a generator is trained on, the latter prepared for the data's captions.
+
+    Args:
+        options: name them.
+        spec: the data.
+        device: where to compute.
+        words: the generator reads the words of a text, not only its vector.
 
     Raises:
         UserError: there is no such tokenizer or text encoder.
@@ -31,7 +39,7 @@ def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.devi
     if options.text_encoder == "clip":
         return tokenizer, CachedCondition(ClipCondition(options.clip_source, device), texts)
     lamp = LaMP.from_pretrained(model_folder(root / options.lamp_name), device=device)
-    return tokenizer, CachedCondition(LaMPCondition(lamp), texts)
+    return tokenizer, CachedCondition(LaMPCondition(lamp, words), texts)
 
 
 def validation_means(

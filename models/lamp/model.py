@@ -132,6 +132,17 @@ class LaMP(LaMPModel[LaMPConfig]):
         text = self.tokenize(texts, length or None).pad_to(length)
         return self._condition(self._text_pass(text), text)
 
+    def text_conditions(self, texts: Sequence[str] | TextBatch) -> Tensor:
+        """The text condition and, after it, the states of the words in the text-only pass (B, 1 + L, H).
+
+        Beyond the end of a sentence they are zero.
+        """
+        text = self.tokenize(texts)
+        hidden = self._text_pass(text)
+        words = hidden.masked_fill(~text.attention_mask[..., None], 0.0)
+        sentence = self.text_condition(text) if self.config.condition_length else self._condition(hidden, text)
+        return torch.cat((sentence[:, None], words), dim=1)
+
     def _text_pass(self, text: TextBatch) -> Tensor:
         """Text alone, both directions: (B, L, H)."""
         embedded = self.former.embed_text(text.input_ids)

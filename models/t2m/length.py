@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lamp.models.hub import LaMPModel
+from lamp.models.layers import read_condition
 from lamp.models.t2m import masking
 
 NOISE_STREAM = 2
@@ -55,8 +56,8 @@ class LengthEstimator(LaMPModel[LengthConfig]):
         self.layers = nn.Sequential(*layers, nn.Linear(width, config.num_classes))
 
     def logits(self, condition: Tensor) -> Tensor:
-        """(B, cond_dim) -> (B, num_classes)."""
-        return self.layers(condition)
+        """Condition (B, cond_dim), of which words are not read, -> (B, num_classes)."""
+        return self.layers(read_condition(condition, "sentence"))
 
     def forward(self, condition: Tensor, lengths: Tensor) -> LengthOutput:
         """Loss of the true lengths.
