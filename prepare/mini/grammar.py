@@ -38,14 +38,71 @@ _IRREGULAR = {  # third person, -ing, past
     "signal": ("signals", "signaling", "signaled"),
     "pummel": ("pummels", "pummeling", "pummeled"),
     "boogie": ("boogies", "boogieing", "boogied"),
+    "sit": ("sits", "sitting", "sat"),
+    "get": ("gets", "getting", "got"),
+    "lie": ("lies", "lying", "lay"),
+    "lay": ("lays", "laying", "laid"),
+    "catch": ("catches", "catching", "caught"),
+    "shoot": ("shoots", "shooting", "shot"),
+    "kneel": ("kneels", "kneeling", "knelt"),
+    "rise": ("rises", "rising", "rose"),
+    "hop": ("hops", "hopping", "hopped"),
+    "skip": ("skips", "skipping", "skipped"),
+    "squat": ("squats", "squatting", "squatted"),
+    "hit": ("hits", "hitting", "hit"),
+    "beat": ("beats", "beating", "beat"),
+    "come": ("comes", "coming", "came"),
+    "give": ("gives", "giving", "gave"),
+    "spring": ("springs", "springing", "sprang"),
+    "creep": ("creeps", "creeping", "crept"),
+    "clap": ("claps", "clapping", "clapped"),
+    "nod": ("nods", "nodding", "nodded"),
+    "stride": ("strides", "striding", "strode"),
+    "drink": ("drinks", "drinking", "drank"),
+    "sip": ("sips", "sipping", "sipped"),
+    "jab": ("jabs", "jabbing", "jabbed"),
+    "sink": ("sinks", "sinking", "sank"),
+    "grab": ("grabs", "grabbing", "grabbed"),
+    "set": ("sets", "setting", "set"),
+    "fall": ("falls", "falling", "fell"),
+    "stop": ("stops", "stopping", "stopped"),
+    "flip": ("flips", "flipping", "flipped"),
+    "plod": ("plods", "plodding", "plodded"),
+    "let": ("lets", "letting", "let"),
+    "wag": ("wags", "wagging", "wagged"),
+    "freeze": ("freezes", "freezing", "froze"),
+    "have": ("has", "having", "had"),
+    "fling": ("flings", "flinging", "flung"),
+    "speak": ("speaks", "speaking", "spoke"),
+    "talk": ("talks", "talking", "talked"),
+    "sleep": ("sleeps", "sleeping", "slept"),
+    "hurry": ("hurries", "hurrying", "hurried"),
+    "whirl": ("whirls", "whirling", "whirled"),
+    "pat": ("pats", "patting", "patted"),
+    "scoop": ("scoops", "scooping", "scooped"),
+    "leave": ("leaves", "leaving", "left"),
+    "ready": ("readies", "readying", "readied"),
+    "rub": ("rubs", "rubbing", "rubbed"),
+    "wrap": ("wraps", "wrapping", "wrapped"),
+    "begin": ("begins", "beginning", "began"),
+    "draw": ("draws", "drawing", "drew"),
+    "shed": ("sheds", "shedding", "shed"),
+    "pop": ("pops", "popping", "popped"),
+    "pivot": ("pivots", "pivoting", "pivoted"),
+    "flop": ("flops", "flopping", "flopped"),
+    "sprint": ("sprints", "sprinting", "sprinted"),
+    "duck": ("ducks", "ducking", "ducked"),
+    "snap": ("snaps", "snapping", "snapped"),
+    "tap": ("taps", "tapping", "tapped"),
+    "hug": ("hugs", "hugging", "hugged"),
 }
 _PRONOUNS = {
-    "male": {"they": "he", "their": "his", "themself": "himself"},
-    "female": {"they": "she", "their": "her", "themself": "herself"},
-    "neutral": {"they": "they", "their": "their", "themself": "themselves"},
+    "male": {"they": "he", "them": "him", "their": "his", "themself": "himself"},
+    "female": {"they": "she", "them": "her", "their": "her", "themself": "herself"},
+    "neutral": {"they": "they", "them": "them", "their": "their", "themself": "themselves"},
 }
-_MALE = {"man", "boy", "guy", "grandfather"}
-_FEMALE = {"woman", "lady", "girl", "female"}
+_MALE = {"man", "boy", "guy", "grandfather", "he", "fellow", "gentleman", "lad", "bloke", "dude"}
+_FEMALE = {"woman", "lady", "girl", "female", "she"}
 
 
 def conjugate(verb: str, form: str) -> str:
@@ -57,7 +114,7 @@ def conjugate(verb: str, form: str) -> str:
     """
     if verb in _IRREGULAR:
         third, continuous, past = _IRREGULAR[verb]
-    elif verb.endswith("y"):  # all of ours end in a consonant and y
+    elif verb.endswith("y") and verb[-2] not in "aeiou":
         third, continuous, past = verb[:-1] + "ies", verb + "ing", verb[:-1] + "ied"
     else:
         stem = verb.removesuffix("e")

@@ -62,6 +62,9 @@ STYLES = {
     style: {kind: _wordings(table) for kind, table in kinds.items()} for style, kinds in _styles["phrases"].items()
 }
 
+WORDINGS: dict[str, Any] = _read("wordings.json")
+CMU_ACTIONS: dict[str, list[str]] = _read("more_actions.json")
+
 CMU_CLIPS: dict[str, dict[str, str | int]] = _read("cmu_clips.json")
 CMU_CAPTIONS = _lists(_read("cmu_captions.json"))
 ANIMATED_DRAWINGS = _lists(_read("animated_drawings.json"))

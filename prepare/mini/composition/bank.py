@@ -1,6 +1,5 @@
 """The clips of a data set by what they show."""
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,25 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from lamp.prepare.mini.tables import ACTIONS, CMU_ACTIONS, STYLES
+from lamp.prepare.mini.wording import Act
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 
 SIDES = ("left", "right", "both")
-
-
-@dataclass(frozen=True)
-class Act:
-    """What a person does in a clip or a part of it.
-
-    Attributes:
-        action: such as "walk", "raise-up".
-        side: "left", "right", "both", or "".
-        style: such as "elderly"; "normal" is not told.
-    """
-
-    action: str
-    side: str = ""
-    style: str = "normal"
 
 
 @dataclass(frozen=True)
@@ -94,4 +79,4 @@ def act_of(label: str) -> Act | None:
 
 def actions(acts: Iterable[Act]) -> str:
     """Names of actions, for a label."""
-    return "+".join(json.dumps(act.action).strip('"') + (f"-{act.side}" if act.side else "") for act in acts)
+    return "+".join(act.action + (f"-{act.side}" if act.side else "") for act in acts)
