@@ -1,8 +1,8 @@
 """Captions in many wordings, of one action, several at once or in order, and with amounts that were measured.
 
 `wordings.json` has, each list twice ("train", and "heldout", which no training caption uses): verb phrases by action,
-as `actions.json` has them; subjects; patterns, in which {s} is the subject, {a}, {b}, {c} verb phrases in the tense of the
-sentence ({B}: of the arms), {ag}, {bg}, {cg} the same as gerunds; adverbs of speed; and amounts.
+as `actions.json` has them; subjects; patterns, in which {s} is the subject, {a}, {b}, {c} verb phrases in the tense of
+the sentence ({B}: of the arms), {ag}, {bg}, {cg} the same as gerunds; adverbs of speed; and amounts.
 """
 
 import random
@@ -138,10 +138,11 @@ def _told(acts: Sequence[Act], rng: random.Random, phrasing: Phrasing, kind: str
 def _phrase(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
     """A verb phrase of an action, its side filled in, sometimes with its style."""
     name = f"{act.action}-both" if act.side == "both" else act.action
-    table = WORDINGS["actions"].get(name) or WORDINGS["actions"][act.action]
-    phrases = list(table[phrasing])
-    if name in ACTIONS:
-        phrases += ACTIONS[name][phrasing]
+    phrases: list[str] = []
+    for key in dict.fromkeys((name, act.action)):
+        if not phrases:
+            phrases += WORDINGS["actions"].get(key, {}).get(phrasing, ())
+            phrases += ACTIONS[key][phrasing] if key in ACTIONS else ()
     if not act.side:
         phrases = [phrase for phrase in phrases if "{side}" not in phrase] or phrases
     phrase = rng.choice(phrases)

@@ -3,12 +3,12 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lamp.prepare.mini.tables import ACTIONS, CMU_ACTIONS, STYLES
+from lamp.prepare.mini.tables import ACTIONS, CMU_ACTIONS, STYLES, WORDINGS
 from lamp.prepare.mini.wording import Act
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
@@ -64,13 +64,13 @@ class Bank:
 
 def act_of(label: str) -> Act | None:
     """What a label of the mini data set stands for; None where it is no single action."""
-    if label.startswith("cmu_") or label.startswith("more_"):
+    source, _, rest = label.partition("_")
+    if source == "cmu":
         known = CMU_ACTIONS.get(label.removesuffix("_mirrored"))
-        if known is None:
-            return None
-        act = Act(*known)
-        swapped = {"left": "right", "right": "left"}.get(act.side, act.side)
-        return replace(act, side=swapped) if label.endswith("_mirrored") else act
+        return None if known is None else Act(known)
+    if source == "more":
+        action, _, side = rest.partition("_")
+        return Act(action, side) if action in WORDINGS["actions"] and side in ("", *SIDES) else None
     parts = label.split("_")
     if parts[0] not in ACTIONS or parts[-1] not in STYLES:
         return None
