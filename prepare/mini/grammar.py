@@ -37,6 +37,32 @@ _IRREGULAR = {  # third person, -ing, past
     "withdraw": ("withdraws", "withdrawing", "withdrew"),
     "signal": ("signals", "signaling", "signaled"),
     "pummel": ("pummels", "pummeling", "pummeled"),
+    "hop": ("hops", "hopping", "hopped"),
+    "skip": ("skips", "skipping", "skipped"),
+    "get": ("gets", "getting", "got"),
+    "lie": ("lies", "lying", "lay"),
+    "lay": ("lays", "laying", "laid"),
+    "sit": ("sits", "sitting", "sat"),
+    "set": ("sets", "setting", "set"),
+    "rise": ("rises", "rising", "rose"),
+    "catch": ("catches", "catching", "caught"),
+    "shoot": ("shoots", "shooting", "shot"),
+    "grab": ("grabs", "grabbing", "grabbed"),
+    "squat": ("squats", "squatting", "squatted"),
+    "stop": ("stops", "stopping", "stopped"),
+    "chop": ("chops", "chopping", "chopped"),
+    "flip": ("flips", "flipping", "flipped"),
+    "sidestep": ("sidesteps", "sidestepping", "sidestepped"),
+    "break": ("breaks", "breaking", "broke"),
+    "slow": ("slows", "slowing", "slowed"),
+    "leave": ("leaves", "leaving", "left"),
+    "come": ("comes", "coming", "came"),
+    "give": ("gives", "giving", "gave"),
+    "scan": ("scans", "scanning", "scanned"),
+    "rub": ("rubs", "rubbing", "rubbed"),
+    "drag": ("drags", "dragging", "dragged"),
+    "hit": ("hits", "hitting", "hit"),
+    "let": ("lets", "letting", "let"),
     "boogie": ("boogies", "boogieing", "boogied"),
 }
 _PRONOUNS = {
@@ -57,7 +83,7 @@ def conjugate(verb: str, form: str) -> str:
     """
     if verb in _IRREGULAR:
         third, continuous, past = _IRREGULAR[verb]
-    elif verb.endswith("y"):  # all of ours end in a consonant and y
+    elif verb.endswith("y") and verb[-2] not in "aeiou":
         third, continuous, past = verb[:-1] + "ies", verb + "ing", verb[:-1] + "ied"
     else:
         stem = verb.removesuffix("e")
