@@ -69,4 +69,6 @@ CMU_ACTIONS: dict[str, str] = _read("cmu_actions.json")
 
 CMU_CLIPS: dict[str, dict[str, str | int]] = _read("cmu_clips.json")
 CMU_CAPTIONS = _lists(_read("cmu_captions.json"))
+MORE_CLIPS: dict[str, Any] = _read("more_clips.json")
+MORE_ACTIONS = _lists(_read("more_actions.json"))
 ANIMATED_DRAWINGS = _lists(_read("animated_drawings.json"))
