@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lamp.prepare.mini.grammar import conjugate, pronouns
-from lamp.prepare.mini.tables import ACTIONS, STYLES, WORDINGS, Phrasing
+from lamp.prepare.mini.tables import ACTIONS, MORE_ACTIONS, STYLES, WORDINGS, Phrasing
 from lamp.prepare.texts import OTHER_SIDE
 
 _TENSES = {"present": 60, "progressive": 22, "past": 10, "gerund": 8}
@@ -143,6 +143,7 @@ def _phrase(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
         if not phrases:
             phrases += WORDINGS["actions"].get(key, {}).get(phrasing, ())
             phrases += ACTIONS[key][phrasing] if key in ACTIONS else ()
+            phrases += MORE_ACTIONS.get(key, ()) if phrasing == "train" else ()
     if not act.side:
         phrases = [phrase for phrase in phrases if "{side}" not in phrase] or phrases
     phrase = rng.choice(phrases)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lamp.prepare.mini.tables import ACTIONS, CMU_ACTIONS, STYLES, WORDINGS
+from lamp.prepare.mini.tables import ACTIONS, CMU_ACTIONS, MORE_ACTIONS, STYLES, WORDINGS
 from lamp.prepare.mini.wording import Act
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
@@ -66,11 +66,12 @@ def act_of(label: str) -> Act | None:
     """What a label of the mini data set stands for; None where it is no single action."""
     source, _, rest = label.partition("_")
     if source == "cmu":
-        known = CMU_ACTIONS.get(label.removesuffix("_mirrored"))
-        return None if known is None else Act(known)
+        name = CMU_ACTIONS.get(label.removesuffix("_mirrored"))
+        return None if name is None else Act(name)
     if source == "more":
         action, _, side = rest.partition("_")
-        return Act(action, side) if action in WORDINGS["actions"] and side in ("", *SIDES) else None
+        known = action in WORDINGS["actions"] or action in MORE_ACTIONS
+        return Act(action, side) if known and side in ("", *SIDES) else None
     parts = label.split("_")
     if parts[0] not in ACTIONS or parts[-1] not in STYLES:
         return None
