@@ -22,7 +22,7 @@ from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import get_spec
 from lamp.models.checkpoints import model_folder
 from lamp.models.lamp.create import create_lamp, freeze_unused
-from lamp.models.lamp.embedder import LaMPEmbedder
+from lamp.models.lamp.embedder import LaMPEmbedder, require_fit
 from lamp.models.lamp.model import LaMP, LaMPBatch, LaMPOutput
 from lamp.models.lineage import built_on
 from lamp.models.vq.model import RVQVAE
@@ -82,7 +82,14 @@ def main() -> None:
         **loading(options, spec, device),
     )
     validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
-    model = create_lamp(options.model, tokenizer.config, options.bert, vocab=options.vocab, layers=options.bert_layers)
+    if options.start_from:
+        space = options.checkpoints_dir / options.dataset_name / options.start_from
+        model = LaMP.from_pretrained(model_folder(space), device=device)
+        require_fit(model, tokenizer)
+    else:
+        model = create_lamp(
+            options.model, tokenizer.config, options.bert, vocab=options.vocab, layers=options.bert_layers
+        )
     model.former.word_embedding.weight.requires_grad_(not options.freeze_words)
     freeze_unused(model)
 

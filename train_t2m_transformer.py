@@ -22,6 +22,7 @@ from lamp.data.draws import TestDraws
 from lamp.data.loaders import Stats, evaluation_loader, text_loader
 from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import DatasetSpec, get_spec
+from lamp.models.checkpoints import start_from
 from lamp.models.evaluator import optional_evaluator
 from lamp.models.fast import speed_up
 from lamp.models.lineage import built_on
@@ -58,6 +59,7 @@ def build_model(options: T2MOptions, tokenizer: RVQVAE, cond_dim: int) -> Transf
         "dropout": options.dropout,
         "cond_dim": cond_dim,
         "cond_drop_prob": options.cond_drop_prob,
+        "condition": options.condition,
     }
     if options.transformer == "masked":
         return speed_up(MaskedTransformer(MaskedConfig(**sizes, attention=options.attention)))
@@ -107,6 +109,8 @@ def main() -> None:
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
     tokenizer, text = load_frozen(options, spec, device)
     model = build_model(options, tokenizer, text.dim)
+    if options.start_from:
+        start_from(model, options.checkpoints_dir / options.dataset_name / options.start_from)
     step, scores = make_step(options, tokenizer, text), judged_by(options, spec, tokenizer, text)
     stats = Stats.of(tokenizer)
     train = text_loader(spec, "train", stats=stats, **loading(options, spec, device))

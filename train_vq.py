@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from lamp.data.draws import TestDraws
-from lamp.data.loaders import TextLoader, evaluation_loader, load_stats, tokenizer_loader
+from lamp.data.loaders import Stats, TextLoader, evaluation_loader, load_stats, tokenizer_loader
 from lamp.data.motion import MotionBatch, TextMotionBatch
 from lamp.data.spec import get_spec
+from lamp.models.checkpoints import start_from
 from lamp.models.evaluator import optional_evaluator
 from lamp.models.fast import speed_up
 from lamp.models.vq.losses import FURTHER_LOSSES, reconstruction_loss
@@ -103,7 +104,15 @@ def main() -> None:
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
-    stats = load_stats(spec).with_feature_bias(spec.layout, options.feat_bias)
+    root = options.checkpoints_dir / options.dataset_name
+    config = replace(options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob)
+    model = speed_up(RVQVAE(config))
+    if options.start_from:
+        start_from(model, root / options.start_from)
+        stats = Stats.of(model)
+    else:
+        stats = load_stats(spec).with_feature_bias(spec.layout, options.feat_bias)
+        stats.put_into(model)
     loader = tokenizer_loader(
         spec,
         "train",
@@ -113,10 +122,6 @@ def main() -> None:
         **loading(options, spec, device),
     )
     validation = evaluation_loader(spec, "val", batch_size=64, stats=stats)
-    config = replace(options.model, input_width=spec.feature_dim, quantize_dropout_prob=options.quantize_dropout_prob)
-    model = speed_up(RVQVAE(config))
-    stats.put_into(model)
-    root = options.checkpoints_dir / options.dataset_name
     evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, device)
     judged = None if evaluator is None else (TestDraws(spec, "val", seed=options.seed), Judge(evaluator))
     optimizer = adamw(model.parameters(), options.lr, weight_decay=options.weight_decay)

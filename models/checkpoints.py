@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lamp.models.hub import CONFIG_FILE
-from lamp.models.model_files import read_facts
+from lamp.models.hub import CONFIG_FILE, WEIGHTS_FILE, LaMPModel
+from lamp.models.model_files import load_weights, read_facts
 from lamp.utils.errors import UserError, brief
 from lamp.utils.litter import standing
 from lamp.utils.run.listing import WORDS, list_runs, network_in
@@ -48,6 +48,20 @@ def model_folder(space: str | Path, which: str = "best") -> Path:
 def _say_once(line: str) -> None:
     if int(os.environ.get("RANK", 0)) == 0:
         print(line, file=sys.stderr)
+
+
+def start_from(model: LaMPModel[Any], space: str | Path) -> None:
+    """Give a new network the weights of a trained one.
+
+    Args:
+        model: of the same sizes; its other settings (dropout, attention) stay its own.
+        space: `checkpoints/<dataset>/<name>` of the trained one.
+
+    Raises:
+        UserError: there is none, it is another network, or its sizes differ.
+    """
+    check_network(space, model.kind(), "--start_from")
+    load_weights(model, model_folder(space) / WEIGHTS_FILE)
 
 
 def checkpoint_names(space: str | Path, which: str) -> list[str]:

@@ -5,6 +5,7 @@ Post-norm encoder layers (Vaswani et al. 2017, sections 3.1-3.5, with an exact G
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -128,7 +129,9 @@ class PredictionHead(nn.Module):
 class ConditionedEncoder(nn.Module):
     """Encoder over [condition, extra tokens, motion tokens]; only motion tokens carry positions.
 
-    A condition of zeros stands for "no condition"; the projection's bias remains.
+    A condition of zeros stands for "no condition"; the projection's bias remains. The condition is one token (LaMP,
+    MoMask), or one for each word, the sentence's own first: then a further row of zeros is no word, and nobody looks at
+    it.
     """
 
     def __init__(
@@ -167,10 +170,11 @@ class ConditionedEncoder(nn.Module):
 
         Args:
             embedded: token embeddings (B, n, code_dim).
-            condition: (G * B, cond_dim): G variants of the condition (guidance) for the same tokens.
+            condition: (G * B, cond_dim), or of words (G * B, L, cond_dim): G variants of the condition
+                (guidance) for the same tokens.
             extra: further tokens without position (B, m, D).
-            mask: see `EncoderLayer`, over 1 + m + n tokens and G * B (or 1) samples.
-            causal: see `EncoderLayer`; the condition, being first, then sees itself only.
+            mask: see `EncoderLayer`, over 1 (or L) + m + n tokens and G * B (or 1) samples.
+            causal: see `EncoderLayer`; the condition, being first, then sees itself only. Not with words.
 
         Returns:
             Hidden states of the motion tokens (G * B, n, D).
@@ -181,12 +185,51 @@ class ConditionedEncoder(nn.Module):
         return tokens[:, -embedded.shape[1] :]
 
     def tokens(self, embedded: Tensor, condition: Tensor, extra: Tensor | None = None) -> Tensor:
-        """What the first layer reads, (G * B, 1 + m + n, D); see `forward`."""
+        """What the first layer reads, (G * B, 1 (or L) + m + n, D); see `forward`."""
         tokens = self.dropout(self.input_projection(embedded) + self.positions(embedded.shape[1]))
         if extra is not None:
             tokens = torch.cat((extra, tokens), dim=1)
-        head = self.condition_projection(condition.to(tokens.dtype)).unsqueeze(1)
+        head = self.condition_projection(condition.to(tokens.dtype))
+        head = head.unsqueeze(1) if condition.dim() == 2 else head
         return torch.cat((head, tokens.repeat(len(condition) // len(embedded), 1, 1)), dim=1)
+
+
+Condition = Literal["sentence", "words"]
+"""What a generator reads of a text: one vector (the published systems), or one for each word."""
+
+
+def read_condition(condition: Tensor, kind: Condition) -> Tensor:
+    """A condition, made sure to be what a network reads: (B, C) for "sentence", (B, L, C) for "words".
+
+    Raises:
+        ValueError: it is not.
+    """
+    if condition.dim() != (3 if kind == "words" else 2):
+        raise ValueError(f"a condition of shape {tuple(condition.shape)} is not what reads {kind!r}")
+    return condition
+
+
+def visible_tokens(condition: Tensor, tokens: int, padding: Tensor | None, extra: int = 0) -> Tensor | None:
+    """Which of [condition, extra tokens, motion tokens] others may look at.
+
+    Args:
+        condition: (G * B, C) or (G * B, L, C); see `ConditionedEncoder`.
+        tokens: motion tokens, n.
+        padding: (B, n), True at padding; None: no padding.
+        extra: further tokens.
+
+    Returns:
+        (G * B, N) boolean; None where all are visible.
+    """
+    samples = len(condition)
+    if padding is None:
+        motion = condition.new_ones(samples, tokens, dtype=torch.bool)
+    else:
+        motion = (~padding).repeat(samples // len(padding), 1)
+    if condition.dim() == 2:
+        return None if padding is None else F.pad(motion, (1 + extra, 0), value=True)
+    words = (condition[:, 1:] != 0).any(-1)
+    return torch.cat((F.pad(words, (1, extra), value=True), motion), dim=1)
 
 
 def init_weights(module: nn.Module) -> None:

@@ -83,6 +83,12 @@ class LaMPPipeline(Editing):
         for name, reader in readers.items():
             if reader is not None and reader.config.cond_dim != self.text.dim:
                 raise UserError(f"the {name} wants text of width {reader.config.cond_dim}, not {self.text.dim}")
+            given = "words" if self.text.words else "sentence"
+            if reader is not None and reader.config.condition != given:
+                raise UserError(
+                    f"the {name} was trained with --condition {reader.config.condition}, the masked transformer with "
+                    f"{given}; use parts that were trained alike"
+                )
         if self.residual is not None and self.residual.config.num_quantizers != config.num_quantizers:
             raise UserError(
                 f"the residual transformer has {self.residual.config.num_quantizers} levels, "
@@ -114,10 +120,11 @@ class LaMPPipeline(Editing):
         if tokenizer.config.num_quantizers > 1:
             residual = ResidualTransformer.from_pretrained(source, "residual", device)
         length = LengthEstimator.from_pretrained(source, "length", device) if is_model(source, "length") else None
+        masked = MaskedTransformer.from_pretrained(source, "masked", device)
         pipe = cls(
             tokenizer,
-            LaMPCondition(LaMP.from_pretrained(source, "lamp", device)),
-            MaskedTransformer.from_pretrained(source, "masked", device),
+            LaMPCondition(LaMP.from_pretrained(source, "lamp", device), masked.config.condition == "words"),
+            masked,
             residual,
             length,
             read_guidance(source),
@@ -178,10 +185,6 @@ class LaMPPipeline(Editing):
             length_name = None
         if length_name:
             _check_same_run(root, name, length_name, options, tokenizer=False)
-        if options["text_encoder"] == "clip":
-            text: TextCondition = ClipCondition(options["clip_source"], device)
-        else:
-            text = LaMPCondition(LaMP.from_pretrained(model_folder(root / options["lamp_name"]), device=device))
         residual = length = None
         if res_name is not None:
             residual = ResidualTransformer.from_pretrained(model_folder(root / res_name), device=device)
@@ -192,6 +195,11 @@ class LaMPPipeline(Editing):
             levels, there = tokenizer.config.num_quantizers, list_runs(root, ResidualTransformer.kind())
             raise UserError(f"--res_name is missing, which a tokenizer of {levels} levels needs; {there}")
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
+        if options["text_encoder"] == "clip":
+            text: TextCondition = ClipCondition(options["clip_source"], device)
+        else:
+            lamp = LaMP.from_pretrained(model_folder(root / options["lamp_name"]), device=device)
+            text = LaMPCondition(lamp, masked.config.condition == "words")
         return cls(tokenizer, text, masked, residual, length, read_guidance(root))
 
     def with_precision(self, precision: str) -> "LaMPPipeline":

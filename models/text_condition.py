@@ -5,6 +5,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
@@ -19,6 +20,7 @@ class TextCondition(Protocol):
     """What the generators need of a text encoder."""
 
     dim: int
+    words: bool
 
     @property
     def identity(self) -> str:
@@ -26,15 +28,21 @@ class TextCondition(Protocol):
         ...
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Condition vectors (B, dim) of sentences, without gradients."""
+        """Condition vectors (B, dim) of sentences, or of words (B, L, dim), without gradients."""
         ...
 
 
 class LaMPCondition:
-    """LaMP's text condition: its queries after attending to the text, averaged (LaMP, section 3.3)."""
+    """LaMP's text condition: its queries after attending to the text, averaged (LaMP, section 3.3).
 
-    def __init__(self, lamp: LaMP) -> None:
-        self.lamp = speed_up(lamp.eval().requires_grad_(False))
+    Args:
+        lamp: the model.
+        words: instead, the states (B, L, dim) of the words in the text-only pass, the sentence's own ([CLS]) first,
+            zeros beyond its end. They tell what comes first and what goes with what.
+    """
+
+    def __init__(self, lamp: LaMP, words: bool = False) -> None:
+        self.lamp, self.words = speed_up(lamp.eval().requires_grad_(False)), words
         self.dim = lamp.config.hidden_size
 
     @property
@@ -44,6 +52,8 @@ class LaMPCondition:
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
+        if self.words:
+            return self.lamp.word_states(list(texts)).float()
         return self.lamp.text_condition(list(texts)).float()
 
 
@@ -72,7 +82,7 @@ class ClipCondition:
         self.model: nn.Module = model.eval().requires_grad_(False)
         self.model.to(device)
         self.device = torch.device(device)
-        self.identity = f"CLIP@{source}"
+        self.identity, self.words = f"CLIP@{source}", False
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
@@ -89,7 +99,7 @@ class CachedCondition:
 
     def __init__(self, encoder: TextCondition, texts: Iterable[str] = ()) -> None:
         """Remember conditions of `encoder`, see `expect` for `texts`."""
-        self.encoder, self.dim = encoder, encoder.dim
+        self.encoder, self.dim, self.words = encoder, encoder.dim, encoder.words
         self._known: dict[str, Tensor] = {}
         self._sheets: dict[str, list[str]] = {}
         self.expect(texts)
@@ -110,12 +120,13 @@ class CachedCondition:
             self._sheets.update(dict.fromkeys(sheet, sheet))
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Condition vectors (B, dim)."""
+        """Condition vectors (B, dim), or of words (B, L, dim)."""
         for text in texts:
             if text not in self._known:
                 sheet = self._sheets.get(text, [text])
                 self._known.update(zip(sheet, self.encoder(sheet).clone()))
-        return torch.stack([self._known[text] for text in texts])
+        known = [self._known[text] for text in texts]
+        return torch.stack(known) if known[0].dim() == 1 else pad_sequence(known, batch_first=True)
 
 
 def lamp_of(encoder: TextCondition) -> LaMP | None:

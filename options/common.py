@@ -9,7 +9,7 @@ from lamp.utils.errors import UserError
 from lamp.utils.files import is_plain_name, shown
 from lamp.utils.run.listing import list_runs
 
-PLAIN_NAMES = ("name", "ext", "evaluator")
+PLAIN_NAMES = ("name", "ext", "evaluator", "start_from")
 """Flags, beside all that end in `_name`, that name a file or folder in a place that is given."""
 
 MOST_ANIMATIONS = 16

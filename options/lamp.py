@@ -18,6 +18,8 @@ class LaMPOptions(TrainOptions):
     """name of the run; its space is <checkpoints_dir>/<dataset_name>/<name>"""
     vq_name: str = "vq_name"
     """tokenizer whose frozen encoder gives the motion features"""
+    start_from: str = ""
+    """run, or shipped model, whose weights, sizes and vocabulary training begins with, instead of --bert"""
     bert: str = "bert-base-uncased"
     """BERT-family weights to start from: a folder or a hub id; its sizes are taken over; "none" starts from scratch"""
     bert_layers: Literal["first", "even"] = "first"
@@ -54,4 +56,5 @@ class LaMPOptions(TrainOptions):
     @property
     def packages(self) -> tuple[str, ...]:
         """Optional packages: weights of BERT come through transformers."""
-        return (*super().packages, *(() if self.bert == "none" else ("transformers",)))
+        needs_bert = self.bert != "none" and not self.start_from
+        return (*super().packages, *(("transformers",) if needs_bert else ()))

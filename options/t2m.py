@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from lamp.models.layers import Condition
 from lamp.models.t2m.masked import MaskedConfig
 from lamp.models.t2m.residual import ResidualConfig
 from lamp.models.text_condition import CLIP_SOURCE
@@ -28,6 +29,14 @@ class GeneratorOptions(TrainOptions):
     """text encoder: LaMP, or CLIP's as the baseline of the paper"""
     clip_source: str = CLIP_SOURCE
     """with --text_encoder clip: hub id or folder of the CLIP model"""
+    condition: Condition = "sentence"
+    """what is read of a text: LaMP's one vector for the sentence, or one for each word, which goes with
+    --attention full; all parts of a system read the same"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.condition == "words" and self.text_encoder != "lamp":
+            raise UserError("--condition words needs --text_encoder lamp; leave one of them out")
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -78,6 +87,8 @@ class T2MOptions(GeneratorOptions, AnimationOptions):
     """share of training samples whose text is dropped, for classifier-free guidance"""
     attention: Literal["causal", "full", "soft"] = "causal"
     """masked transformer: LaMP's causal attention, MoMask's full, or the public LaMP code's"""
+    start_from: str = ""
+    """run, or shipped model, of the same sizes whose weights training begins with"""
     evaluator: str = "evaluator"
     """evaluator for FID in validation, <checkpoints_dir>/<dataset_name>/<evaluator>; without one there is no FID"""
     share_weight: bool = ResidualConfig.share_weight
@@ -91,6 +102,8 @@ class T2MOptions(GeneratorOptions, AnimationOptions):
         for name in ("dropout", "cond_drop_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)} must be a share, from 0 to 1")
+        if self.condition == "words" and self.transformer == "masked" and self.attention != "full":
+            raise UserError("--condition words needs --attention full, for words are looked at from everywhere")
         if self.latent_dim % self.n_heads:
             raise UserError(f"--latent_dim {self.latent_dim} is not a multiple of --n_heads {self.n_heads}")
 

@@ -22,6 +22,8 @@ class VQOptions(AnimationOptions):
     """iterations at which the learning rate is multiplied by --gamma"""
     gamma: float = 0.05
     """factor of the learning rate at each of --milestones"""
+    start_from: str = ""
+    """run, or shipped model, of the same sizes whose weights and statistics training begins with"""
     window_size: int = 64
     """frames of a training window"""
     epoch_size: int = 0

@@ -7,10 +7,9 @@ which saves the padded share of a batch; elsewhere, to wait for the number of to
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from lamp.models.layers import ConditionedEncoder, EncoderLayer, PredictionHead
+from lamp.models.layers import ConditionedEncoder, EncoderLayer, PredictionHead, read_condition, visible_tokens
 from lamp.models.t2m.residual import ResidualTransformer
 
 
@@ -58,9 +57,11 @@ class FastResidualTransformer(ResidualTransformer):
             return super().level_vectors(codes, conditions, level, padding)
         levels = torch.full(codes.shape[:1], level)
         extra = self.level_embedding(levels).unsqueeze(1)
+        conditions = read_condition(conditions, self.config.condition)
         tokens = self.encoder.tokens(self.history(codes, levels), conditions, extra)
-        visible = F.pad(~padding, (2, 0), value=True).repeat(len(conditions) // len(codes), 1)
-        return self.head(encode_visible(self.encoder, tokens, visible)[:, 2:])
+        visible = visible_tokens(conditions, codes.shape[1], padding, extra=1)
+        assert visible is not None, "there is padding"
+        return self.head(encode_visible(self.encoder, tokens, visible)[:, -codes.shape[1] :])
 
 
 def encode_visible(encoder: ConditionedEncoder, tokens: Tensor, visible: Tensor) -> Tensor:

@@ -132,6 +132,14 @@ class LaMP(LaMPModel[LaMPConfig]):
         text = self.tokenize(texts, length or None).pad_to(length)
         return self._condition(self._text_pass(text), text)
 
+    def word_states(self, texts: Sequence[str] | TextBatch) -> Tensor:
+        """States of the words in the text-only pass (B, L, H), zero beyond the end of a sentence.
+
+        The first is that of [CLS], from which the joint embedding of a sentence is made.
+        """
+        text = self.tokenize(texts)
+        return self._text_pass(text).masked_fill(~text.attention_mask[..., None], 0.0)
+
     def _text_pass(self, text: TextBatch) -> Tensor:
         """Text alone, both directions: (B, L, H)."""
         embedded = self.former.embed_text(text.input_ids)

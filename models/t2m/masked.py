@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from lamp.models.hub import LaMPModel
-from lamp.models.layers import ConditionedEncoder, PredictionHead, init_weights
+from lamp.models.layers import (
+    Condition,
+    ConditionedEncoder,
+    PredictionHead,
+    init_weights,
+    read_condition,
+    visible_tokens,
+)
 from lamp.models.t2m import masking
 
 NOISE_STREAM = 0
@@ -35,6 +42,8 @@ class MaskedConfig:
             itself only, for through it the future would leak; "full" (MoMask): all see all; "soft": +1 added to the
             scores of the past and present, padding visible, for weights of the public LaMP code.
         max_length: tokens of the position table; longer sequences work.
+        condition: "sentence", one vector of the text (published), or "words", one for each word, which needs
+            full attention.
     """
 
     num_tokens: int = 512
@@ -47,6 +56,7 @@ class MaskedConfig:
     cond_dim: int = 768
     cond_drop_prob: float = 0.1
     attention: Literal["causal", "full", "soft"] = "causal"
+    condition: Condition = "sentence"
     max_length: int = 49
 
 
@@ -68,6 +78,8 @@ class MaskedTransformer(LaMPModel[MaskedConfig]):
         super().__init__()
         if config.attention not in ("causal", "full", "soft"):
             raise ValueError(f"attention must be causal, full or soft, not {config.attention!r}")
+        if config.condition == "words" and config.attention != "full":
+            raise ValueError(f"a condition of words needs full attention, not {config.attention!r}")
         self.config = config
         self.mask_id = config.num_tokens
         self.pad_id = config.num_tokens + 1
@@ -85,21 +97,20 @@ class MaskedTransformer(LaMPModel[MaskedConfig]):
         self.head = PredictionHead(config.latent_dim, config.num_tokens)
         self.apply(init_weights)
 
-    def _attention_mask(self, ids: Tensor, padding_mask: Tensor | None) -> Tensor | None:
+    def _attention_mask(self, ids: Tensor, condition: Tensor, padding_mask: Tensor | None) -> Tensor | None:
         """Mask over [condition, tokens]; None when causal, for padding is last and no valid token sees it."""
         size = ids.shape[1] + 1
         if self.config.attention == "soft":
             return torch.ones(size, size, dtype=self.head.dense.weight.dtype, device=ids.device).tril()
-        if self.config.attention == "causal" or padding_mask is None:
+        if self.config.attention == "causal":
             return None
-        visible = torch.cat((padding_mask.new_ones(ids.shape[0], 1), ~padding_mask), dim=1)
-        return visible[:, None, None, :]
+        visible = visible_tokens(condition, ids.shape[1], padding_mask)
+        return None if visible is None else visible[:, None, None, :]
 
     def _hidden(self, ids: Tensor, condition: Tensor, padding_mask: Tensor | None) -> Tensor:
-        """Hidden states (G * B, n, D) of `ids` (B, n) under G variants of the condition (G * B, cond_dim)."""
-        mask = self._attention_mask(ids, padding_mask)
-        if mask is not None and mask.dim() == 4:
-            mask = mask.repeat(condition.shape[0] // ids.shape[0], 1, 1, 1)
+        """Hidden states (G * B, n, D) of `ids` (B, n) under G variants of the condition, see `read_condition`."""
+        condition = read_condition(condition, self.config.condition)
+        mask = self._attention_mask(ids, condition, padding_mask)
         causal = self.config.attention == "causal"
         return self.encoder(self.token_embedding(ids), condition, mask=mask, causal=causal)
 

@@ -96,8 +96,8 @@ def sample_uniform(
 
 
 def drop_rows(values: Tensor, dropped: Tensor) -> Tensor:
-    """Zero the rows of (B, D) where (B,) `dropped` is True."""
-    return values.masked_fill(dropped.unsqueeze(1), 0.0)
+    """Zero the rows of (B, ...) where (B,) `dropped` is True."""
+    return values.masked_fill(dropped.view(-1, *(1,) * (values.dim() - 1)), 0.0)
 
 
 def corrupt(

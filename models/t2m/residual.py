@@ -9,7 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lamp.models.hub import LaMPModel
-from lamp.models.layers import ConditionedEncoder, PredictionHead, init_weights
+from lamp.models.layers import (
+    Condition,
+    ConditionedEncoder,
+    PredictionHead,
+    init_weights,
+    read_condition,
+    visible_tokens,
+)
 from lamp.models.t2m import masking
 
 NOISE_STREAM = 1
@@ -34,6 +41,7 @@ class ResidualConfig:
         max_length: tokens of the position table; longer sequences work.
         predict_pad: [PAD] is a class that may be predicted (imported public weights only).
         double_projection: unshared output is 2 x projection + bias (imported public weights only).
+        condition: "sentence", one vector of the text (published), or "words", one for each word.
     """
 
     num_tokens: int = 512
@@ -50,6 +58,7 @@ class ResidualConfig:
     max_length: int = 49
     predict_pad: bool = False
     double_projection: bool = False
+    condition: Condition = "sentence"
 
 
 @dataclass
@@ -137,17 +146,16 @@ class ResidualTransformer(LaMPModel[ResidualConfig]):
 
         Args:
             history: (B, n, code_dim), see `history`.
-            condition: (G * B, cond_dim): G variants of the condition.
+            condition: G variants of the condition (G * B, cond_dim), or with words; see `read_condition`.
             levels: (B,) level to predict.
             padding_mask: (B, n), True at padding; None: no padding.
 
         Returns:
             (G * B, n, code_dim).
         """
-        mask = None
-        if padding_mask is not None:
-            visible = F.pad(~padding_mask, (2, 0), value=True).repeat(len(condition) // len(history), 1)
-            mask = visible[:, None, None, :]
+        condition = read_condition(condition, self.config.condition)
+        visible = visible_tokens(condition, history.shape[1], padding_mask, extra=1)
+        mask = None if visible is None else visible[:, None, None, :]
         # The level joins the tokens before they are repeated for the variants.
         level = self.level_embedding(levels).unsqueeze(1)
         return self.head(self.encoder(history, condition, extra=level, mask=mask))

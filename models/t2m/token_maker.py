@@ -77,7 +77,7 @@ class TokenMaker:
             (K, n, Q); without a residual transformer, levels above the base are -1 (nothing) where masked.
         """
         count, sampling = len(seeds), self._sampling(seeds)
-        mask, condition = mask.expand(count, -1), condition.expand(count, -1)
+        mask, condition = mask.expand(count, -1), condition.expand(count, *condition.shape[1:])
         tokens = torch.full((count,), len(codes), device=codes.device)
         made = codes.masked_fill(mask[0, :, None], -1).repeat(count, 1, 1)
         made[..., 0] = self.masked.edit(

@@ -37,15 +37,78 @@ _IRREGULAR = {  # third person, -ing, past
     "withdraw": ("withdraws", "withdrawing", "withdrew"),
     "signal": ("signals", "signaling", "signaled"),
     "pummel": ("pummels", "pummeling", "pummeled"),
+    "hop": ("hops", "hopping", "hopped"),
+    "skip": ("skips", "skipping", "skipped"),
+    "get": ("gets", "getting", "got"),
+    "lie": ("lies", "lying", "lay"),
+    "lay": ("lays", "laying", "laid"),
+    "sit": ("sits", "sitting", "sat"),
+    "set": ("sets", "setting", "set"),
+    "rise": ("rises", "rising", "rose"),
+    "catch": ("catches", "catching", "caught"),
+    "shoot": ("shoots", "shooting", "shot"),
+    "grab": ("grabs", "grabbing", "grabbed"),
+    "squat": ("squats", "squatting", "squatted"),
+    "stop": ("stops", "stopping", "stopped"),
+    "chop": ("chops", "chopping", "chopped"),
+    "flip": ("flips", "flipping", "flipped"),
+    "sidestep": ("sidesteps", "sidestepping", "sidestepped"),
+    "break": ("breaks", "breaking", "broke"),
+    "slow": ("slows", "slowing", "slowed"),
+    "leave": ("leaves", "leaving", "left"),
+    "come": ("comes", "coming", "came"),
+    "give": ("gives", "giving", "gave"),
+    "scan": ("scans", "scanning", "scanned"),
+    "rub": ("rubs", "rubbing", "rubbed"),
+    "drag": ("drags", "dragging", "dragged"),
+    "hit": ("hits", "hitting", "hit"),
+    "let": ("lets", "letting", "let"),
     "boogie": ("boogies", "boogieing", "boogied"),
+    "kneel": ("kneels", "kneeling", "knelt"),
+    "beat": ("beats", "beating", "beat"),
+    "spring": ("springs", "springing", "sprang"),
+    "creep": ("creeps", "creeping", "crept"),
+    "clap": ("claps", "clapping", "clapped"),
+    "nod": ("nods", "nodding", "nodded"),
+    "stride": ("strides", "striding", "strode"),
+    "drink": ("drinks", "drinking", "drank"),
+    "sip": ("sips", "sipping", "sipped"),
+    "jab": ("jabs", "jabbing", "jabbed"),
+    "sink": ("sinks", "sinking", "sank"),
+    "fall": ("falls", "falling", "fell"),
+    "plod": ("plods", "plodding", "plodded"),
+    "wag": ("wags", "wagging", "wagged"),
+    "freeze": ("freezes", "freezing", "froze"),
+    "have": ("has", "having", "had"),
+    "fling": ("flings", "flinging", "flung"),
+    "speak": ("speaks", "speaking", "spoke"),
+    "talk": ("talks", "talking", "talked"),
+    "sleep": ("sleeps", "sleeping", "slept"),
+    "hurry": ("hurries", "hurrying", "hurried"),
+    "whirl": ("whirls", "whirling", "whirled"),
+    "pat": ("pats", "patting", "patted"),
+    "scoop": ("scoops", "scooping", "scooped"),
+    "ready": ("readies", "readying", "readied"),
+    "wrap": ("wraps", "wrapping", "wrapped"),
+    "begin": ("begins", "beginning", "began"),
+    "draw": ("draws", "drawing", "drew"),
+    "shed": ("sheds", "shedding", "shed"),
+    "pop": ("pops", "popping", "popped"),
+    "pivot": ("pivots", "pivoting", "pivoted"),
+    "flop": ("flops", "flopping", "flopped"),
+    "sprint": ("sprints", "sprinting", "sprinted"),
+    "duck": ("ducks", "ducking", "ducked"),
+    "snap": ("snaps", "snapping", "snapped"),
+    "tap": ("taps", "tapping", "tapped"),
+    "hug": ("hugs", "hugging", "hugged"),
 }
 _PRONOUNS = {
-    "male": {"they": "he", "their": "his", "themself": "himself"},
-    "female": {"they": "she", "their": "her", "themself": "herself"},
-    "neutral": {"they": "they", "their": "their", "themself": "themselves"},
+    "male": {"they": "he", "them": "him", "their": "his", "themself": "himself"},
+    "female": {"they": "she", "them": "her", "their": "her", "themself": "herself"},
+    "neutral": {"they": "they", "them": "them", "their": "their", "themself": "themselves"},
 }
-_MALE = {"man", "boy", "guy", "grandfather"}
-_FEMALE = {"woman", "lady", "girl", "female"}
+_MALE = {"man", "boy", "guy", "grandfather", "he", "fellow", "gentleman", "lad", "bloke", "dude"}
+_FEMALE = {"woman", "lady", "girl", "female", "she"}
 
 
 def conjugate(verb: str, form: str) -> str:
@@ -57,7 +120,7 @@ def conjugate(verb: str, form: str) -> str:
     """
     if verb in _IRREGULAR:
         third, continuous, past = _IRREGULAR[verb]
-    elif verb.endswith("y"):  # all of ours end in a consonant and y
+    elif verb.endswith("y") and verb[-2] not in "aeiou":
         third, continuous, past = verb[:-1] + "ies", verb + "ing", verb[:-1] + "ied"
     else:
         stem = verb.removesuffix("e")
