@@ -131,10 +131,7 @@ def _told(acts: Sequence[Act], rng: random.Random, phrasing: Phrasing, kind: str
         subject = rng.choice(nouns) if nouns else subject
     if subject == "they":
         subject = "the person"
-    words = pronouns(subject, rng)
-    if words["they"] == "they":  # which would want another verb
-        words = words | {"they": rng.choice(("he", "she")) if tense == "gerund" else "the person"}
-    return _Told(subject, tense, words)
+    return _Told(subject, tense, pronouns(subject, rng))
 
 
 def _phrase(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
