@@ -213,9 +213,10 @@ def _with_amount(phrase: str, act: Act, rng: random.Random, phrasing: Phrasing, 
         choices += [f"{phrase} {word}" for word in WORDINGS["straight"][phrasing]]
         choices += [f"{phrase} {word}" for word in WORDINGS["hands_down"][phrasing]]
     if act.action in ("turn", "walk-turn", "turn-around", "spin") and act.side in OTHER_SIDE:
-        nearest = min((45, 90, 180, 270, 360), key=lambda angle: abs(angle - abs(measures.degrees)))
-        if abs(nearest - abs(measures.degrees)) < 23:
-            choices += [f"{phrase} {word}" for word in WORDINGS["degrees"][phrasing][str(nearest)]]
+        angles = WORDINGS["degrees"][phrasing]
+        nearest = min(map(int, angles), key=lambda angle: abs(angle - abs(measures.degrees)))
+        if abs(nearest - abs(measures.degrees)) < 20:
+            choices += [f"{phrase} {word}" for word in angles[str(nearest)]]
     if act.action in ("stand", "sit", "lie", "dance") and measures.seconds > 1.5:
         count = _number(round(measures.seconds), rng)
         choices += [f"{phrase} {word.replace('{n}', count)}" for word in WORDINGS["seconds"][phrasing]]
