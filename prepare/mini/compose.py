@@ -150,7 +150,7 @@ def _further(folder: Path, name: str, labels: dict[str, str], seed: int) -> list
 
 
 def _write_texts(folder: Path, new: dict[str, list[str]], further: dict[str, list[str]]) -> None:
-    """Captions of composed motions, and further ones of clips. Only evaluators read parts of speech: these have none."""
+    """Captions of composed motions, and further ones of clips; without parts of speech, which only evaluators read."""
     for name, texts in (new | further).items():
         lines = "".join(caption_line(text, " ".join(f"{word}/X" for word in text.split())) + "\n" for text in texts)
         path = folder / "texts" / f"{name}.txt"

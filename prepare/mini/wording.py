@@ -2,7 +2,8 @@
 
 `wordings.json` has, each list twice ("train", and "heldout", which no training caption uses): verb phrases by action,
 as `actions.json` has them; subjects; patterns, in which {s} is the subject, {a}, {b}, {c} verb phrases in the tense of
-the sentence ({B}: of the arms), {ag}, {bg}, {cg} the same as gerunds; adverbs of speed; and amounts.
+the sentence and {ag}, {bg}, {cg} the same as gerunds; adverbs of speed; and amounts. In patterns of two things at once
+{a} and {Ag} are the legs', {B} and the gerund {b} the arms'.
 """
 
 import random
@@ -21,6 +22,7 @@ FAST_WALK, SLOW_WALK = 1.4, 0.85
 FAST_RUN, SLOW_RUN = 3.2, 2.4
 """Metres a second from which on a walk or a run is fast, and below which it is slow (people choose 1.2 to 1.4)."""
 FEET = 3.281
+_AT_ONCE = {pattern for patterns in WORDINGS["at_once"].values() for pattern in patterns}
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,7 @@ def _told(acts: Sequence[Act], rng: random.Random, phrasing: Phrasing, kind: str
         subject = rng.choice(nouns) if nouns else subject
     if subject == "they":
         subject = "the person"
-    words = pronouns(subject, rng)
-    if words["they"] == "they":  # which would want another verb
-        words = words | {"they": rng.choice(("he", "she")) if tense == "gerund" else "the person"}
-    return _Told(subject, tense, words)
+    return _Told(subject, tense, pronouns(subject, rng))
 
 
 def _phrase(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
@@ -156,18 +155,12 @@ def _phrase(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
 
 
 def _filled(pattern: str, told: _Told, phrases: Sequence[str]) -> str:
-    """A pattern with subject and verb phrases."""
-    names = "abc"
+    """A pattern with subject and verb phrases; in those of two things at once, {b} is a gerund."""
     values = {"s": told.subject}
-    for name, phrase in zip(names, phrases):
-        values[name] = told.verb(phrase)
-        values[f"{name}g"] = told.verb(phrase, "gerund")
-    if len(phrases) > 1:
-        values["B"] = values["b"]
-        if "while {b}" in pattern or ", {b}" in pattern or "{b} the" in pattern or "{b} and {ag} at once" in pattern:
-            values["b"] = values["bg"] if "{s} {b}" not in pattern else values["b"]
-        if "{B}" in pattern or ("{bg}" not in pattern and "{ag} and {b}" in pattern):
-            values["b"] = values["bg"]
+    for name, phrase in zip("abc", phrases):
+        values[name], values[f"{name}g"] = told.verb(phrase), told.verb(phrase, "gerund")
+    if "{B}" in pattern or "{Ag}" in pattern or pattern in _AT_ONCE:
+        values |= {"B": values["b"], "b": values["bg"], "Ag": values["ag"]}
     # Phrases have pronouns of their own.
     return _worded(pattern.format_map(_Kept(values)), told)
 
@@ -190,7 +183,9 @@ def _single(told: _Told, act: Act, rng: random.Random, phrasing: Phrasing, measu
         phrase = _with_amount(phrase, act, rng, phrasing, measures)
     elif act.side in OTHER_SIDE and rng.random() < 0.15 and f" {act.side}" in phrase:
         kind = "not_side" if rng.random() < 0.7 else "only_side"
-        phrase += rng.choice(WORDINGS[kind][phrasing]).replace("{other}", OTHER_SIDE[act.side])
+        phrase += " " + rng.choice(WORDINGS[kind][phrasing]).replace("{other}", OTHER_SIDE[act.side]).replace(
+            "{side}", act.side
+        )
     return _worded(f"{told.subject} {told.verb(phrase)}", told)
 
 
@@ -205,21 +200,27 @@ def _with_amount(phrase: str, act: Act, rng: random.Random, phrasing: Phrasing, 
         choices += [f"{phrase} {word}" for word in WORDINGS[kind][phrasing]] if kind else []
     straight = abs(measures.degrees) < 20
     if travels and straight and measures.metres > 0.6 and act.action != "walk-turn":
-        for number in _metres(measures.metres):
-            choices += [f"{phrase} {word.replace('{n}', number)}" for word in WORDINGS["metres"][phrasing]]
         feet = _number(round(measures.metres * FEET), rng)
-        choices += [f"{phrase} {word.replace('{n}', feet)}" for word in WORDINGS["feet"][phrasing]]
+        for word in WORDINGS["metres"][phrasing]:
+            choices.append(
+                f"{phrase} {word.replace('{n}', rng.choice(_metres(measures.metres))).replace('{feet}', feet)}"
+            )
     if act.action in _WAYS and 1 < measures.steps < 11:
-        steps = [word.replace("{n}", _number(measures.steps, rng)) for word in WORDINGS["steps"][phrasing]]
-        choices += [word.replace("{way}", _WAYS[act.action]) for word in steps for _ in range(2)]
+        count = _number(measures.steps, rng)
+        choices += [f"{phrase} {word.replace('{n}', count)}" for word in WORDINGS["steps"][phrasing]]
+        choices += [f"*{verb} {count} steps {_WAYS[act.action]}" for verb in ("take", "make", "go") for _ in range(4)]
     if act.action == "walk" and straight:
         choices += [f"{phrase} {word}" for word in WORDINGS["straight"][phrasing]]
         choices += [f"{phrase} {word}" for word in WORDINGS["hands_down"][phrasing]]
     if act.action in ("turn", "walk-turn", "turn-around", "spin") and act.side in OTHER_SIDE:
-        nearest = min((45, 90, 180, 270, 360), key=lambda angle: abs(angle - abs(measures.degrees)))
-        if abs(nearest - abs(measures.degrees)) < 23:
-            choices += [f"{phrase} {word}" for word in WORDINGS["degrees"][phrasing][str(nearest)]]
-    return rng.choice(choices) if choices else phrase
+        angles = WORDINGS["degrees"][phrasing]
+        nearest = min(map(int, angles), key=lambda angle: abs(angle - abs(measures.degrees)))
+        if abs(nearest - abs(measures.degrees)) < 20:
+            choices += [f"{phrase} {word}" for word in angles[str(nearest)]]
+    if act.action in ("stand", "sit", "lie", "dance") and measures.seconds > 1.5:
+        count = _number(round(measures.seconds), rng)
+        choices += [f"{phrase} {word.replace('{n}', count)}" for word in WORDINGS["seconds"][phrasing]]
+    return rng.choice(choices) if choices and rng.random() < 0.85 else phrase
 
 
 def _metres(metres: float) -> list[str]:
