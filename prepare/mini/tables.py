@@ -19,6 +19,8 @@ cmu_captions.json, animated_drawings.json: hand-written captions by label of the
     AnimatedDrawings example. No caption names a side that the label does not name.
 more_clips.json, more_actions.json: clips of the additional sources and wordings of what they show, see
     `lamp.prepare.mini.more.labels`.
+cmu_actions.json: labels of the CMU index that are one action of wordings.json.
+wordings.json: see `lamp.prepare.mini.wording`.
 """
 
 import json
@@ -63,6 +65,9 @@ WAYS, UNFIT_PLACES = _wordings(_styles["ways"]), _lists(_styles["unfit_places"])
 STYLES = {
     style: {kind: _wordings(table) for kind, table in kinds.items()} for style, kinds in _styles["phrases"].items()
 }
+
+WORDINGS: dict[str, Any] = _read("wordings.json")
+CMU_ACTIONS: dict[str, str] = _read("cmu_actions.json")
 
 CMU_CLIPS: dict[str, dict[str, str | int]] = _read("cmu_clips.json")
 CMU_CAPTIONS = _lists(_read("cmu_captions.json"))
