@@ -17,6 +17,8 @@ cmu_clips.json: clips of the CMU database that mini has, each with its label in 
     index.csv). Of subject 01, who climbs on a playground that the motion alone does not show, only 01_01 is there.
 cmu_captions.json, animated_drawings.json: hand-written captions by label of the CMU index, and by name of the
     AnimatedDrawings example. No caption names a side that the label does not name.
+more_clips.json, more_actions.json: clips of the additional sources and wordings of what they show, see
+    `lamp.prepare.mini.more.labels`.
 cmu_actions.json: labels of the CMU index that are one action of wordings.json.
 wordings.json: see `lamp.prepare.mini.wording`.
 """
