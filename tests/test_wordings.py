@@ -42,7 +42,6 @@ IRREGULAR = set(
     "spread spring stand steal stick sting strike swear sweep swim swing take teach tear tell think throw thrust "
     "tread wake wear win wind withdraw wring write".split()
 )
-)
 WORDY = 6
 """Words of a sentence from which on it is no commonplace such as "someone is running"."""
 
