@@ -109,15 +109,15 @@ _PASTS = {
     **{"catch": "caught", "come": "came", "creep": "crept", "cut": "cut", "deal": "dealt", "drink": "drank"},
     **{"drive": "drove", "fall": "fell", "find": "found", "fling": "flung", "fly": "flew", "freeze": "froze"},
     **{"get": "got", "give": "gave", "hide": "hid", "hit": "hit", "kneel": "knelt", "lay": "laid", "lead": "led"},
-    **{"leave": "left", "let": "let", "pay": "paid", "quit": "quit", "ring": "rang", "rise": "rose", "send": "sent"},
+    **{"leave": "left", "let": "let", "quit": "quit", "ring": "rang", "rise": "rose", "send": "sent"},
     **{"set": "set", "shake": "shook", "shoot": "shot", "shrink": "shrank", "sink": "sank", "sit": "sat"},
     **{"sleep": "slept", "slide": "slid", "sling": "slung", "speak": "spoke", "speed": "sped", "spread": "spread"},
     **{"spring": "sprang", "sweep": "swept", "tell": "told", "thrust": "thrust", "tread": "trod", "wake": "woke"},
 }
 """Verbs of which only the past is irregular."""
 _DOUBLING = set(
-    "bed begin bob bop chat control cut flag flip flop get grab grip hit hop jab let lob pat plop put quit rub scan "
-    "scrub set sidestep sip sit skip slam slap snag squat stab stop swig tap trap whip".split()
+    "bed begin bob bop chat chop control cut flag flip flop get grab grip hit hop jab let lob nap nod pat plop put quit rub scan "
+    "scrub set sidestep sip sit skip slam slap snag squat stab stop swig tap trap wag".split()
 )
 """Verbs whose last consonant is doubled before -ing and -ed."""
 _PRONOUNS = {
