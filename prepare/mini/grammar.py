@@ -50,7 +50,8 @@ _PASTS: dict[str, str] = dict(
         "cut:cut deal:dealt drink:drank drive:drove fall:fell find:found fling:flung fly:flew freeze:froze get:got "
         "give:gave hide:hid hit:hit kneel:knelt lay:laid lead:led leave:left let:let quit:quit ring:rang rise:rose "
         "send:sent set:set shake:shook shoot:shot shrink:shrank sink:sank sit:sat sleep:slept slide:slid sling:slung "
-        "speak:spoke speed:sped spread:spread spring:sprang sweep:swept tell:told thrust:thrust tread:trod wake:woke".split()
+        "speak:spoke speed:sped spread:spread spring:sprang sweep:swept tell:told thrust:thrust tread:trod "
+        "wake:woke".split()
     )
 )
 """Verbs of which only the past is irregular."""
