@@ -3,7 +3,7 @@
 import math
 import numbers
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -78,12 +78,12 @@ class Editing:
         topkr: float = 0.9,
         temperature: float = 1.0,
         gumbel: bool = False,
+        on_step: Callable[[int, int], None] | None = None,
     ) -> TokenMaker:
         """How tokens are sampled; see `TokenMaker`, guidance of None is the models' own."""
         scales = self.guidance.override(cond_scale, res_cond_scale)
-        return TokenMaker(
-            self.masked, self.residual, time_steps, scales.cond_scale, scales.res_cond_scale, topkr, temperature, gumbel
-        )
+        own = (time_steps, scales.cond_scale, scales.res_cond_scale, topkr, temperature, gumbel, on_step)
+        return TokenMaker(self.masked, self.residual, *own)
 
     def _tokens(self, lengths: Sequence[int] | None, condition: Tensor, seeds: Sequence[int]) -> Tensor:
         raise NotImplementedError
@@ -125,7 +125,7 @@ class Editing:
                 further away than `FADE_FRAMES` (8 frames, in which both are mixed). Otherwise it is decoded from its
                 tokens as a whole: then a section has an influence as far as the decoder reaches (`RVQConfig.reach`).
             how: keyword arguments of `LaMPPipeline.__call__` for sampling (time_steps, cond_scale, res_cond_scale,
-                topkr, temperature, gumbel).
+                topkr, temperature, gumbel, on_step).
 
         Raises:
             UserError: another skeleton, a motion too short for a token, no text, or a section that is empty, outside
