@@ -196,6 +196,12 @@ def test_captions_keep_the_order(data: Path) -> None:
     assert not [text for text in texts if "{" in text or "*" in text]
 
 
+def test_who_walks_does_not_stand() -> None:
+    rng = random.Random(0)
+    texts = {caption("at_once", [Act("walk"), Act("bye", "right")], rng) for _ in range(400)}
+    assert not [text for text in texts if "standing" in text]
+
+
 def test_amounts_are_those_that_were_measured() -> None:
     rng, measures = random.Random(0), Measures(metres=3.02, steps=5, degrees=2, seconds=3, metres_per_second=1.1)
     texts = [caption("single", [Act("walk")], rng, "train", measures) for _ in range(300)]
