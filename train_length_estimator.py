@@ -30,7 +30,7 @@ def main() -> None:
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
     tokenizer, text = load_frozen(options, spec, device)
-    model = LengthEstimator(LengthConfig(cond_dim=text.dim))
+    model = LengthEstimator(LengthConfig(cond_dim=text.dim, condition=options.condition))
     stats = Stats.of(tokenizer)
     train = text_loader(spec, "train", stats=stats, **loading(options, spec, device))
     validation = evaluation_loader(spec, "val", batch_size=options.batch_size, stats=stats)

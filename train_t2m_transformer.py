@@ -107,7 +107,7 @@ def main() -> None:
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
-    tokenizer, text = load_frozen(options, spec, device, words=options.condition == "words")
+    tokenizer, text = load_frozen(options, spec, device)
     model = build_model(options, tokenizer, text.dim)
     if options.start_from:
         start_from(model, options.checkpoints_dir / options.dataset_name / options.start_from)

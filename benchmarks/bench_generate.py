@@ -25,7 +25,7 @@ COND_DIM = 768
 class GivenCondition:
     """Text embeddings that are there already."""
 
-    dim = COND_DIM
+    dim, words = COND_DIM, False
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -132,8 +132,8 @@ class ConditionedEncoder(nn.Module):
     """Encoder over [condition, extra tokens, motion tokens]; only motion tokens carry positions.
 
     A condition of zeros stands for "no condition"; the projection's bias remains. The condition is one token (LaMP,
-    MoMask), or the sentence's and, after it, one for each of its words: then a row of zeros is no word, and nobody
-    looks at it.
+    MoMask), or one for each word, the sentence's own first: then a further row of zeros is no word, and nobody looks at
+    it.
     """
 
     def __init__(
@@ -172,10 +172,10 @@ class ConditionedEncoder(nn.Module):
 
         Args:
             embedded: token embeddings (B, n, code_dim).
-            condition: (G * B, cond_dim), or with words (G * B, 1 + L, cond_dim): G variants of the condition
+            condition: (G * B, cond_dim), or of words (G * B, L, cond_dim): G variants of the condition
                 (guidance) for the same tokens.
             extra: further tokens without position (B, m, D).
-            mask: see `EncoderLayer`, over 1 (+ L) + m + n tokens and G * B (or 1) samples.
+            mask: see `EncoderLayer`, over 1 (or L) + m + n tokens and G * B (or 1) samples.
             causal: see `EncoderLayer`; the condition, being first, then sees itself only. Not with words.
 
         Returns:
@@ -187,7 +187,7 @@ class ConditionedEncoder(nn.Module):
         return tokens[:, -embedded.shape[1] :]
 
     def tokens(self, embedded: Tensor, condition: Tensor, extra: Tensor | None = None) -> Tensor:
-        """What the first layer reads, (G * B, 1 (+ L) + m + n, D); see `forward`."""
+        """What the first layer reads, (G * B, 1 (or L) + m + n, D); see `forward`."""
         tokens = self.dropout(self.input_projection(embedded) + self.positions(embedded.shape[1]))
         if extra is not None:
             tokens = torch.cat((extra, tokens), dim=1)
@@ -197,29 +197,25 @@ class ConditionedEncoder(nn.Module):
 
 
 Condition = Literal["sentence", "words"]
-"""What a generator reads of a text: one vector (the published systems), or also one for each word."""
+"""What a generator reads of a text: one vector (the published systems), or one for each word."""
 
 
 def read_condition(condition: Tensor, kind: Condition) -> Tensor:
-    """What a network reads of a condition (B, C) or (B, 1 + L, C).
+    """A condition, made sure to be what a network reads: (B, C) for "sentence", (B, L, C) for "words".
 
-    Args:
-        condition: the sentence's vector, or that and its words'.
-        kind: of the network.
-
-    Returns:
-        (B, C) for "sentence", (B, 1 + L, C) for "words"; a sentence without words has L = 0.
+    Raises:
+        ValueError: it is not.
     """
-    if kind == "words":
-        return condition if condition.dim() == 3 else condition.unsqueeze(1)
-    return condition if condition.dim() == 2 else condition[:, 0]
+    if condition.dim() != (3 if kind == "words" else 2):
+        raise ValueError(f"a condition of shape {tuple(condition.shape)} is not what reads {kind!r}")
+    return condition
 
 
 def visible_tokens(condition: Tensor, tokens: int, padding: Tensor | None, extra: int = 0) -> Tensor | None:
     """Which of [condition, extra tokens, motion tokens] others may look at.
 
     Args:
-        condition: (G * B, C) or (G * B, 1 + L, C); see `ConditionedEncoder`.
+        condition: (G * B, C) or (G * B, L, C); see `ConditionedEncoder`.
         tokens: motion tokens, n.
         padding: (B, n), True at padding; None: no padding.
         extra: further tokens.

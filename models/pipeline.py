@@ -83,6 +83,12 @@ class LaMPPipeline(Editing):
         for name, reader in readers.items():
             if reader is not None and reader.config.cond_dim != self.text.dim:
                 raise UserError(f"the {name} wants text of width {reader.config.cond_dim}, not {self.text.dim}")
+            given = "words" if self.text.words else "sentence"
+            if reader is not None and reader.config.condition != given:
+                raise UserError(
+                    f"the {name} was trained with --condition {reader.config.condition}, the masked transformer with "
+                    f"{given}; use parts that were trained alike"
+                )
         if self.residual is not None and self.residual.config.num_quantizers != config.num_quantizers:
             raise UserError(
                 f"the residual transformer has {self.residual.config.num_quantizers} levels, "
@@ -117,7 +123,7 @@ class LaMPPipeline(Editing):
         masked = MaskedTransformer.from_pretrained(source, "masked", device)
         pipe = cls(
             tokenizer,
-            LaMPCondition(LaMP.from_pretrained(source, "lamp", device), reads_words(masked, residual)),
+            LaMPCondition(LaMP.from_pretrained(source, "lamp", device), masked.config.condition == "words"),
             masked,
             residual,
             length,
@@ -193,7 +199,7 @@ class LaMPPipeline(Editing):
             text: TextCondition = ClipCondition(options["clip_source"], device)
         else:
             lamp = LaMP.from_pretrained(model_folder(root / options["lamp_name"]), device=device)
-            text = LaMPCondition(lamp, reads_words(masked, residual))
+            text = LaMPCondition(lamp, masked.config.condition == "words")
         return cls(tokenizer, text, masked, residual, length, read_guidance(root))
 
     def with_precision(self, precision: str) -> "LaMPPipeline":
@@ -358,11 +364,6 @@ def _check_same_run(root: Path, name: str, other_name: str, options: dict[str, A
         if options.get(key) != other.get(key):
             used, others = options.get(key), other.get(key)
             raise UserError(f"{name} was trained with --{key} {used}, {other_name} with {others}; name one that fits")
-
-
-def reads_words(*networks: MaskedTransformer | ResidualTransformer | None) -> bool:
-    """Whether one of the transformers reads the words of a text, not only its vector."""
-    return any(network is not None and network.config.condition == "words" for network in networks)
 
 
 def read_guidance(source: str | Path) -> Guidance | None:

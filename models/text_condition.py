@@ -20,6 +20,7 @@ class TextCondition(Protocol):
     """What the generators need of a text encoder."""
 
     dim: int
+    words: bool
 
     @property
     def identity(self) -> str:
@@ -27,7 +28,7 @@ class TextCondition(Protocol):
         ...
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Condition vectors (B, dim) of sentences, or with words (B, 1 + L, dim), without gradients."""
+        """Condition vectors (B, dim) of sentences, or of words (B, L, dim), without gradients."""
         ...
 
 
@@ -36,8 +37,8 @@ class LaMPCondition:
 
     Args:
         lamp: the model.
-        words: also give the states of the words in the text-only pass, which tell what comes first and what goes with
-            what: (B, 1 + L, dim), zeros beyond the end of a sentence.
+        words: instead, the states (B, L, dim) of the words in the text-only pass, the sentence's own ([CLS]) first,
+            zeros beyond its end. They tell what comes first and what goes with what.
     """
 
     def __init__(self, lamp: LaMP, words: bool = False) -> None:
@@ -52,7 +53,7 @@ class LaMPCondition:
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
         if self.words:
-            return self.lamp.text_conditions(list(texts)).float()
+            return self.lamp.word_states(list(texts)).float()
         return self.lamp.text_condition(list(texts)).float()
 
 
@@ -81,7 +82,7 @@ class ClipCondition:
         self.model: nn.Module = model.eval().requires_grad_(False)
         self.model.to(device)
         self.device = torch.device(device)
-        self.identity = f"CLIP@{source}"
+        self.identity, self.words = f"CLIP@{source}", False
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
@@ -98,7 +99,7 @@ class CachedCondition:
 
     def __init__(self, encoder: TextCondition, texts: Iterable[str] = ()) -> None:
         """Remember conditions of `encoder`, see `expect` for `texts`."""
-        self.encoder, self.dim = encoder, encoder.dim
+        self.encoder, self.dim, self.words = encoder, encoder.dim, encoder.words
         self._known: dict[str, Tensor] = {}
         self._sheets: dict[str, list[str]] = {}
         self.expect(texts)
@@ -119,7 +120,7 @@ class CachedCondition:
             self._sheets.update(dict.fromkeys(sheet, sheet))
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Condition vectors (B, dim), or with words (B, 1 + L, dim)."""
+        """Condition vectors (B, dim), or of words (B, L, dim)."""
         for text in texts:
             if text not in self._known:
                 sheet = self._sheets.get(text, [text])

@@ -29,6 +29,14 @@ class GeneratorOptions(TrainOptions):
     """text encoder: LaMP, or CLIP's as the baseline of the paper"""
     clip_source: str = CLIP_SOURCE
     """with --text_encoder clip: hub id or folder of the CLIP model"""
+    condition: Condition = "sentence"
+    """what is read of a text: LaMP's one vector for the sentence, or one for each word, which goes with
+    --attention full; all parts of a system read the same"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.condition == "words" and self.text_encoder != "lamp":
+            raise UserError("--condition words needs --text_encoder lamp; leave one of them out")
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -79,9 +87,6 @@ class T2MOptions(GeneratorOptions, AnimationOptions):
     """share of training samples whose text is dropped, for classifier-free guidance"""
     attention: Literal["causal", "full", "soft"] = "causal"
     """masked transformer: LaMP's causal attention, MoMask's full, or the public LaMP code's"""
-    condition: Condition = "sentence"
-    """what the transformer reads of a text: LaMP's one vector for the sentence, or also one for each word, which needs
-    --attention full"""
     start_from: str = ""
     """run, or shipped model, of the same sizes whose weights training begins with"""
     evaluator: str = "evaluator"
@@ -97,11 +102,8 @@ class T2MOptions(GeneratorOptions, AnimationOptions):
         for name in ("dropout", "cond_drop_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)} must be a share, from 0 to 1")
-        if self.condition == "words":
-            if self.text_encoder != "lamp":
-                raise UserError("--condition words needs --text_encoder lamp; leave one of them out")
-            if self.transformer == "masked" and self.attention != "full":
-                raise UserError("--condition words needs --attention full, for words are looked at from everywhere")
+        if self.condition == "words" and self.transformer == "masked" and self.attention != "full":
+            raise UserError("--condition words needs --attention full, for words are looked at from everywhere")
         if self.latent_dim % self.n_heads:
             raise UserError(f"--latent_dim {self.latent_dim} is not a multiple of --n_heads {self.n_heads}")
 

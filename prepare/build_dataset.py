@@ -21,6 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lamp.prepare.clips import CutOptions, Job, JobResult, process_job
+from lamp.prepare.mini.more.sources import SOURCES
 from lamp.prepare.mini.plan import MiniSources, plan_mini
 from lamp.prepare.names import MIRROR_PREFIX
 from lamp.prepare.own_captures import plan_folder
@@ -131,6 +132,8 @@ def parse_arguments(argv: Iterable[str] | None) -> argparse.Namespace:
     parser.add_argument("--animated_drawings", type=Path, help="mini: clone of AnimatedDrawings, six BVH examples")
     parser.add_argument("--humanml3d", type=Path, help="mini: clone of HumanML3D, for captions of held-out CMU clips")
     parser.add_argument("--cmu_labels", type=Path, help="mini: another list of CMU clips, labels and captions (JSON)")
+    for name, source in SOURCES.items():
+        parser.add_argument(f"--{name}", type=Path, help=f"mini: folder with {source.what} (searched)")
     parser.add_argument("--source", type=Path, help="your folder of .bvh, .amc, or joints in .npy or .npz")
     parser.add_argument("--captions", type=Path, help="CSV with columns file,caption[,start,end,split]")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, replaced whole")
@@ -153,13 +156,14 @@ def _mini_sources(args: argparse.Namespace) -> MiniSources:
     """
     if args.bandai_namco is None or args.cmu is None:
         raise UserError("--preset mini needs --bandai_namco DIR and --cmu DIR")
-    for flag in ("bandai_namco", "cmu", "animated_drawings", "humanml3d"):
+    for flag in ("bandai_namco", "cmu", "animated_drawings", "humanml3d", *SOURCES):
         folder = getattr(args, flag)
         if folder is not None and not folder.is_dir():
             raise UserError(f"--{flag} {folder} is not a folder")
     if args.cmu_labels is not None and args.humanml3d is not None:
         raise UserError("--cmu_labels brings captions of its own; leave out --humanml3d")
-    return MiniSources(args.bandai_namco, args.cmu, args.animated_drawings, args.humanml3d, args.cmu_labels)
+    more = {name: folder for name in SOURCES if (folder := getattr(args, name)) is not None}
+    return MiniSources(args.bandai_namco, args.cmu, args.animated_drawings, args.humanml3d, args.cmu_labels, more)
 
 
 @main_with_errors

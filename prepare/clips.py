@@ -1,12 +1,14 @@
 """From one motion file to clips of the format: upright, cut, filtered, on the floor, as features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from lamp.utils.capture.checks import check_stance
 from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError
 from lamp.utils.capture.joints import FPS, CapturedJoints, read_joints
 from lamp.utils.errors import UserError
@@ -46,11 +48,20 @@ class Job:
         path: the file.
         name: prefix of the clips' ids.
         segments: (start, end) in seconds of the parts to keep; empty for the whole take.
+        read: reader of a file that is neither motion capture nor an array of our joints: joints (T, 22, 3) of a
+            person, Y up, 20 frames a second.
+        max_speed: metres a second that its joints may reach, where that is more than the options say.
+        level: whether it must stand on one level floor; not for who climbs, lies or turns somersaults.
+        hold: whether its last pose is held where a clip would be too short.
     """
 
     path: Path
     name: str
     segments: tuple[tuple[float, float], ...] = ()
+    read: Callable[[Path], Tensor] | None = None
+    max_speed: float = 0.0
+    level: bool = True
+    hold: bool = False
 
 
 @dataclass
@@ -95,7 +106,11 @@ def process_job(job: Job, options: CutOptions) -> JobResult:
     result = JobResult()
     try:
         with reading(job.path, "motion"):
-            captured = read_joints(job.path, options.up, options.joint_map)
+            if job.read is None:
+                captured = read_joints(job.path, options.up, options.joint_map)
+            else:
+                captured = CapturedJoints(job.read(job.path))
+                check_stance(captured.joints, str(job.path))
             _cut(job, captured, options, result)
     except UserError as error:
         # Nothing of a file that breaks off in the middle of the work.
@@ -114,11 +129,13 @@ def _cut(job: Job, captured: CapturedJoints, options: CutOptions, result: JobRes
         if segment >= 0 and (end := job.segments[segment][1]) > seconds + _END_TOLERANCE:
             result.dropped.append((name, f"its part ends at {end:g} s, the take at {seconds:.2f} s"))
             continue
+        if job.hold:
+            piece = _held(piece, options.min_frames + 1)
         if len(piece) - 1 < options.min_frames:
             result.dropped.append((name, f"shorter than {options.min_frames} frames"))
             continue
         canonical = _to_format(piece)
-        if reason := broken(canonical, options):
+        if reason := broken(canonical, options, job):
             result.dropped.append((name, reason))
             continue
         result.clips.append(
@@ -142,6 +159,12 @@ def _pieces(joints: Tensor, segments: Sequence[tuple[float, float]], lead_in: fl
     return pieces
 
 
+def _held(joints: Tensor, frames: int) -> Tensor:
+    """Joints (T, 22, 3) whose last pose is held until there are `frames` at least."""
+    missing = max(0, frames - len(joints))
+    return torch.cat((joints, joints[-1:].expand(missing, -1, -1)))
+
+
 def _to_format(joints: Tensor) -> Tensor:
     lengths = joints.new_tensor(HUMANML3D.bone_lengths)
     return canonicalize(joints, HUMANML3D, lengths)
@@ -152,13 +175,19 @@ def _features(canonical: Tensor) -> np.ndarray:
     return extract_features(canonicalize(canonical, HUMANML3D), HUMANML3D, repair_turns=True).float().numpy()
 
 
-def broken(canonical: Tensor, options: CutOptions) -> str | None:
-    """Why a canonical clip (T, 22, 3) is not fit for training, or None."""
+def broken(canonical: Tensor, options: CutOptions, job: Job | None = None) -> str | None:
+    """Why a canonical clip (T, 22, 3) is not fit for training, or None.
+
+    Args:
+        canonical: the clip.
+        options: limits.
+        job: of the clip; may let pass more.
+    """
     speed = float((canonical[1:] - canonical[:-1]).norm(dim=-1).max()) * FPS
-    if speed > options.max_speed:
+    if speed > max(options.max_speed, job.max_speed if job else 0.0):
         return f"a joint moves at {speed:.0f} m/s"
     feet = list(HUMANML3D.left_foot + HUMANML3D.right_foot)
     height = float(canonical[:, feet, 1].amin(-1).median())
-    if height > options.max_float:
+    if height > options.max_float and (job is None or job.level):
         return f"feet {100 * height:.0f} cm above the lowest point in half of the frames (stairs, seat or climbing)"
     return None

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from lamp.data.text import Caption, format_caption
-from lamp.prepare import sample_motion as motion
-from lamp.prepare.sample_motion import Track
+from lamp.prepare.sample import motion
+from lamp.prepare.sample.motion import Track
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, check_replaceable, write_json
 from lamp.utils.kinematics.features import (

@@ -59,17 +59,27 @@ READING_FILE = "reading.json"
 DATA_NOTE = """\
 ## Data and licence
 
-Trained on the `mini` data set (`python -m lamp.prepare.build_dataset --preset mini`), about 4 hours of motion capture:
+Trained on the `mini` data set (`python -m lamp.prepare.build_dataset --preset mini`), about 5 hours of motion capture:
 
 - Bandai-Namco-Research-Motiondataset 1 and 2, (c) Bandai Namco Research Inc., CC BY-NC 4.0
 - the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu; created with funding from NSF EIA-0196217),
   free for all uses, the data themselves may not be sold
 - examples of AnimatedDrawings (MIT)
+- ACCAD's Open Motion Data, performer Male1, (c) Advanced Computing Center for the Arts and Design, The Ohio State
+  University, CC BY 3.0; converted to joint positions
+- BallPlay-M of SkillMimic (Wang et al. 2025; github.com/wyhuai/SkillMimic), Apache-2.0
+- G1 Moves (Experiential Technologies, M. Chaiet, 2026; github.com/experientialtech/g1-moves), CC BY 4.0; converted from
+  the robot's joints to a human's
+- clips of the CMU database as exponential maps, from Li et al. 2018
+  (github.com/chaneyddtt/Convolutional-Sequence-to-Sequence-Model-for-Human-Dynamics); terms as above
+- box climbing of holosoma-retargeting (Apache-2.0), and DeepMimic's reference motions as Bullet has them
+  (pybullet_data, zlib)
 
 Captions: HumanML3D's (MIT) for held-out CMU clips, hand-written templates from the labels elsewhere. `test_cmu` is 13
 CMU clips, cut as HumanML3D cuts them (one of them in two), and their mirror images, with HumanML3D's captions of them.
 Those are not part of this repository: `--humanml3d` of `build_dataset` takes them from a clone of HumanML3D.
-The weights are for **non-commercial use** (CC BY-NC 4.0), with attribution to Bandai Namco Research Inc. and CMU.
+The weights are for **non-commercial use** (CC BY-NC 4.0), with attribution to Bandai Namco Research Inc., CMU
+and the others above.
 """
 BERT_NOTE = "The language side started from all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0).\n"
 

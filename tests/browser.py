@@ -1,8 +1,11 @@
 """Chromium without a screen, driven by selenium."""
 
+import functools
+import http.server
 import io
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +48,16 @@ def opened(width: int = 1280, height: int = 800) -> "Iterator[Chrome]":
         yield driver
     finally:
         driver.quit()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which a folder's files can be had meanwhile."""
+    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def resize(driver: "Chrome", width: int, height: int) -> None:

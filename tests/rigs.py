@@ -76,7 +76,7 @@ class Recipe:
     missing: tuple[str, ...] = ()
 
 
-def _body(recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray, SkeletonFit]:
+def body_of(recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray, SkeletonFit]:
     """Joints (22, 3) of the rest pose, and the mesh's places, normals and T-pose."""
     lengths = torch.tensor(HUMANML3D.bone_lengths, dtype=torch.float64)
     lengths[[4, 5, 7, 8]] *= recipe.legs
@@ -113,7 +113,7 @@ def _body(recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray, SkeletonF
 def build(recipe: Recipe, path: Path) -> Path:
     """Write a character."""
     rng = np.random.default_rng(1)
-    joints, vertices, normals, mesh = _body(recipe)
+    joints, vertices, normals, mesh = body_of(recipe)
     turn = quat_to_matrix(quat_from_euler(torch.tensor([recipe.yaw], dtype=torch.float64), "Y")).numpy()
     joints, vertices, normals = joints @ turn.T, vertices @ turn.T, normals @ turn.T
     gltf = Gltf()
@@ -176,8 +176,8 @@ def build(recipe: Recipe, path: Path) -> Path:
     }
     primitives = []
     for number, (name, faces) in enumerate(mesh.triangles.items()):
-        base = [0.2 + 0.2 * number, 0.6, 0.9 - 0.2 * number, 1.0]
-        material = gltf.add("materials", {"name": name, "pbrMetallicRoughness": {"baseColorFactor": base}})
+        colour = {"baseColorFactor": [0.2 + 0.2 * number, 0.6, 0.9 - 0.2 * number, 1.0], "metallicFactor": 0.0}
+        material = gltf.add("materials", {"name": name, "pbrMetallicRoughness": colour})
         indices = gltf.accessor(faces.astype(np.uint16).reshape(-1), INDICES)
         primitives.append({"attributes": attributes, "indices": indices, "material": material})
     shape = gltf.add("meshes", {"name": "Body", "primitives": primitives})
@@ -186,10 +186,11 @@ def build(recipe: Recipe, path: Path) -> Path:
     bones = {role: node_of[joint] for role, joint in ROLES.items() if role not in recipe.missing}
     if recipe.vrm == "1.0":
         human = {"humanBones": {role: {"node": node} for role, node in bones.items()}}
-        gltf.document["extensions"] = {"VRMC_vrm": {"specVersion": "1.0", "humanoid": human}}
+        meta = {"name": "hero", "authors": ["tests"], "licenseUrl": "https://vrm.dev/licenses/1.0/"}
+        gltf.document["extensions"] = {"VRMC_vrm": {"specVersion": "1.0", "meta": meta, "humanoid": human}}
     elif recipe.vrm == "0.x":
         human = {"humanBones": [{"bone": role, "node": node} for role, node in bones.items()]}
-        gltf.document["extensions"] = {"VRM": {"humanoid": human}}
+        gltf.document["extensions"] = {"VRM": {"specVersion": "0.0", "meta": {"title": "hero"}, "humanoid": human}}
     if recipe.vrm:
         gltf.document["extensionsUsed"] = list(gltf.document["extensions"])
     gltf.save(path)

@@ -351,7 +351,7 @@ def test_the_best_of_several_is_the_most_similar(pipe: LaMPPipeline, monkeypatch
 
 def test_clip_judges_no_motions(pipe: LaMPPipeline) -> None:
     class Clip:
-        dim = 32
+        dim, words = 32, False
 
         def __call__(self, texts: list[str]) -> Tensor:
             return torch.zeros(len(texts), 32)

@@ -9,7 +9,7 @@ import torch
 from golden import load_golden
 from torch import Tensor
 
-from lamp.prepare import sample_motion
+from lamp.prepare.sample import motion as sample_motion
 from lamp.utils.kinematics import geometry
 from lamp.utils.kinematics.features import (
     FeatureLayout,

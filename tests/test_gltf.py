@@ -1,14 +1,9 @@
 """GLB and VRMA: what other programs read in them, the mannequin's surface, and the Khronos validator."""
 
-import contextlib
-import functools
-import http.server
 import json
 import os
 import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +18,7 @@ from lamp.utils.gltf.container import Gltf
 from lamp.utils.gltf.mannequin import LEFT, RIGHT, build_mannequin
 from lamp.utils.kinematics.geometry import quat_from_euler, quat_multiply, quat_rotate
 from lamp.utils.motion import Motion
+from tests.browser import served
 from tests.marks import NPM, needs_npm
 from tests.test_export import kit_motion, walk
 
@@ -234,16 +230,6 @@ for (let i = 0; i < 160 * 160; i++) {
 }
 document.body.textContent = JSON.stringify({places, red, blue});
 </script>"""
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address at which a folder's files can be had meanwhile."""
-    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @needs_npm("three")

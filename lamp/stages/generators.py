@@ -17,16 +17,8 @@ from lamp.options.t2m import GeneratorOptions
 from lamp.utils.run.trainer import Step
 
 
-def load_frozen(
-    options: GeneratorOptions, spec: DatasetSpec, device: torch.device, words: bool = False
-) -> tuple[RVQVAE, CachedCondition]:
+def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.device) -> tuple[RVQVAE, CachedCondition]:
     """The tokenizer and the text encoder that a generator is trained on, the latter prepared for the data's captions.
-
-    Args:
-        options: name them.
-        spec: the data.
-        device: where to compute.
-        words: the generator reads the words of a text, not only its vector.
 
     Raises:
         UserError: there is no such tokenizer or text encoder.
@@ -39,7 +31,7 @@ def load_frozen(
     if options.text_encoder == "clip":
         return tokenizer, CachedCondition(ClipCondition(options.clip_source, device), texts)
     lamp = LaMP.from_pretrained(model_folder(root / options.lamp_name), device=device)
-    return tokenizer, CachedCondition(LaMPCondition(lamp, words), texts)
+    return tokenizer, CachedCondition(LaMPCondition(lamp, words=options.condition == "words"), texts)
 
 
 def validation_means(

@@ -132,16 +132,13 @@ class LaMP(LaMPModel[LaMPConfig]):
         text = self.tokenize(texts, length or None).pad_to(length)
         return self._condition(self._text_pass(text), text)
 
-    def text_conditions(self, texts: Sequence[str] | TextBatch) -> Tensor:
-        """The text condition and, after it, the states of the words in the text-only pass (B, 1 + L, H).
+    def word_states(self, texts: Sequence[str] | TextBatch) -> Tensor:
+        """States of the words in the text-only pass (B, L, H), zero beyond the end of a sentence.
 
-        Beyond the end of a sentence they are zero.
+        The first is that of [CLS], from which the joint embedding of a sentence is made.
         """
         text = self.tokenize(texts)
-        hidden = self._text_pass(text)
-        words = hidden.masked_fill(~text.attention_mask[..., None], 0.0)
-        sentence = self.text_condition(text) if self.config.condition_length else self._condition(hidden, text)
-        return torch.cat((sentence[:, None], words), dim=1)
+        return self._text_pass(text).masked_fill(~text.attention_mask[..., None], 0.0)
 
     def _text_pass(self, text: TextBatch) -> Tensor:
         """Text alone, both directions: (B, L, H)."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lamp.models.hub import LaMPModel
-from lamp.models.layers import read_condition
+from lamp.models.layers import Condition, read_condition
 from lamp.models.t2m import masking
 
 NOISE_STREAM = 2
@@ -22,12 +22,14 @@ class LengthConfig:
         hidden_dims: widths of the hidden layers.
         num_classes: class k stands for k tokens (4 k frames).
         dropout: dropout rate after the hidden layers but the last.
+        condition: "sentence", LaMP's one vector, or "words", of which the first, the sentence's own, is read.
     """
 
     cond_dim: int = 768
     hidden_dims: tuple[int, ...] = (512, 256, 128)
     num_classes: int = 50
     dropout: float = 0.2
+    condition: Condition = "sentence"
 
 
 @dataclass
@@ -56,8 +58,9 @@ class LengthEstimator(LaMPModel[LengthConfig]):
         self.layers = nn.Sequential(*layers, nn.Linear(width, config.num_classes))
 
     def logits(self, condition: Tensor) -> Tensor:
-        """Condition (B, cond_dim), of which words are not read, -> (B, num_classes)."""
-        return self.layers(read_condition(condition, "sentence"))
+        """Condition (B, cond_dim), or of words (B, L, cond_dim), -> (B, num_classes)."""
+        condition = read_condition(condition, self.config.condition)
+        return self.layers(condition[:, 0] if condition.dim() == 3 else condition)
 
     def forward(self, condition: Tensor, lengths: Tensor) -> LengthOutput:
         """Loss of the true lengths.

@@ -42,7 +42,7 @@ class MaskedConfig:
             itself only, for through it the future would leak; "full" (MoMask): all see all; "soft": +1 added to the
             scores of the past and present, padding visible, for weights of the public LaMP code.
         max_length: tokens of the position table; longer sequences work.
-        condition: "sentence", one vector of the text (published), or "words", also one for each word, which needs
+        condition: "sentence", one vector of the text (published), or "words", one for each word, which needs
             full attention.
     """
 

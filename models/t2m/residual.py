@@ -41,7 +41,7 @@ class ResidualConfig:
         max_length: tokens of the position table; longer sequences work.
         predict_pad: [PAD] is a class that may be predicted (imported public weights only).
         double_projection: unshared output is 2 x projection + bias (imported public weights only).
-        condition: "sentence", one vector of the text (published), or "words", also one for each word.
+        condition: "sentence", one vector of the text (published), or "words", one for each word.
     """
 
     num_tokens: int = 512

@@ -153,6 +153,25 @@ def captions_for_animated_drawings(stem: str, rng: random.Random | None = None, 
     return list(table) if rng is None else _from_table(table, rng, count or len(table))
 
 
+def compose(phrase: Callable[[], str], rng: random.Random, count: int) -> list[str]:
+    """Captions of wordings that tell an action: with varied subjects and tenses.
+
+    Args:
+        phrase: draws a wording as in `actions.json`, its verbs marked, without a side to fill in.
+        rng: Source of all choices.
+        count: How many captions; they are distinct as long as the wordings last.
+    """
+
+    def draw() -> str:
+        form = _weighted(rng, _FORMS)
+        subject = "" if form == "gerund" else rng.choice(SUBJECTS["train"])
+        told = re.sub(r"\*(\w+)", lambda verb: conjugate(verb[1], form), phrase())
+        text = " ".join(part for part in (subject, "is" if form == "progressive" else "", told) if part)
+        return text.format(**pronouns(subject, rng)) + ("." if rng.random() < 0.3 else "")
+
+    return _distinct(draw, count)
+
+
 def _distinct(draw: Callable[[], str], count: int) -> list[str]:
     captions: dict[str, None] = {}
     for _ in range(50 * count):

@@ -1,6 +1,9 @@
 """Check the predicates of `lamp.utils.scores.following` on real clips: what of the action do they miss, what else pass?
 
-    python -m lamp.prepare.mini.check_following --motions bandai_namco cmu accad_male1 --out check.md
+    python -m lamp.prepare.mini.check_following --motions bandai_namco cmu AnimatedDrawings --accad accad/bvh \
+        --skillmimic SkillMimic --g1_moves g1-moves --cmu_expmap cmu_expmap --deepmimic pybullet-3.2.7 --out check.md
+
+`--accad` and the flags after it are those of `build_dataset --preset mini`; their clips are called `accad-<name>`.
 
 `following_clips.json` says by file names what clips show, in their first second to last or in a span of frames
 ("name:80-113"), and what they may show besides, of which nothing is counted. Long clips are cut into parts of 196
@@ -18,7 +21,7 @@ import argparse
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,10 +31,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lamp.prepare.mini.more.sources import SOURCES, Source
 from lamp.utils.capture.files import MOTION_SUFFIXES, read_motion
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_path, files_below, read_json
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
+from lamp.utils.reading import reading
 from lamp.utils.scores.following.body import SHORTEST, Body, standard
 from lamp.utils.scores.following.score import PHYSICS
 from lamp.utils.scores.following.tests import Test, check_test, passes
@@ -66,8 +71,16 @@ class Piece:
         return self.shows[0] if self.shows else re.sub(r"(:.*|_p\d+|_\d+)+$", "", self.name)
 
 
-def read_pieces(folders: Sequence[Path], clips: Sequence[dict[str, Any]], most: int) -> list[Piece]:
-    """The clips that the table knows below some folders, of each action `most` at most, evenly chosen.
+def read_pieces(
+    folders: Sequence[Path], more: Mapping[str, Path], clips: Sequence[dict[str, Any]], most: int
+) -> list[Piece]:
+    """The clips that the table knows, of each action `most` at most, evenly chosen.
+
+    Args:
+        folders: searched for captures and arrays of joints.
+        more: folders of the sources of `lamp.prepare.mini.more`, by name; all their clips are taken.
+        clips: what clips show, see `following_clips.json`.
+        most: takes of an action.
 
     Raises:
         UserError: there are none.
@@ -75,20 +88,34 @@ def read_pieces(folders: Sequence[Path], clips: Sequence[dict[str, Any]], most: 
     takes: dict[str, list[Path]] = defaultdict(list)
     for path in (path for folder in folders for path in files_below(folder, *MOTION_SUFFIXES)):
         takes[re.sub(r"_\d{3}$", "", path.stem)].append(path)
-    files = [path for paths in takes.values() for path in _evenly(sorted(paths), most)]
+    files = [(path.stem, path, None) for paths in takes.values() for path in _evenly(sorted(paths), most)]
+    for source, folder in ((SOURCES[name], folder) for name, folder in more.items()):
+        paths = files_below(folder, source.suffix)
+        files += [(f"{source.name}-{source.clip_name(path.resolve())}", path, source) for path in paths]
     pieces: list[Piece] = []
-    for path in tqdm(files, desc="reading", disable=None):
-        entries = [entry for entry in clips if fnmatchcase(path.stem, re.sub(r"(:.*|_p[^_]*)$", "", entry["files"]))]
-        if entries:
+    for name, path, source in tqdm(files, desc="reading", disable=None):
+        if any(fnmatchcase(name, re.sub(r"(:.*|_p[^_]*)$", "", entry["files"])) for entry in clips):
             try:
-                joints = read_motion(path).joints
+                joints = _joints(path, source)
             except UserError as error:
                 print(f"left out: {error}")
                 continue
-            pieces += [piece for piece in _pieces(path.stem, joints, clips) if len(piece.joints) >= SHORTEST]
+            pieces += [piece for piece in _pieces(name, joints, clips) if len(piece.joints) >= SHORTEST]
     if not pieces:
         raise UserError(f"--motions: none of the clips of {TABLE.name} is in {', '.join(map(str, folders))}")
     return pieces
+
+
+def _joints(path: Path, source: Source | None) -> np.ndarray:
+    """Joints (T, 22, 3) of a file, of a source or of any kind.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if source is None:
+        return read_motion(path).joints
+    with reading(path, "motion"):
+        return source.read(path).float().numpy()
 
 
 def _evenly(paths: list[Path], most: int) -> list[Path]:
@@ -205,6 +232,8 @@ def main() -> None:
     """Clips to verdicts to a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--motions", type=Path, nargs="+", required=True, help="folders with motion files")
+    for name, source in SOURCES.items():
+        parser.add_argument(f"--{name}", type=Path, help=f"folder with {source.what} (searched)")
     parser.add_argument("--most", type=int, default=12, help="takes of each label at most")
     parser.add_argument("--out", type=Path, required=True, help="Markdown table to write")
     parser.add_argument("--seed", type=int, default=0, help="of the pairs of clips that are composed")
@@ -212,7 +241,8 @@ def main() -> None:
     known = read_json(TABLE)
     for entry in (*known["checks"].values(), *known["composed"].values()):
         check_test(entry["test"])
-    pieces = read_pieces(options.motions, known["clips"], options.most)
+    more = {name: folder for name in SOURCES if (folder := getattr(options, name)) is not None}
+    pieces = read_pieces(options.motions, more, known["clips"], options.most)
     lines = ["| predicate | missed | passed by others | worst |", "| --- | --- | --- | --- |"]
     for name, entry in tqdm(known["checks"].items(), desc="checking", disable=None):
         lines.append(f"| {name} | {check(entry['test'], entry['shows'], entry['may_show'], pieces)} |")

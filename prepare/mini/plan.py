@@ -3,7 +3,8 @@
 import random
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamp.prepare.clips import Clip, Job
@@ -14,6 +15,7 @@ from lamp.prepare.mini.captions import (
     parse_bandai_name,
 )
 from lamp.prepare.mini.cmu import describe_cmu, find_captures, read_clips, shipped_clips, with_humanml3d_captions
+from lamp.prepare.mini.more.plan import MorePlan
 from lamp.prepare.mini.tables import ANIMATED_DRAWINGS
 from lamp.prepare.plan import ClipText, Plan
 from lamp.prepare.texts import mirror_caption
@@ -53,6 +55,7 @@ class MiniSources:
         humanml3d: clone of HumanML3D's repository, whose captions the held-out CMU clips have; None for those of their
             labels.
         cmu_labels: JSON list of CMU clips instead of our own, see `lamp.prepare.mini.cmu.read_clips`.
+        more: folders of the sources of `lamp.prepare.mini.more`, by name.
     """
 
     bandai_namco: Path
@@ -60,6 +63,7 @@ class MiniSources:
     animated_drawings: Path | None = None
     humanml3d: Path | None = None
     cmu_labels: Path | None = None
+    more: Mapping[str, Path] = field(default_factory=dict)
 
 
 def plan_mini(sources: MiniSources, seed: int) -> Plan:
@@ -85,6 +89,8 @@ def plan_mini(sources: MiniSources, seed: int) -> Plan:
     jobs = [Job(path, path.stem) for path in takes]
     jobs += [Job(path, f"cmu_{clip.name}", clip.spans) for path, clip in captures]
     jobs += [Job(path, f"drawings_{path.stem}") for path in _drawings(sources.animated_drawings)]
+    more = MorePlan(sources.more)
+    jobs += more.jobs
 
     def describe(clip: Clip) -> ClipText:
         rng = random.Random(f"{seed} {clip.id}")
@@ -92,6 +98,8 @@ def plan_mini(sources: MiniSources, seed: int) -> Plan:
             return _describe_bandai(parse_bandai_name(clip.job), splits[clip.job], rng)
         if clip.job in by_job:
             return describe_cmu(by_job[clip.job], clip.job, clip.segment, rng)
+        if clip.job in more:
+            return more.describe(clip, rng)
         texts = captions_for_animated_drawings(clip.job.removeprefix("drawings_"))
         return ClipText(texts, list(map(mirror_caption, texts)), label=clip.job, mirrored_label=clip.job)
 

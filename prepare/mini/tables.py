@@ -17,6 +17,10 @@ cmu_clips.json: clips of the CMU database that mini has, each with its label in 
     index.csv). Of subject 01, who climbs on a playground that the motion alone does not show, only 01_01 is there.
 cmu_captions.json, animated_drawings.json: hand-written captions by label of the CMU index, and by name of the
     AnimatedDrawings example. No caption names a side that the label does not name.
+more_clips.json, more_actions.json: clips of the additional sources and wordings of what they show, see
+    `lamp.prepare.mini.more.labels`.
+cmu_actions.json: labels of the CMU index that are one action of wordings.json.
+wordings.json: see `lamp.prepare.mini.wording`.
 """
 
 import json
@@ -62,6 +66,11 @@ STYLES = {
     style: {kind: _wordings(table) for kind, table in kinds.items()} for style, kinds in _styles["phrases"].items()
 }
 
+WORDINGS: dict[str, Any] = _read("wordings.json")
+CMU_ACTIONS: dict[str, str] = _read("cmu_actions.json")
+
 CMU_CLIPS: dict[str, dict[str, str | int]] = _read("cmu_clips.json")
 CMU_CAPTIONS = _lists(_read("cmu_captions.json"))
+MORE_CLIPS: dict[str, Any] = _read("more_clips.json")
+MORE_ACTIONS = _lists(_read("more_actions.json"))
 ANIMATED_DRAWINGS = _lists(_read("animated_drawings.json"))

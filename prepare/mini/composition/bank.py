@@ -1,34 +1,19 @@
 """The clips of a data set by what they show."""
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lamp.prepare.mini.tables import ACTIONS, CMU_ACTIONS, STYLES
+from lamp.prepare.mini.tables import ACTIONS, CMU_ACTIONS, MORE_ACTIONS, STYLES, WORDINGS
+from lamp.prepare.mini.wording import Act
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 
 SIDES = ("left", "right", "both")
-
-
-@dataclass(frozen=True)
-class Act:
-    """What a person does in a clip or a part of it.
-
-    Attributes:
-        action: such as "walk", "raise-up".
-        side: "left", "right", "both", or "".
-        style: such as "elderly"; "normal" is not told.
-    """
-
-    action: str
-    side: str = ""
-    style: str = "normal"
 
 
 @dataclass(frozen=True)
@@ -79,13 +64,14 @@ class Bank:
 
 def act_of(label: str) -> Act | None:
     """What a label of the mini data set stands for; None where it is no single action."""
-    if label.startswith("cmu_") or label.startswith("more_"):
-        known = CMU_ACTIONS.get(label.removesuffix("_mirrored"))
-        if known is None:
-            return None
-        act = Act(*known)
-        swapped = {"left": "right", "right": "left"}.get(act.side, act.side)
-        return replace(act, side=swapped) if label.endswith("_mirrored") else act
+    source, _, rest = label.partition("_")
+    if source == "cmu":
+        name = CMU_ACTIONS.get(label.removesuffix("_mirrored"))
+        return None if name is None else Act(name)
+    if source == "more":
+        action, _, side = rest.partition("_")
+        known = action in WORDINGS["actions"] or action in MORE_ACTIONS
+        return Act(action, side) if known and side in ("", *SIDES) else None
     parts = label.split("_")
     if parts[0] not in ACTIONS or parts[-1] not in STYLES:
         return None
@@ -94,4 +80,4 @@ def act_of(label: str) -> Act | None:
 
 def actions(acts: Iterable[Act]) -> str:
     """Names of actions, for a label."""
-    return "+".join(json.dumps(act.action).strip('"') + (f"-{act.side}" if act.side else "") for act in acts)
+    return "+".join(act.action + (f"-{act.side}" if act.side else "") for act in acts)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lamp.prepare.mini.composition.bank import Act, Bank, Clip
+from lamp.prepare.mini.composition.bank import Bank, Clip
 from lamp.prepare.mini.composition.motion import (
     FADE,
     acting,
@@ -21,7 +21,7 @@ from lamp.prepare.mini.composition.motion import (
     to_and_fro,
     with_arms,
 )
-from lamp.prepare.mini.wording import Measures
+from lamp.prepare.mini.wording import Act, Measures
 from lamp.utils.kinematics.foot_contact import clean_feet
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.scores.following.body import Body
@@ -166,9 +166,10 @@ def amount(bank: Bank, rng: random.Random) -> Made | None:
     joints = clip.joints
     if clip.act.action in TRAVEL:
         joints = _shorter(clip, rng, 30).joints
-        if rng.random() < 0.4 and bank.has("stand"):  # and stops
-            stand = bank.draw(rng, "stand").joints[:40]
-            joints = join(joints, stand, tail=12, head=20).joints
+        still = standing(bank, rng) if rng.random() < 0.4 else None
+        if still is not None:  # and stops
+            seam = join(joints, still.joints[:40], tail=12, head=20)
+            joints = seam.joints if seam.gap < MOST_GAP else joints
     act = replace(clip.act, style="normal")
     return Made("single", (act,), joints, measured(joints), (clip.name,))
 
@@ -188,12 +189,12 @@ def standing(bank: Bank, rng: random.Random) -> Made | None:
 
 
 RECIPES: tuple[tuple[Callable[[Bank, random.Random], Made | None], float], ...] = (
-    (at_once, 0.36),
-    (in_order, 0.34),
-    (repeated, 0.08),
-    (other_speed, 0.08),
-    (amount, 0.10),
-    (standing, 0.04),
+    (at_once, 0.28),
+    (in_order, 0.48),
+    (repeated, 0.06),
+    (other_speed, 0.06),
+    (amount, 0.09),
+    (standing, 0.03),
 )
 
 
@@ -212,6 +213,9 @@ def measured(joints: np.ndarray) -> Measures:
 
 def _drawn(bank: Bank, rng: random.Random, actions: tuple[str, ...]) -> Clip | None:
     action = rng.choice(actions)
+    if action == "stand" and not (bank.has("stand") and rng.random() < 0.5):
+        made = standing(bank, rng)
+        return None if made is None else Clip(made.sources[0], made.acts[0], made.joints)
     return bank.draw(rng, action) if bank.has(action) else None
 
 

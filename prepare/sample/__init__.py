@@ -1,0 +1,1 @@
+"""The procedural motion of `prepare/make_sample.py`."""
