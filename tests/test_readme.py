@@ -27,7 +27,8 @@ QUICK = {
     "view": "--no_open",
 }
 # What needs a network or another project's files; the tests of the scripts concerned cover it.
-ELSEWHERE = ("git clone ", "conda ", "python -m lamp.prepare.build_dataset --preset mini ")
+ELSEWHERE = ("git clone ", "git -C ", "pip download ", "unzip ", "find holosoma ", "tar ", "conda ")
+ELSEWHERE += ("python -m lamp.prepare.build_dataset --preset mini ",)
 LARGE_LANGUAGE_MODEL = "facebook/opt-2.7b"
 
 
