@@ -3,7 +3,7 @@
 import math
 import numbers
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -78,12 +78,12 @@ class Editing:
         topkr: float = 0.9,
         temperature: float = 1.0,
         gumbel: bool = False,
+        on_step: Callable[[int, int], None] | None = None,
     ) -> TokenMaker:
         """How tokens are sampled; see `TokenMaker`, guidance of None is the models' own."""
         scales = self.guidance.override(cond_scale, res_cond_scale)
-        return TokenMaker(
-            self.masked, self.residual, time_steps, scales.cond_scale, scales.res_cond_scale, topkr, temperature, gumbel
-        )
+        own = (time_steps, scales.cond_scale, scales.res_cond_scale, topkr, temperature, gumbel, on_step)
+        return TokenMaker(self.masked, self.residual, *own)
 
     def _tokens(self, lengths: Sequence[int] | None, condition: Tensor, seeds: Sequence[int]) -> Tensor:
         raise NotImplementedError
@@ -125,7 +125,7 @@ class Editing:
                 further away than `FADE_FRAMES` (8 frames, in which both are mixed). Otherwise it is decoded from its
                 tokens as a whole: then a section has an influence as far as the decoder reaches (`RVQConfig.reach`).
             how: keyword arguments of `LaMPPipeline.__call__` for sampling (time_steps, cond_scale, res_cond_scale,
-                topkr, temperature, gumbel).
+                topkr, temperature, gumbel, on_step).
 
         Raises:
             UserError: another skeleton, a motion too short for a token, no text, or a section that is empty, outside
@@ -177,6 +177,7 @@ class Editing:
         lengths: Sequence[int | None] | None = None,
         *,
         seed: int = 0,
+        seeds: Sequence[int] | None = None,
         candidates: int = CANDIDATES,
         **how: Any,
     ) -> Motion:
@@ -189,6 +190,7 @@ class Editing:
             texts: sentences.
             lengths: frames of each; None lets the length estimator choose, for all or for one.
             seed: the same sentences, lengths and seed give the same motion.
+            seeds: one seed a sentence instead; another one changes its sentence and the seams beside it.
             candidates: ways that are tried at each seam, see `edit`.
             how: keyword arguments of `LaMPPipeline.__call__` for sampling.
 
@@ -197,14 +199,16 @@ class Editing:
             the last of each.
 
         Raises:
-            UserError: no sentence, an empty one, not as many lengths, or no length estimator to choose.
+            UserError: no sentence, an empty one, not as many lengths or seeds, or no length estimator to choose.
         """
         _require_text(texts)
         lengths = [None] * len(texts) if lengths is None else list(lengths)
-        if len(lengths) != len(texts):
-            raise UserError(f"{len(lengths)} lengths for {len(texts)} sentences; give as many")
+        seeds = [seed] * len(texts) if seeds is None else seeds
+        for name, given in (("lengths", lengths), ("seeds", seeds)):
+            if len(given) != len(texts):
+                raise UserError(f"{len(given)} {name} for {len(texts)} sentences; give as many")
         editor, condition = self._editor(candidates, True, how), self.text(texts)
-        noise = [zlib.crc32(f"{seed} {number} {text}".encode()) for number, text in enumerate(texts)]
+        noise = [zlib.crc32(f"{own} {number} {text}".encode()) for number, (own, text) in enumerate(zip(seeds, texts))]
         tokens = torch.cat(
             [
                 self._tokens(None if length is None else [length], condition[i : i + 1], noise[i : i + 1])
@@ -215,9 +219,9 @@ class Editing:
         ends = tokens.cumsum(0).tolist()
         codes = torch.cat([clip[:count] for clip, count in zip(clips, tokens.tolist())])
         for number, seam in enumerate(ends[:-1], start=1):
-            seeds = _seeds(candidates, seed, number, texts[number - 1], texts[number])
-            codes = editor.remake(codes, seam - SEAM_TOKENS, seam + SEAM_TOKENS, condition[number : number + 1], seeds)
-        facts = self._facts(JOIN.join(texts), seed)
+            ways = _seeds(candidates, seeds[number], number, texts[number - 1], texts[number])
+            codes = editor.remake(codes, seam - SEAM_TOKENS, seam + SEAM_TOKENS, condition[number : number + 1], ways)
+        facts = self._facts(JOIN.join(texts), seeds[0])
         starts = [0, *ends[:-1]]
         facts["sentences"] = [[text, a * self.unit, b * self.unit] for text, a, b in zip(texts, starts, ends)]
         return self._motion(editor.decode(codes[None])[0], facts)

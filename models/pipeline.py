@@ -239,7 +239,8 @@ class LaMPPipeline(Editing):
             best_of: motions made of each prompt, of which the one is kept that LaMP finds most similar to its text.
             batch_size: motions computed at a time.
             progress: called with (prompts done, prompts in all).
-            how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel.
+            how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel,
+                on_step (called with (done, in all) after each step of a transformer; its error ends the making).
 
         Raises:
             UserError: an empty prompt, as many lengths as prompts are not given, no length estimator to choose, or

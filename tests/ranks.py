@@ -1,9 +1,10 @@
-"""Runs a training script without dropout as one of several processes, and writes what each of them ends with.
+"""Runs training scripts without dropout as one of several processes, and writes what each of them ends with.
 
-torchrun --nproc_per_node 2 -m tests.ranks FOLDER train_vq --name vq ...
+torchrun --nproc_per_node 2 -m tests.ranks FOLDER '[["train_vq", "--name", "vq", ...], ["train_lamp", ...]]'
 """
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ def without_dropout(model: nn.Module) -> None:
 
 
 def main() -> None:
-    """The script, with a trainer that leaves `<FOLDER>/<run>.<process>.pt` behind."""
-    folder, script, *arguments = sys.argv[1:]
+    """The scripts, with a trainer that leaves `<FOLDER>/<run>.<process>.pt` behind."""
+    folder, scripts = sys.argv[1:]
     fit = Trainer.fit
 
     def fit_and_tell(self: Trainer, *args: Any, **kwargs: Any) -> Any:
@@ -36,8 +37,9 @@ def main() -> None:
 
     Trainer.fit = fit_and_tell  # type: ignore[method-assign]
     torch.set_num_threads(1)
-    sys.argv = [f"{script}.py", *arguments]
-    importlib.import_module(script).main()
+    for script, *arguments in json.loads(scripts):
+        sys.argv = [f"{script}.py", *arguments]
+        importlib.import_module(script).main()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from lamp.utils.export import FORMATS
 from lamp.utils.motion import Motion
 from lamp.web.desk import BusyError, CancelledError, Desk
 from lamp.web.page import build_app
-from lamp.web.schemas import LARGEST_UPLOAD, MakeAsk
+from lamp.web.schemas import LARGEST_UPLOAD, EditAsk, MakeAsk
 from lamp.web.studio import NOT_STATED, Studio, licence_of
 from tests.browser import opened, serious_findings, troubles
 from tests.marks import needs_npm
@@ -217,12 +217,28 @@ def test_the_queue_is_bounded_and_requests_are_cancelled(client: TestClient, stu
     assert answers["b"][0] == 200 and studio.desk._count == 0
 
 
-def test_a_request_is_cancelled_between_takes(studio: Studio, monkeypatch: Any) -> None:
-    made: list[int] = []
-    monkeypatch.setattr(studio.pipe, "decode", lambda *given: (made.append(1), studio.desk.cancel("x"), [])[2])
+@pytest.mark.parametrize("what", ["make", "edit"])
+@pytest.mark.parametrize(("network", "step"), [("masked", "_logits_at"), ("residual", "level_vectors")])
+def test_a_request_is_cancelled_inside_a_take(
+    what: str, network: str, step: str, studio: Studio, walk: dict[str, Any], monkeypatch: Any
+) -> None:
+    """By the step after which it was asked for, with others still to come."""
+    part, steps = getattr(studio.pipe, network), []
+    compute = getattr(part, step)
+
+    def cancelled_at_the_second(*given: Any) -> Any:
+        steps.append(given)
+        if len(steps) == 2:
+            assert studio.desk.cancel("x")
+        return compute(*given)
+
+    monkeypatch.setattr(part, step, cancelled_at_the_second)
     with pytest.raises(CancelledError):
-        studio.make(MakeAsk(prompt="walk", seconds=2, samples=4, job="x"))
-    assert len(made) == 1
+        if what == "make":
+            studio.make(MakeAsk(prompt="walk", seconds=2, job="x"))
+        else:
+            studio.edit(EditAsk(prompt="walk", motion=walk["id"], start=1, end=2, job="x"))
+    assert len(steps) == 2 and not studio.desk.cancel("x")
 
 
 def test_a_desk_lets_one_name_wait_once() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from lamp.prepare.blender_retarget import main
 from lamp.utils.errors import LONGEST_MESSAGE
 from lamp.utils.export.body_plan import HUMAN_PLAN
 from lamp.utils.motion import Motion
+from tests.browser import opened, served, troubles
+from tests.marks import NPM, needs_npm
 from tests.rigs import MIXAMO, ODD, ROLES, UNREAL, Recipe, body_of
 from tests.test_character import angles
 from tests.test_export import walk
@@ -170,6 +173,47 @@ def check_bones_and_skin(before: dict[str, Any], after: dict[str, Any], places: 
         assert material["images"] == before["materials"][name]["images"]
         assert material["colour"] == pytest.approx(before["materials"][name]["colour"], abs=1e-5)
     assert any(material["images"] for material in after["materials"].values())
+
+
+PAGE = """<!doctype html><script type="importmap">{"imports": {"three": "/npm/three/build/three.module.js",
+"three/addons/": "/npm/three/examples/jsm/"}}</script><script type="module">
+import * as THREE from 'three';
+import {FBXLoader} from 'three/addons/loaders/FBXLoader.js';
+const hero = await new FBXLoader().loadAsync('/out.fbx'), mixer = new THREE.AnimationMixer(hero), places = {};
+const [clip] = hero.animations;
+mixer.clipAction(clip).play();
+for (let frame = 0; frame < 24; frame++) {
+  mixer.setTime(Math.min(frame / 20, clip.duration * 0.99999));
+  hero.updateMatrixWorld(true);
+  hero.traverse(bone => {
+    if (bone.isBone) (places[bone.name] ??= []).push(bone.getWorldPosition(new THREE.Vector3()).toArray());
+  });
+}
+window.told = {places, name: clip.name, clips: hero.animations.length, seconds: clip.duration};
+</script>"""
+
+
+@needs_blender
+@needs_npm("three")
+@pytest.mark.blender
+@pytest.mark.browser
+def test_another_reader_of_fbx_sees_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, motion = RIGS["unreal"], Motion(walk(24), text="a man walks").with_constant_bones()
+    run(monkeypatch, motion.save(tmp_path / "m.npz"), make_fbx(rig, tmp_path), tmp_path / "out.fbx")
+    (tmp_path / "npm").symlink_to(NPM / "node_modules")
+    (tmp_path / "favicon.ico").touch()
+    (tmp_path / "page.html").write_text(PAGE)
+    with served(tmp_path) as address, opened(160, 160) as driver:
+        driver.get(f"{address}/page.html")
+        begun = time.monotonic()
+        while not (told := driver.execute_script("return window.told")) and time.monotonic() - begun < 120:
+            time.sleep(0.2)
+        assert troubles(driver) == []
+    assert told["name"] == "a man walks" and told["clips"] == 1 and told["seconds"] == pytest.approx(23 / 20, abs=1e-4)
+    places = {bone: np.array(values) / 100 for bone, values in told["places"].items()}  # centimetres
+    assert np.median(angles(motion, places, rig.recipe.names)) < 3
+    size = np.linalg.norm(np.ptp(places["pelvis"], axis=0)) / np.linalg.norm(np.ptp(motion.joints[:, 0], axis=0))
+    assert 0.9 < size < 1.3  # the character is 1.1 times as large
 
 
 @needs_blender

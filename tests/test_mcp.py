@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lamp.library.indexing import index, open_store
+from lamp.library.reader import MotionReader
 from lamp.models.pipeline import LaMPPipeline
 from lamp.serve.workspace import Workspace
 from lamp.utils.errors import UserError
+from lamp.utils.gltf.container import Gltf
+from lamp.utils.motion import Motion
+from tests.rigs import Recipe, build
 
 ROOT = Path(__file__).resolve().parent.parent
 mcp = pytest.importorskip("mcp", reason="needs the extra mcp")
@@ -71,6 +77,87 @@ def test_mistakes_say_what_to_change(
     assert workspace.files() == []
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, pipe: LaMPPipeline) -> Workspace:
+    """A workspace with two captures, a library of them and a character."""
+    workspace = Workspace(tmp_path_factory.mktemp("served"), lambda: pipe)
+    folder = workspace.folder
+    prompts = {"walk": "a person walks forward", "bow": "a person bows"}
+    for name, motion in zip(prompts, pipe(list(prompts.values()), 60, seed=1)):
+        motion.save(folder / "takes" / f"{name}.bvh")
+    index(open_store(folder / "library", folder / "takes", reader := MotionReader()), reader)
+    build(Recipe(), folder / "hero.glb")
+    (folder / "cmu").mkdir()
+    (folder / "cmu" / "01.amc").write_text("")
+    (folder / "cmu" / "01.asf").symlink_to(Path(__file__))
+    return workspace
+
+
+def test_a_library_is_searched_by_words_and_by_motion(served: Workspace) -> None:
+    (best,) = served.search("library", "someone bows", count=1)
+    assert best.file == "takes/bow.bvh" and best.below and best.end > best.start and best.caption
+    assert served.describe(best.file, 1)
+    alike = served.search("library", file="takes/walk.bvh")
+    assert alike[0].file == "takes/walk.bvh" and alike[0].score > 0.95
+    assert [found.score for found in alike] == sorted((found.score for found in alike), reverse=True)
+
+
+def test_clips_outside_of_the_folder_are_found_by_name_only(
+    served: Workspace, pipe: LaMPPipeline, tmp_path: Path
+) -> None:
+    inner = Workspace(tmp_path / "inner", lambda: pipe)
+    shutil.copytree(served.folder / "library", inner.folder / "library")
+    (found,) = inner.search("library", "someone bows", count=1)
+    assert found.file == "bow.bvh" and not found.below
+    table = inner.folder / "library" / "segments.csv"
+    table.rename(tmp_path / "table.csv")
+    table.symlink_to(tmp_path / "table.csv")
+    with pytest.raises(UserError, match="not below the folder"):
+        inner.search("library", "someone bows")
+
+
+def test_a_file_is_converted(served: Workspace) -> None:
+    saved = served.convert("takes/walk.bvh", "new/walk.npz", fps=30, in_place=True)
+    assert saved.files == ["new/walk.npz"] and saved.fps == 30 and abs(saved.frames - 88) <= 2
+    moved = Motion.load(served.folder / "new" / "walk.npz")
+    assert abs(moved.joints[:, 0, [0, 2]]).max() < 1e-5 < np.ptp(moved.joints[:, 0, 1])
+    saved = served.convert("takes/walk.bvh", "hero_walks.glb", character="hero.glb")
+    assert saved.frames == 60
+    made, own = (Gltf.load(served.folder / name).document for name in ("hero_walks.glb", "hero.glb"))
+    assert len(made["animations"]) == 1 and made["nodes"][0]["name"] == own["nodes"][0]["name"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "words"),
+    [
+        ("search", {"library": "library"}, "give one of them"),
+        ("search", {"library": "library", "prompt": "walk", "file": "takes/walk.bvh"}, "give one of them"),
+        ("search", {"library": "library", "prompt": "walk", "count": 0}, "1 to 50"),
+        ("search", {"library": "library", "prompt": "x" * 2000}, "1000 characters"),
+        ("search", {"library": "takes", "prompt": "walk"}, "is no library"),
+        ("search", {"library": "../library", "prompt": "walk"}, "not below the folder"),
+        ("search", {"library": "library", "file": "../walk.bvh"}, "not below the folder"),
+        ("convert", {"file": "takes/walk.bvh", "out": "../x.npy"}, "not below the folder"),
+        ("convert", {"file": "../walk.bvh", "out": "x.npy"}, "not below the folder"),
+        ("convert", {"file": "takes/walk.bvh", "out": "x.npy", "character": "/etc/hero.glb"}, "not below the folder"),
+        ("convert", {"file": "takes/walk.bvh", "out": "takes/walk.bvh"}, "is there already"),
+        ("convert", {"file": "takes/walk.bvh", "out": "x.exe"}, "x.exe"),
+        ("convert", {"file": "takes/walk.bvh", "out": "x.npy", "fps": 1e9}, "frames a second"),
+        ("convert", {"file": "takes/walk.bvh", "out": "x.bvh", "character": "hero.glb"}, ".glb or .vrm"),
+        ("convert", {"file": "takes/walk.bvh", "out": "x.glb", "character": "takes/walk.bvh"}, "must be a .glb"),
+        ("convert", {"file": "takes/none.bvh", "out": "x.npy"}, "no file"),
+        ("convert", {"file": "cmu/01.amc", "out": "x.npy"}, "not below the folder"),
+    ],
+)
+def test_mistakes_of_search_and_convert_write_nothing(
+    tool: str, given: dict[str, Any], words: str, served: Workspace
+) -> None:
+    before = sorted(served.folder.rglob("*"))
+    with pytest.raises(UserError, match=words) as caught:
+        getattr(served, tool)(**given)
+    assert "\n" not in str(caught.value) and sorted(served.folder.rglob("*")) == before
+
+
 def content(result: Any) -> Any:
     """What a tool answered."""
     return result.structured_content if not result.is_error else result.content[0].text
@@ -82,7 +169,9 @@ def test_a_client_of_the_protocol_gets_files_and_readable_mistakes(workspace: Wo
     async def talk() -> None:
         async with mcp.Client(build_server(workspace)) as client:
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-            assert {"generate_motion", "caption_motion", "list_files"} <= set(tools)
+            assert set(tools) == {
+                "generate_motion", "caption_motion", "search_motion", "convert_motion", "list_files"
+            }  # fmt: skip
             assert tools["generate_motion"].input_schema["required"] == ["prompt"]
             made = content(await client.call_tool("generate_motion", {"prompt": "a person jumps", "formats": ["npz"]}))
             assert (workspace.folder / made["files"][0]).is_file() and made["fps"] == 20
@@ -91,6 +180,24 @@ def test_a_client_of_the_protocol_gets_files_and_readable_mistakes(workspace: Wo
             assert wrong.is_error and "not below the folder" in content(wrong)
             wrong = await client.call_tool("generate_motion", {"prompt": ["no", "text"]})
             assert wrong.is_error and "Traceback" not in content(wrong)
+
+    asyncio.run(talk())
+
+
+def test_a_client_of_the_protocol_searches_and_converts(served: Workspace) -> None:
+    from lamp.serve.mcp import build_server
+
+    async def talk() -> None:
+        async with mcp.Client(build_server(served)) as client:
+            asked = {"library": "library", "prompt": "someone bows", "count": 1}
+            (best,) = content(await client.call_tool("search_motion", asked))["result"]
+            assert best["file"] == "takes/bow.bvh" and 0 < best["score"] <= 1
+            made = content(
+                await client.call_tool("convert_motion", {"file": best["file"], "out": "bow.glb", "fps": 24})
+            )
+            assert made["files"] == ["bow.glb"] and made["fps"] == 24 and (served.folder / "bow.glb").is_file()
+            wrong = await client.call_tool("convert_motion", asked)
+            assert wrong.is_error and "is there already" in content(wrong)
 
     asyncio.run(talk())
 

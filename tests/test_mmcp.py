@@ -171,7 +171,11 @@ def test_a_character_of_the_program_walks_at_its_own_size(server: str, capabilit
     [
         ({"segments": [{"type": "text", "prompt": " ", "duration_frames": 40}]}, "invalid_request"),
         ({"segments": [{"type": "text", "prompt": "walk", "duration_frames": 4000}]}, "invalid_options"),
-        ({"segments": [{"type": "text", "prompt": "walk", "duration_frames": 30}] * 2}, "invalid_request"),
+        ({"segments": [{"type": "text", "prompt": "walk", "duration_frames": 300}]}, "invalid_request"),
+        ({"segments": [{"type": "text", "prompt": "walk", "duration_frames": n} for n in (40, 10)]}, "invalid_request"),
+        ({"segments": [{"type": "text", "prompt": p, "duration_frames": 30} for p in ("walk", " ")]},
+         "invalid_request"),
+        ({"segments": [{"type": "text", "prompt": "walk", "duration_frames": 150}] * 9}, "invalid_options"),
         ({"segments": [{"type": "unconditioned", "duration_frames": 30}]}, "unsupported_segment"),
         ({"options": {"seed": -1}}, "invalid_options"),
         ({"options": {"guidance": {"type": "separated", "weight": [1, 2]}}}, "invalid_options"),
@@ -199,6 +203,33 @@ def test_the_same_request_gives_the_same_motion(server: str, capabilities: dict[
     assert first["buffers"] == again["buffers"] and len(first["animations"]) == 2
     request["options"]["guidance"] = {"type": "nocfg"}
     assert client.generate(server, request)["buffers"] != first["buffers"]
+
+
+def test_several_segments_are_a_sequence(server: str, capabilities: dict[str, Any]) -> None:
+    (model,) = capabilities["models"]
+    assert model["supports_segment_seed"] and model["chunking"] == "stitched"
+    texts = ["a person walks forward", "a person bows"]
+    request = request_of(model["canonical_skeleton"])
+    request["segments"] = [
+        {"type": "text", "prompt": text, "duration_frames": 40 + 20 * i, "seed": 5 + i} for i, text in enumerate(texts)
+    ]
+    answer = client.generate(server, request)
+    assert answer["extensions"]["MMCP_motion"]["samples"][0]["chunk_boundaries"] == [40]
+    names, joints = played(answer)
+    assert joints.shape == (100, 22, 3)
+    order = [names.index(name) for name in HUMAN_PLAN.names]
+    expected = LaMPPipeline.from_pretrained().sequence(texts, [40, 60], seeds=[5, 6]).with_foot_cleanup().joints
+    assert np.median(np.linalg.norm(joints[:, order] - expected, axis=-1)) < 0.02
+    # Another seed of the second sentence leaves the first as it was, but for the tokens at the seam.
+    request["segments"][1]["seed"] = 7
+    _, other = played(client.generate(server, request))
+    apart = np.abs(other - joints).max((1, 2))
+    assert apart[:16].max() < 0.01 < apart[60:].max()
+    # At another frame rate the seam is where the client asked for it, in its own frames.
+    request["segments"] = [segment | {"duration_frames": 37} for segment in request["segments"]]
+    answer = client.generate(server, request | {"timing": {"fps": 25}})
+    assert len(played(answer)[1]) == 74
+    assert answer["extensions"]["MMCP_motion"]["samples"][0]["chunk_boundaries"] == [37]
 
 
 def test_names_of_other_sites_are_refused(server: str, capabilities: dict[str, Any]) -> None:

@@ -55,21 +55,16 @@ def alone(script: str, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> Non
     importlib.import_module(script).main()
 
 
-def together(script: str, flags: list[str], folder: Path, processes: int = 2) -> subprocess.CompletedProcess[str]:
-    """Run a script in several processes by torchrun."""
+def train_together(runs: list[list[str]], folder: Path) -> None:
+    """Run scripts with their flags, one after the other, in two processes by torchrun; all must succeed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = ["torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", str(port)]
-    command = [sys.executable, "-m", *launcher, "-m", "tests.ranks", str(folder), script, *flags]
+    launcher = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
+    command = [sys.executable, "-m", *launcher, "-m", "tests.ranks", str(folder), json.dumps(runs)]
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=300)
-
-
-def train_together(script: str, flags: list[str], folder: Path) -> None:
-    """As `together`, which must succeed."""
-    result = together(script, flags, folder)
+    result = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
 
 
@@ -135,55 +130,56 @@ def place(tmp_path_factory):
         yield folder
 
 
+# Each of these left a parameter without a gradient, which the second iteration did not survive.
+VARIED = [
+    ("train_lamp", f"{LAMP} --generation_weight 0"),
+    ("train_lamp", f"{LAMP} --alternate_losses --text_condition embedding --gradient_accumulation_steps 2"),
+    ("train_vq", f"{VQ} --quantizer orig --quantize_dropout_prob 0.9 --epoch_size 48"),
+    ("train_vq", f"{VQ} --quantizer reset --quantize_dropout_prob 0.9 --gradient_accumulation_steps 2 --epoch_size 48"),
+]
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    """The same directory with what two processes trained: to start them takes far longer than all that they train."""
+    runs = []
+    for script, flags in STAGES.values():
+        name = flags.split()[1]
+        runs.append([script, *arguments(flags.replace(f"--name {name}", f"--name {name}_two"), 4, "one")])
+    for name, last in (("whole", 6), ("parts", 3)):
+        runs.append(["train_vq", *arguments(VQ, 4, "one"), "--name", name, "--max_iter", str(last)])
+    for number, (script, flags) in enumerate(VARIED):
+        few = ["--max_iter", "0", "--max_epoch", "2"]
+        runs.append([script, *arguments(flags, 4, "one"), "--name", f"varied{number}", *few])
+    train_together(runs, place)
+    return place
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_two_processes_train_as_one(stage, place, tmp_path, monkeypatch):
-    monkeypatch.chdir(place)
+def test_two_processes_train_as_one(stage, trained, monkeypatch):
+    monkeypatch.chdir(trained)
     script, flags = STAGES[stage]
     name = flags.split()[1]
     if stage not in ("tokenizer", "lamp"):
         alone(script, arguments(flags, 8, "one"), monkeypatch)
-    flags = flags.replace(f"--name {name}", f"--name {name}_two")
-    train_together(script, arguments(flags, 4, "one"), place)
-    spaces = [place / "one" / "sample" / run for run in (name, f"{name}_two")]
+    spaces = [trained / "one" / "sample" / run for run in (name, f"{name}_two")]
     a, b = (losses(space) for space in spaces)
     assert len(a) == len(b) == STEPS
     assert a == pytest.approx(b, abs=1e-5)
-    first, second = same_ends(place, f"{name}_two")
+    first, second = same_ends(trained, f"{name}_two")
     assert not torch.equal(first["random"], second["random"])
 
 
-def test_two_processes_resume_where_they_stopped(place, monkeypatch):
-    monkeypatch.chdir(place)
-    flags = arguments(VQ, 4, "one")
-    for name, last, more in (("whole", 6, []), ("parts", 3, []), ("parts", 6, ["--is_continue"])):
-        train_together("train_vq", [*flags, "--name", name, "--max_iter", str(last), *more], place)
-    for whole, parts in zip(same_ends(place, "whole"), same_ends(place, "parts"), strict=True):
+def test_two_processes_resume_where_they_stopped(trained):
+    flags = [*arguments(VQ, 4, "one"), "--name", "parts", "--max_iter", "6", "--is_continue"]
+    train_together([["train_vq", *flags]], trained)
+    for whole, parts in zip(same_ends(trained, "whole"), same_ends(trained, "parts"), strict=True):
         assert all(torch.equal(value, parts["weights"][key]) for key, value in whole["weights"].items())
         assert torch.equal(whole["random"], parts["random"])  # each process goes on with its own numbers
 
 
-# Each of these left a parameter without a gradient, which the second iteration did not survive.
-@pytest.mark.parametrize(
-    ("script", "flags"),
-    [
-        ("train_lamp", f"{LAMP} --generation_weight 0"),
-        ("train_lamp", f"{LAMP} --alternate_losses --text_condition embedding --gradient_accumulation_steps 2"),
-        ("train_vq", f"{VQ} --quantizer orig --quantize_dropout_prob 0.9"),
-        ("train_vq", f"{VQ} --quantizer reset --quantize_dropout_prob 0.9 --gradient_accumulation_steps 2"),
-    ],
-)
-def test_unused_parameters_stop_nothing(script, flags, place, monkeypatch):
-    monkeypatch.chdir(place)
-    name = "varied"
-    small = [
-        "--overwrite",
-        "--max_iter",
-        "0",
-        "--max_epoch",
-        "2",
-        *(["--epoch_size", "48"] if script == "train_vq" else []),
-    ]
-    train_together(script, [*arguments(flags, 4, "one"), "--name", name, *small], place)
-    first, _ = same_ends(place, name)
-    if script == "train_lamp":
+@pytest.mark.parametrize("number", range(len(VARIED)))
+def test_unused_parameters_stop_nothing(number, trained):
+    first, _ = same_ends(trained, f"varied{number}")
+    if VARIED[number][0] == "train_lamp":
         assert first["rates"] == pytest.approx([1e-5, 1e-5])  # --min_lr, at the last iteration of all

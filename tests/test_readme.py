@@ -27,14 +27,19 @@ QUICK = {
     "view": "--no_open",
 }
 # What needs a network or another project's files; the tests of the scripts concerned cover it.
-ELSEWHERE = ("git clone ", "git -C ", "pip download ", "unzip ", "find holosoma ", "tar ", "conda ")
-ELSEWHERE += ("python -m lamp.prepare.build_dataset --preset mini ",)
+ELSEWHERE = (
+    *("git clone ", "git -C ", "pip download ", "unzip ", "tar ", "find "),
+    "conda ",
+    "python -m lamp.prepare.build_dataset --preset mini ",
+    "python -m lamp.prepare.mini.compose ",
+)
 LARGE_LANGUAGE_MODEL = "facebook/opt-2.7b"
 
 
 def commands(text: str) -> list[str]:
     """Commands of the shell blocks of a markdown text, without comments, in order."""
-    lines = [line for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S)
+    lines = [line for block in blocks for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines()]
     parts = [part.strip() for line in lines for part in re.sub(r"\s#.*", "", line).split("&&")]
     return [part for part in parts if part]
 

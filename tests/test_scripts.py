@@ -343,3 +343,53 @@ def test_mistakes_are_one_line_and_code_2(arguments, word, tmp_path, monkeypatch
     assert all(note.startswith("best checkpoint of ") for note in notes.splitlines())
     assert stop.value.code == 2
     assert word in message and "Traceback" not in message
+
+
+def test_training_begins_with_the_weights_of_another_run(workshop, tmp_path, monkeypatch, capsys):
+    """All stages that take --start_from; a learning rate of almost zero leaves the weights where they were."""
+    from safetensors.torch import load_file
+
+    origin, common, stages = workshop
+    common = common.replace(f"{origin}/checkpoints", f"{tmp_path}/checkpoints")
+    shutil.copytree(origin / "checkpoints", tmp_path / "checkpoints")
+    root = tmp_path / "checkpoints" / "t2m"
+    for script, arguments in stages[1:5]:
+        name = re.search(r"--name (\S+)", arguments)[1]
+        arguments = arguments.replace(f"--name {name}", f"--name again --start_from {name}")
+        shutil.rmtree(root / "again", ignore_errors=True)
+        few = FEW.replace("--warm_up_iter 1", "--warm_up_iter 0")
+        run(script, f"{common} {few} {arguments} --lr 1e-12 --max_iter 1 --max_epoch 1", monkeypatch)
+        best = importlib.import_module("lamp.models.checkpoints").model_folder(root / name)
+        before, after = load_file(best / "model.safetensors"), load_file(root / "again/latest/model.safetensors")
+        assert before.keys() == after.keys()
+        still = [key for key in before if "codebook" not in key and "quantizer" not in key]
+        for key in still:
+            np.testing.assert_allclose(before[key].numpy(), after[key].numpy(), atol=1e-5, err_msg=f"{script} {key}")
+    with pytest.raises(SystemExit) as stop:
+        run(
+            "train_vq",
+            f"{common} {FEW} {stages[1][1]} --width 16 --start_from vq_name --name b --max_iter 1",
+            monkeypatch,
+        )
+    assert stop.value.code == 2
+    with pytest.raises(SystemExit) as stop:
+        run("train_vq", f"{common} {FEW} {stages[1][1]} --start_from lamp_name --name b --max_iter 1", monkeypatch)
+    assert stop.value.code == 2 and "lamp_name is a run of a" in capsys.readouterr().err
+
+
+def test_generators_that_read_words(workshop, tmp_path, monkeypatch, capsys):
+    origin, common, stages = workshop
+    common = common.replace(f"{origin}/checkpoints", f"{tmp_path}/checkpoints")
+    shutil.copytree(origin / "checkpoints", tmp_path / "checkpoints")
+    for script, arguments in stages[3:6]:
+        name = re.search(r"--name (\S+)", arguments)[1]
+        arguments = arguments.replace(f"--name {name}", f"--name {name}_words --condition words")
+        full = "--attention full" if name == "mtrans_name" else ""
+        run(script, f"{common} {FEW} {arguments} {full} --max_iter 2 --max_epoch 1", monkeypatch)
+    made = f"{common} --gpu_id -1 --text_prompt walks --output_dir {tmp_path}/out --no_video --ext x"
+    made += " --name mtrans_name_words"
+    run("gen_t2m", f"{made} --res_name rtrans_name_words --length_name length_estimator_words", monkeypatch)
+    assert list((tmp_path / "out").rglob("*.npy"))
+    with pytest.raises(SystemExit) as stop:
+        run("gen_t2m", f"{made} --res_name rtrans_name --motion_length 40", monkeypatch)
+    assert stop.value.code == 2 and "--condition" in capsys.readouterr().err

@@ -546,3 +546,56 @@ def test_corruption_compiles_for_batches_of_any_shape():
         assert (ids[~inside] == 33).all() and (targets[~inside] == masking.IGNORE).all()
         counted = targets != masking.IGNORE
         assert counted.any(1).all() and (targets[counted] == codes[counted]).all()
+
+
+def words(*counts: int, width: int = 12) -> Tensor:
+    """Conditions of words (B, L, width), zeros beyond each sentence."""
+    drawn = torch.randn(len(counts), max(counts), width, generator=torch.Generator().manual_seed(6))
+    return drawn * (torch.arange(max(counts)) < torch.tensor(counts)[:, None])[..., None]
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_words_that_are_not_there_change_nothing(fast: bool) -> None:
+    from lamp.models.fast import speed_up
+
+    masked = masked_model(attention="full", condition="words")
+    residual = residual_model(condition="words")
+    if fast:
+        masked, residual = speed_up(masked, frozen=True), speed_up(residual, frozen=True)
+    both, lengths = words(5, 2, 3), LENGTHS
+    base = masked.generate(both, lengths, steps=4, seeds=[1, 2, 3])
+    codes = residual.generate(base, both, lengths, seeds=[1, 2, 3])
+    for row, count in enumerate((5, 2, 3)):
+        size = int(lengths[row])
+        alone = both[row : row + 1, :count]
+        one = masked.generate(alone, lengths[row : row + 1], steps=4, seeds=[row + 1])
+        assert torch.equal(one[0], base[row, :size])
+        assert torch.equal(residual.generate(one, alone, lengths[row : row + 1], seeds=[row + 1])[0], codes[row, :size])
+
+
+def test_every_word_and_its_place_matter() -> None:
+    model, ids = masked_model(attention="full", condition="words"), random_codes(1, 6)
+    one = words(4)
+    for word in range(4):
+        other = one.clone()
+        other[0, word] += 1
+        assert not torch.allclose(model.logits(ids, one), model.logits(ids, other))
+    assert not torch.allclose(model.logits(ids, one), model.logits(ids, torch.zeros_like(one)))
+    dropped = model.logits(ids, one, drop_condition=torch.tensor([True]))
+    assert torch.allclose(dropped, model.logits(ids, torch.zeros_like(one)))
+
+
+def test_a_condition_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="full attention"):
+        masked_model(condition="words")
+    model, ids = masked_model(attention="full", condition="words"), random_codes(1, 6)
+    with pytest.raises(ValueError, match="words"):
+        model.logits(ids, conditions(1))
+    with pytest.raises(ValueError, match="sentence"):
+        masked_model().logits(ids, words(3))
+    estimator = LengthEstimator(LengthConfig(cond_dim=12, condition="words")).eval()
+    first = words(4)
+    changed = torch.cat((first[:, :1], first[:, 1:] + 1), dim=1)
+    assert torch.equal(estimator.logits(first), estimator.logits(changed))
+    with pytest.raises(ValueError, match="words"):
+        estimator.logits(conditions(1))

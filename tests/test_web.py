@@ -36,7 +36,7 @@ def test_pages_of_the_documentation_play_the_motion(kind: str, tmp_path: Path) -
     with served(tmp_path) as address, opened(320, 320) as driver:
         driver.get(f"{address}/page.html")
         pictures, begun = [], time.monotonic()
-        while len(pictures) < 2 and time.monotonic() - begun < 30:
+        while len(pictures) < 2 and time.monotonic() - begun < 120:
             time.sleep(0.5)
             picture = pixels(driver)
             # A body is what is neither background nor the grey lines of the grid.

@@ -3,6 +3,7 @@
 Sentences with ` > ` between follow each other in one motion, each with a length of its own.
 """
 
+import functools
 import json
 import re
 import unicodedata
@@ -124,6 +125,9 @@ def _is_table(content: str) -> bool:
     return True
 
 
+_LETTER = re.compile(r"(?:FULLWIDTH |HALFWIDTH )?(\w+)\b.*\b(?:LETTER|SYLLABLE|IDEOGRAPH)\b")
+
+
 def main_script(texts: Iterable[str]) -> str:
     """Script of most letters of some texts, as Unicode calls it: LATIN, HANGUL, CJK, ...; "" without letters."""
     counts = Counter(script for text in texts for script in _scripts(text))
@@ -137,6 +141,11 @@ def in_other_script(text: str, script: str) -> str:
 
 def _scripts(text: str) -> Iterable[str]:
     """Script of each letter; signs that count as letters (micro, ordinals, mathematical letters) are left out."""
-    names = (unicodedata.name(letter, "") for letter in text if letter.isalpha())
-    found = (re.match(r"(?:FULLWIDTH |HALFWIDTH )?(\w+)\b.*\b(?:LETTER|SYLLABLE|IDEOGRAPH)\b", name) for name in names)
-    return (match[1] for match in found if match and match[1] != "MODIFIER")
+    return filter(None, map(_script, text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _script(letter: str) -> str:
+    """Script of a letter, "" of anything else; remembered, since a vocabulary has few letters many times."""
+    match = _LETTER.match(unicodedata.name(letter, "")) if letter.isalpha() else None
+    return "" if match is None or match[1] == "MODIFIER" else match[1]

@@ -8,12 +8,14 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
-from lamp.serve.workspace import Saved, Workspace
+from lamp.serve.workspace import Found, Saved, Workspace
 from lamp.utils.errors import UserError
+from lamp.utils.export import WRITERS
 
 INSTRUCTIONS = (
-    "LaMP makes 3D human motion from a sentence and describes motion in words. Files have names relative to one folder "
-    "on this computer. A motion has 22 joints, metres, Y up, 20 frames a second, 1.2 to 9.8 seconds."
+    "LaMP makes 3D human motion from a sentence, describes motion in words, converts motion files and searches "
+    "libraries of motion. Files have names relative to one folder on this computer. A generated motion has 22 joints, "
+    "metres, Y up, 20 frames a second, 1.2 to 9.8 seconds."
 )
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,7 +35,7 @@ def _answering(tool: Callable[P, R]) -> Callable[P, R]:
 
 
 def build_server(workspace: Workspace) -> MCPServer:
-    """A server with the tools generate_motion, caption_motion and list_files."""
+    """A server whose tools are the workspace's methods."""
     server = MCPServer("lamp", instructions=INSTRUCTIONS)
 
     @server.tool()
@@ -55,6 +57,29 @@ def build_server(workspace: Workspace) -> MCPServer:
     ) -> list[str]:
         """Describe a motion file in words, the best caption first."""
         return workspace.describe(file, count)
+
+    @server.tool()
+    @_answering
+    def search_motion(
+        library: Annotated[str, Field(description="folder that `lamp index` made")],
+        prompt: Annotated[str, Field(description="one English sentence: what the person does")] = "",
+        file: Annotated[str, Field(description="motion file whose like is searched for, instead of a sentence")] = "",
+        count: Annotated[int, Field(description="how many segments")] = 5,
+    ) -> list[Found]:
+        """Find segments of a library of motion by a sentence or by a motion, the best first."""
+        return workspace.search(library, prompt, file, count)
+
+    @server.tool()
+    @_answering
+    def convert_motion(
+        file: Annotated[str, Field(description="motion file: npy, npz, bvh or amc")],
+        out: Annotated[str, Field(description=f"new file; its suffix names the format: {', '.join(WRITERS)}")],
+        fps: Annotated[float | None, Field(description="frames a second; left out, the file's own")] = None,
+        in_place: Annotated[bool, Field(description="take the travel out")] = False,
+        character: Annotated[str, Field(description="rigged humanoid (.glb, .vrm) that gets the motion")] = "",
+    ) -> Saved:
+        """Write a motion file in another format, at another frame rate, in place, or on a character."""
+        return workspace.convert(file, out, fps, in_place, character)
 
     @server.tool()
     @_answering

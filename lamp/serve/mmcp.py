@@ -41,6 +41,7 @@ GLB, GLTF = "model/gltf-binary", "model/gltf+json"
 MOST_JOINTS = 1000
 LONGEST_PROMPT = 1000  # characters
 LARGEST_SEED = 2**32
+LONGEST = 60.0  # seconds, of all segments
 STEPS = (1, 50)
 _FEET = ("leftFoot", "leftToes", "rightFoot", "rightToes")
 """VRM's names of the joints of `foot_contacts`."""
@@ -76,9 +77,11 @@ class LaMPBackbone(Backbone):
             supported_segments=["text"],
             supported_guidance_types=["nocfg", "regular"],
             predicted_contact_joints=[self._skeleton.joints[joint].name for joint in (7, 10, 8, 11)],
+            supports_segment_seed=True,
             native_clip_seconds=seconds,
-            recommended_max_duration_seconds=seconds,
-            limits=Limits(max_duration_seconds=seconds, max_prompt_length=LONGEST_PROMPT),
+            chunking="stitched",
+            recommended_max_duration_seconds=LONGEST,
+            limits=Limits(max_duration_seconds=LONGEST, max_prompt_length=LONGEST_PROMPT),
             model_options=[
                 ModelOption(
                     name="time_steps",
@@ -111,38 +114,61 @@ class LaMPBackbone(Backbone):
         contacts = np.stack([foot_contacts(motion.rotations(), motion.fps) for motion in motions])
         feet = {names[rig.bones[role]]: contacts[:, :, i] for i, role in enumerate(_FEET) if role in rig.bones}
         rotations, roots = (np.stack(values).astype(np.float32) for values in zip(*placed))
-        return MotionResult(rotations, roots, foot_contacts=feet, notes=self._notes(request))
+        ends = np.cumsum([segment.duration_frames for segment in request.segments if isinstance(segment, TextSegment)])
+        seams = [ends[:-1].tolist()] * len(motions)
+        return MotionResult(rotations, roots, foot_contacts=feet, chunk_boundaries=seams, notes=self._notes(request))
 
     def _motions(self, request: GenerateRequest, options: Options, fps: float) -> list[Motion]:
-        if len(request.segments) != 1 or not isinstance(request.segments[0], TextSegment):
-            raise ProtocolError("invalid_request", "one text segment a request; send the others one by one")
+        """Of one segment a motion, of several a sequence, `num_samples` of it."""
+        segments = [segment for segment in request.segments if isinstance(segment, TextSegment)]
+        if not segments or len(segments) < len(request.segments):
+            raise ProtocolError("invalid_request", "segments are texts; send one at least")
         if not RATES[0] <= fps <= RATES[1]:
             raise ProtocolError("invalid_request", f"timing.fps {fps:g}: give {RATES[0]:g} to {RATES[1]:g}")
-        (segment,) = request.segments
-        if not segment.prompt.strip():
-            raise ProtocolError("invalid_request", "the prompt is empty; write what the person does")
+        prompts = [segment.prompt for segment in segments]
+        if not all(prompt.strip() for prompt in prompts):
+            raise ProtocolError("invalid_request", "a prompt is empty; write what the person does")
         if options.guidance is not None and options.guidance.type == "separated":
             raise ProtocolError("invalid_options", "guidance is nocfg or regular")
-        wanted = segment.duration_frames
-        # Generated is a little more, in whole tokens, and cut.
-        frames = math.ceil((wanted - 1) / fps * self.pipe.fps + 1)
-        frames = max(MIN_FRAMES, math.ceil(frames / self.pipe.unit) * self.pipe.unit)
-        seed = options.seed if segment.seed is None else segment.seed
-        if seed is None:
-            seed = int(np.random.default_rng().integers(LARGEST_SEED))
-        if not 0 <= seed < LARGEST_SEED:
-            raise ProtocolError("invalid_options", f"seed {seed}: give 0 to {LARGEST_SEED - 1}")
-        scale = None
+        lengths = self._lengths([segment.duration_frames for segment in segments], fps)
+        seeds = self._seeds(segments, options)
+        how: dict[str, Any] = {"time_steps": int((options.model_options or {}).get("time_steps", 10))}
         if options.guidance is not None:  # a scale of 1 leaves the model's own answer to the prompt
-            scale = options.guidance.weight[0] if options.guidance.weight else 1.0
-        made = self.pipe(
-            [segment.prompt] * options.num_samples,
-            min(frames, MAX_FRAMES),
-            seeds=[seed + i for i in range(options.num_samples)],
-            time_steps=int((options.model_options or {}).get("time_steps", 10)),
-            cond_scale=scale,
-        )
-        return [_cut(_finished(motion, options.post_processing).at_rate(fps), wanted) for motion in made]
+            how["cond_scale"] = options.guidance.weight[0] if options.guidance.weight else 1.0
+        if len(segments) == 1:
+            count = options.num_samples
+            made = self.pipe(prompts * count, lengths * count, seeds=[own for (own,) in seeds], **how)
+        else:
+            made = [self.pipe.sequence(prompts, lengths, seeds=own, **how) for own in seeds]
+        return [_cut(_finished(motion, options.post_processing).at_rate(fps), request.total_frames) for motion in made]
+
+    def _lengths(self, durations: list[int], fps: float) -> list[int]:
+        """Frames to generate of each segment, in whole tokens: a little more in all than is asked for, which is cut.
+
+        A segment begins at the token that is nearest to its first frame.
+        """
+        shortest, longest = MIN_FRAMES / self.pipe.fps, MAX_FRAMES / self.pipe.fps
+        for number, frames in enumerate(durations):
+            seconds = frames / fps
+            if seconds > longest + 1e-6 or (len(durations) > 1 and seconds < shortest - 1e-6):
+                raise ProtocolError(
+                    "invalid_request",
+                    f"segment {number} has {seconds:.2f} s; give at most {longest:g}, of several at least {shortest:g}",
+                )
+        unit = self.pipe.unit
+        begins = [round(sum(durations[:number]) / fps * self.pipe.fps / unit) for number in range(len(durations))]
+        last = math.ceil(((sum(durations) - 1) / fps * self.pipe.fps + 1) / unit - 1e-6)
+        tokens = [after - begin for begin, after in zip(begins, [*begins[1:], last])]
+        return [min(max(count * unit, MIN_FRAMES), MAX_FRAMES) for count in tokens]
+
+    def _seeds(self, segments: list[TextSegment], options: Options) -> list[list[int]]:
+        """For each sample a seed of each segment."""
+        drawn = int(np.random.default_rng().integers(LARGEST_SEED)) if options.seed is None else options.seed
+        seeds = [drawn if segment.seed is None else segment.seed for segment in segments]
+        for seed in seeds:
+            if not 0 <= seed < LARGEST_SEED:
+                raise ProtocolError("invalid_options", f"seed {seed}: give 0 to {LARGEST_SEED - 1}")
+        return [[seed + sample for seed in seeds] for sample in range(options.num_samples)]
 
     def _notes(self, request: GenerateRequest) -> list[dict[str, Any]]:
         prompts = [segment.prompt for segment in request.segments if isinstance(segment, TextSegment)]

@@ -1,4 +1,4 @@
-"""`Workspace`: generating, describing and converting motions as files that all lie below one folder."""
+"""`Workspace`: generating, describing, converting and finding motions as files that all lie below one folder."""
 
 import os
 import re
@@ -8,16 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamp.library.reader import MotionReader
+from lamp.library.search import Library
+from lamp.library.store import Store
 from lamp.models.pipeline import MIN_FRAMES, LaMPPipeline
-from lamp.utils.capture.files import MOTION_SUFFIXES, read_motion
+from lamp.utils.capture.files import MOTION_SUFFIXES, read_motion, read_noted
+from lamp.utils.character.character import Character
 from lamp.utils.errors import UserError
 from lamp.utils.export import FORMATS, WRITERS, suffix_of
 from lamp.utils.files import files_below, shown
+from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.motion import Motion
 
 LONGEST_PROMPT = 1000  # characters; the text encoder reads far fewer
 MOST_CAPTIONS = 10
+MOST_FOUND = 50
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Saved:
         seconds: duration.
         frames: number of frames, at `fps` a second.
         fps: frames a second.
-        warnings: what the models did not understand of the prompt.
+        warnings: what the models did not understand of the prompt, or what was supposed of a file and may be wrong.
     """
 
     files: list[str]
@@ -37,6 +43,26 @@ class Saved:
     frames: int
     fps: float
     warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A segment of a library.
+
+    Attributes:
+        file: relative to the workspace's folder where it lies below it, else to the folder that was indexed.
+        below: whether it lies below the workspace's folder, so that further requests may name it.
+        start, end: seconds in the file.
+        score: cosine of LaMP's embeddings, 1 at most.
+        caption: what the captioner, or a person, says of it.
+    """
+
+    file: str
+    below: bool
+    start: float
+    end: float
+    score: float
+    caption: str
 
 
 class Workspace:
@@ -60,6 +86,7 @@ class Workspace:
         self.folder = folder.resolve()
         self._load, self._lock = load, threading.Lock()
         self._pipe: LaMPPipeline | None = None
+        self._reader: MotionReader | None = None
 
     def generate(
         self, prompt: str, seconds: float | None, seed: int, formats: Sequence[str], clean_feet: bool = True
@@ -106,6 +133,67 @@ class Workspace:
         with self._lock:
             return self._models().caption([motion], num_beams=max(count, 3), num_captions=count)[0]
 
+    def search(self, library: str, prompt: str = "", file: str = "", count: int = 5) -> list[Found]:
+        """Segments of a library that show what a sentence says, or move as a motion does, the best first.
+
+        Args:
+            library: folder that `lamp index` made.
+            prompt: the sentence.
+            file: motion file, instead of a sentence.
+            count: how many.
+
+        Raises:
+            UserError: neither a sentence nor a file or both, a name that is outside or not there, or a folder that is
+                no library, or one of other models.
+        """
+        if bool(prompt.strip()) == bool(file):
+            raise UserError("search by a sentence or by a motion file; give one of them")
+        if len(prompt) > LONGEST_PROMPT or not 1 <= count <= MOST_FOUND:
+            raise UserError(f"write at most {LONGEST_PROMPT} characters, and ask for 1 to {MOST_FOUND} segments")
+        query = read_motion(self._existing(file)) if file else prompt
+        folder = self.place(library)
+        for path in folder.rglob("*"):
+            self._within(path, library)
+        store = Store(folder)
+        with self._lock:
+            opened = Library(store, self._models_of_libraries())
+            answers = opened.search(query, count)
+        found = []
+        for answer in answers:
+            path = (opened.source / answer.file).resolve()
+            below = path.is_relative_to(self.folder)
+            name = path.relative_to(self.folder).as_posix() if below else answer.file
+            found.append(Found(name, below, answer.start, answer.end, answer.score, answer.caption))
+        return found
+
+    def convert(
+        self, file: str, out: str, fps: float | None = None, in_place: bool = False, character: str = ""
+    ) -> Saved:
+        """Write a motion file in another format, at another frame rate, in place or on a character.
+
+        Args:
+            file: motion file.
+            out: file to write, whose suffix names the format.
+            fps: frames a second of the result; None keeps the file's own.
+            in_place: take the travel out.
+            character: rigged humanoid (.glb, .vrm) that gets the motion.
+
+        Raises:
+            UserError: a name that is outside or not there, a file that holds no motion or no character, one to write
+                that is there already or of no format, or a rate that cannot be.
+        """
+        source, target = self._existing(file), self.place(out)
+        if os.path.lexists(target):
+            raise UserError(f"{shown(out)} is there already; name another file to write")
+        figure = Character(self._existing(character)) if character else None
+        motion, notes = read_noted(source)
+        if fps is not None:
+            motion = motion.at_rate(fps)
+        if in_place:
+            motion = motion.in_place()
+        written = motion.save(target) if figure is None else figure.save(motion, target)
+        return self._saved(motion, [written], notes)
+
     def files(self) -> list[str]:
         """Motion files below the folder."""
         found = files_below(self.folder, *MOTION_SUFFIXES, *WRITERS)
@@ -121,14 +209,24 @@ class Workspace:
             path = (self.folder / file).resolve()
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{shown(file)} is no file name; name one below the folder") from error
-        if not file or path == self.folder or not path.is_relative_to(self.folder):
-            raise UserError(f"{shown(file)} is not below the folder that this server may use")
+        if not file or path == self.folder:
+            raise UserError(f"{shown(file)} is no file name; name one below the folder")
+        return self._within(path, file)
+
+    def _within(self, path: Path, name: str) -> Path:
+        """Where a path leads to, which must be below the folder."""
+        path = path.resolve()
+        if not path.is_relative_to(self.folder):
+            raise UserError(f"{shown(name)} is not below the folder that this server may use")
         return path
 
     def _existing(self, file: str) -> Path:
         path = self.place(file)
         if not os.path.isfile(path):  # unlike Path.is_file, also where a name is too long for the disk
             raise UserError(f"there is no file {shown(file)}; list_files tells which there are")
+        if path.suffix.lower() == ".amc":  # which is read with a skeleton beside it
+            for skeleton in files_below(path.parent, ".asf"):
+                self._within(skeleton, file)
         return path
 
     def _models(self) -> LaMPPipeline:
@@ -136,8 +234,17 @@ class Workspace:
             self._pipe = self._load()
         return self._pipe
 
+    def _models_of_libraries(self) -> MotionReader:
+        if self._reader is None:
+            pipe = self._models()
+            self._reader = MotionReader(pipe.source or shipped_models(), pipe.tokenizer.device)
+        return self._reader
+
     def _save(self, motion: Motion, stem: str, suffixes: Sequence[str], warnings: list[str]) -> Saved:
-        files = [motion.save(self.place(stem + suffix)).relative_to(self.folder).as_posix() for suffix in suffixes]
+        return self._saved(motion, [motion.save(self.place(stem + suffix)) for suffix in suffixes], warnings)
+
+    def _saved(self, motion: Motion, paths: Sequence[Path], warnings: list[str]) -> Saved:
+        files = [path.relative_to(self.folder).as_posix() for path in paths]
         return Saved(files, round(motion.seconds, 3), len(motion), motion.fps, warnings)
 
 

@@ -110,7 +110,7 @@ class Studio:
             None if frames is None else [frames] * ask.samples,
             seeds=[ask.seed + number for number in range(ask.samples)],
             batch_size=1,
-            progress=lambda done, total: check(),
+            on_step=lambda done, total: check(),
             time_steps=ask.steps,
             cond_scale=ask.guidance,
         )
@@ -125,7 +125,7 @@ class Studio:
         prompt, kept = _sentence(ask.prompt), self.kept(ask.motion)
         with self.desk.turn(ask.job) as check:
             span = (ask.start, min(ask.end, kept.source.seconds))
-            made = self.pipe.edit(kept.source, prompt, span, unit="seconds", seed=ask.seed)
+            made = self.pipe.edit(kept.source, prompt, span, unit="seconds", seed=ask.seed, on_step=lambda *_: check())
             check()
             # The sentence speaks of the span only.
             first, last = made.meta["sections"][0]

@@ -1,7 +1,7 @@
 """Masking, sampling and losses of masked token modelling (Chang et al. 2022, MaskGIT; Guo et al. 2024, MoMask)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -36,12 +36,13 @@ class Sampled:
 
 
 class Sampling(TypedDict):
-    """How tokens are drawn (see `sample_tokens`), and a seed for each sample."""
+    """How tokens are drawn (see `sample_tokens`), a seed for each sample, and what is called after each step."""
 
     topkr: float
     temperature: float
     gumbel: bool
     seeds: Sequence[int]
+    progress: Callable[[int, int], None] | None
 
 
 @dataclass

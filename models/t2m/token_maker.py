@@ -1,6 +1,6 @@
 """`TokenMaker`: the tokens of motions, all levels, made from nothing or in part."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +39,8 @@ class TokenMaker:
         topkr: share of the codes left out by the top-k filter.
         temperature: of sampling; 0 takes the most likely code.
         gumbel: sample with Gumbel noise rather than from the categorical distribution.
+        on_step: called with (done, in all) after each step of the masked and each level of the residual transformer;
+            what it raises ends the making.
     """
 
     masked: MaskedTransformer
@@ -49,6 +51,7 @@ class TokenMaker:
     topkr: float
     temperature: float
     gumbel: bool
+    on_step: Callable[[int, int], None] | None = None
 
     def make(self, condition: Tensor, tokens: Tensor, seeds: Sequence[int]) -> Tensor:
         """Codes (B, n, Q), -1 beyond each length; Q is 1 without a residual transformer.
@@ -94,4 +97,10 @@ class TokenMaker:
         return self.residual.edit(made, mask, condition, tokens, cond_scale=self.res_cond_scale, **sampling)
 
     def _sampling(self, seeds: Sequence[int]) -> Sampling:
-        return {"topkr": self.topkr, "temperature": self.temperature, "gumbel": self.gumbel, "seeds": seeds}
+        return {
+            "topkr": self.topkr,
+            "temperature": self.temperature,
+            "gumbel": self.gumbel,
+            "seeds": seeds,
+            "progress": self.on_step,
+        }

@@ -10,11 +10,12 @@ are. Some pairs of actions are kept for a test of composition, `test_composed`, 
 import argparse
 import json
 import random
+import re
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, check_replaceable, read_json, write_json
 from lamp.utils.kinematics.features import canonicalize, extract_features
 from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.scores.following.sentences import SHIPPED, read_sentences
 from lamp.utils.workers import worker_pool
 
 REPORT_FILE = "composed.json"
@@ -72,7 +74,17 @@ def captions_of(made: Made, rng: random.Random) -> list[str]:
     """Captions of a composed motion, all different."""
     measures = made.measures if made.kind in ("single", "repeated") else None
     found = dict.fromkeys(caption(made.kind, made.acts, rng, "train", measures) for _ in range(3 * CAPTIONS))
-    return list(found)[:CAPTIONS]
+    return [text for text in found if _plain(text) not in _asked()][:CAPTIONS]
+
+
+@cache
+def _asked() -> frozenset[str]:
+    """The sentences of the benchmark of following, which nobody may train on."""
+    return frozenset(_plain(sentence.text) for sentence in read_sentences(SHIPPED))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9 ]", "", text.lower()).strip()
 
 
 def is_reserved(made: Made) -> bool:
@@ -146,7 +158,7 @@ def _further(folder: Path, name: str, labels: dict[str, str], seed: int) -> list
     rng = random.Random(f"{seed} further {name}")
     known = {c.text for c in parse_captions((folder / "texts" / f"{name}.txt").read_text(encoding="utf-8")).captions}
     found = dict.fromkeys(caption("single", [act], rng) for _ in range(FURTHER))
-    return [text for text in found if text not in known]
+    return [text for text in found if text not in known and _plain(text) not in _asked()]
 
 
 def _write_texts(folder: Path, new: dict[str, list[str]], further: dict[str, list[str]]) -> None:

@@ -95,7 +95,7 @@ def caption(
         times = measures.times if measures is not None else 2
         text = _filled(rng.choice(WORDINGS["repeated"][str(times)][phrasing]), told, [_phrase(acts[0], rng, phrasing)])
     else:
-        phrases = [_phrase(act, rng, phrasing) for act in acts]
+        phrases = [_phrase(act, rng, phrasing, moving=kind == "at_once") for act in acts]
         pattern = "in_order3" if len(acts) == 3 else kind
         text = _filled(rng.choice(WORDINGS[pattern][phrasing]), told, phrases)
     text = re.sub(r"\s+([,;.])", r"\1", " ".join(text.split()))
@@ -134,8 +134,8 @@ def _told(acts: Sequence[Act], rng: random.Random, phrasing: Phrasing, kind: str
     return _Told(subject, tense, pronouns(subject, rng))
 
 
-def _phrase(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
-    """A verb phrase of an action, its side filled in, sometimes with its style."""
+def _phrase(act: Act, rng: random.Random, phrasing: Phrasing, moving: bool = False) -> str:
+    """A verb phrase of an action, its side filled in, sometimes with its style; of who is moving none that stands."""
     name = f"{act.action}-both" if act.side == "both" else act.action
     phrases: list[str] = []
     for key in dict.fromkeys((name, act.action)):
@@ -145,6 +145,8 @@ def _phrase(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
             phrases += MORE_ACTIONS.get(key, ()) if phrasing == "train" else ()
     if not act.side:
         phrases = [phrase for phrase in phrases if "{side}" not in phrase] or phrases
+    if moving and act.action != "stand":
+        phrases = [phrase for phrase in phrases if not re.search(r"\bstand", phrase)] or phrases
     phrase = rng.choice(phrases)
     phrase = phrase.replace("{side}", act.side if act.side in OTHER_SIDE else rng.choice(("left", "right")))
     if act.style != "normal" and rng.random() < 0.5:

@@ -113,15 +113,30 @@ def read_motion(
 def read_in_metres(
     path: str | Path, joint_map: JointMap | None = None, up: str | None = None, unit: float | None = None
 ) -> Motion:
-    """Read a motion file as `read_motion` does, at its own frame rate, and bring a capture to metres.
+    """Read a motion file as `read_noted` does; what was supposed of the file is printed, since it may be wrong.
 
-    What was supposed of the file is printed, since it may be wrong.
+    Raises:
+        UserError: it holds no motion, or none of a body.
+    """
+    motion, notes = read_noted(path, joint_map, up, unit)
+    for note in notes:
+        print(f"note: {path}: {note}", file=sys.stderr)
+    return motion
+
+
+def read_noted(
+    path: str | Path, joint_map: JointMap | None = None, up: str | None = None, unit: float | None = None
+) -> tuple[Motion, list[str]]:
+    """Read a motion file as `read_motion` does, at its own frame rate, and bring a capture to metres.
 
     Args:
         path: the file.
         joint_map: of a capture, from our joints to the file's.
         up: up axis of the file.
         unit: metres in the unit of a capture; None tells it by the length of the legs.
+
+    Returns:
+        The motion, and what was supposed of the file, which may be wrong.
 
     Raises:
         UserError: it holds no motion, or none of a body.
@@ -134,6 +149,4 @@ def read_in_metres(
         fps = round(motion.fps) if abs(motion.fps - round(motion.fps)) < 1e-3 * motion.fps else motion.fps
         motion = replace(motion, joints=motion.joints * metres, fps=float(fps))
         notes += [note] if note else []
-    for note in notes:
-        print(f"note: {path}: {note}", file=sys.stderr)
-    return motion
+    return motion, notes

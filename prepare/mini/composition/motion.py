@@ -122,7 +122,7 @@ def with_arms(
     return made
 
 
-def through_body(joints: np.ndarray, sides: Sequence[str], least: float = 0.11) -> bool:
+def through_body(joints: np.ndarray, sides: Sequence[str], least: float = 0.10) -> bool:
     """Whether a wrist or elbow comes nearer to the trunk's axis than a trunk is thick."""
     low, high = joints[:, NAMES["pelvis"]], joints[:, NAMES["neck"]]
     axis = high - low
