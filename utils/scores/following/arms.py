@@ -147,6 +147,6 @@ def dance(body: Body) -> bool:
     hands = [np.linalg.norm(smooth(rate(body.hand(side)), 3), axis=-1).mean() for side in SIDES]
     hips = body.joint("pelvis")
     sway = max(reversals(hips[:, axis], 0.03) for axis in (0, 2))
-    lively = wide and min(hands) > 0.25 and (body.steps + sway) / seconds > 0.8
-    near = body.distance < 2.0 and body.path / seconds < 0.9
+    lively = wide and min(hands) > 0.22 and (body.steps + sway) / seconds > 0.55
+    near = body.distance < 2.6 and body.path / seconds < 0.9
     return bool(lively and near and seconds >= 1.5 and body.hips.mean() > 0.5)
