@@ -438,6 +438,7 @@ def test_a_file_is_edited_in_the_page(driver: "Chrome", address: str, folder: Pa
     chosen = str(folder / "clips" / "mine" / "kick.bvh")
     driver.find_element(By.CSS_SELECTOR, "#edit_file input[type=file]").send_keys(chosen)
     plays(driver, "#edited")
+    picture(driver, "edit_upload_1280")
     # The timeline is the file's: 2.95 s, its middle third chosen.
     ends = [see(driver, f"#{name} input[type=number]").get_attribute("value") for name in ("start", "end")]
     assert [float(end) for end in ends] == pytest.approx([1.0, 2.0], abs=0.05)
