@@ -41,7 +41,7 @@ LONGEST = (
     "library",
     "editing",
 )
-"""Test modules that take longest. Where whole files go to workers, so that each makes its fixtures once, they go first."""
+"""Test modules that take longest, which go first where workers get whole files (each file makes its fixtures once)."""
 
 
 def pytest_collection_modifyitems(items):
