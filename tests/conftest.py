@@ -28,6 +28,28 @@ def pytest_runtest_setup(item):
         pytest.skip("no CUDA GPU")
 
 
+LONGEST = (
+    "readme",
+    "app",
+    "processes",
+    "user_commands_run",
+    "t2m",
+    "lamp",
+    "m2t",
+    "vq",
+    "viewer",
+    "library",
+    "editing",
+)
+"""Test modules that take longest, which go first where workers get whole files (each file makes its fixtures once)."""
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: otherwise one of them would end alone."""
+    place = {f"test_{name}": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 @pytest.fixture
 def device(request):
     """Device of a test marked `gpu`."""

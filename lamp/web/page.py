@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from lamp.utils.errors import UserError, told
 from lamp.web import schemas
 from lamp.web.api import FAILED, build_api
-from lamp.web.results import STYLE, captions_html, problem_html, reply_html, viewer_html
+from lamp.web.results import STYLE, captions_html, chosen_html, problem_html, reply_html
 from lamp.web.schemas import LONGEST, MOST_FOUND, MOST_SAMPLES, MOST_STEPS, SHORTEST
 from lamp.web.studio import NO_LIBRARY, UPLOADS, Studio
 
@@ -124,7 +124,7 @@ class _Page:
         def work() -> str:
             nonlocal motion
             motion = self.uploaded(file)
-            return viewer_html([motion])
+            return chosen_html(motion)
 
         shown = answered(work)()
         return (motion, *self.timeline(motion), shown)

@@ -41,6 +41,11 @@ def captions_html(captions: Captions, motion: Shown) -> str:
     return f'<div class="lamp"><ol class="captions">{lines}</ol>{viewer_html([motion.id])}</div>'
 
 
+def chosen_html(name: str) -> str:
+    """A motion alone, by its id."""
+    return f'<div class="lamp">{viewer_html([name])}</div>'
+
+
 def viewer_html(names: Sequence[str]) -> str:
     """Motions by their ids, side by side."""
     # Its script runs, but in an origin of its own.
