@@ -9,6 +9,7 @@ Nothing is asked of the network. docs/app.md tells the rest.
 
 import os
 import sys
+import threading
 
 from lamp.options.serve import AppOptions
 from lamp.serve.loading import load_pipeline
@@ -24,17 +25,19 @@ def main() -> None:
     options = parse(AppOptions)
     require_one_process()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    import uvicorn
+    with listening(options.host, options.port) as place:  # before Gradio, which takes seconds to import
+        import uvicorn
 
-    from lamp.web.page import build_app
-    from lamp.web.studio import Studio
+        from lamp.web.page import build_app
+        from lamp.web.studio import Studio
 
-    with listening(options.host, options.port) as place:
         studio = Studio.open(load_pipeline(options), options.library, options.queue)
         app = build_app(studio, options.host, options.queue)
         if options.host not in LOCAL:
             print(f"warning: --host {options.host} lets anyone who reaches this computer use the app", file=sys.stderr)
         print(f"LaMP answers at http://{options.host}:{options.port}; stop it with Ctrl-C", flush=True)
+        # While the page is opened and read.
+        threading.Thread(target=studio.warm_up, daemon=True).start()
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[place])
 
 

@@ -123,9 +123,9 @@ class LaMPModel(nn.Module, Generic[Config]):
             raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.kind()}")
         check_meta(meta, config_file)
         config: Any = make_config(cls.config_class, values, config_file)
-        if cls.is_whole(config):
-            check_sizes(lambda: cls(config), config, read_sizes(weights), (config_file, weights))
         with fast.without_draws():
+            if cls.is_whole(config):
+                check_sizes(lambda: cls(config), config, read_sizes(weights), (config_file, weights))
             model = cls(config)
         load_weights(model, weights)
         try:

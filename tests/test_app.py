@@ -241,6 +241,20 @@ def test_a_request_is_cancelled_inside_a_take(
     assert len(steps) == 2 and not studio.desk.cancel("x")
 
 
+def test_what_warming_up_lacks_is_left_to_the_first_request(studio: Studio, monkeypatch: Any) -> None:
+    asked: list[object] = []
+
+    def lacking(motions: object, **how: Any) -> None:
+        asked.append(motions)
+        raise UserError("no captioner here")
+
+    monkeypatch.setattr(studio.pipe, "caption", lacking)
+    studio.warm_up()
+    assert len(asked) == 1 and studio.desk._count == 0
+    with pytest.raises(UserError, match="no captioner"):
+        studio.make(MakeAsk(prompt="walk", seconds=2))
+
+
 def test_a_desk_lets_one_name_wait_once() -> None:
     desk = Desk(1)
     with desk.turn("a"):

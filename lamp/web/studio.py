@@ -1,5 +1,6 @@
 """`Studio`: everything that the app and its API do, on models that are loaded once."""
 
+import contextlib
 import re
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from lamp.library.search import Library
 from lamp.library.store import Store
 from lamp.models import matching
 from lamp.models.lamp.known import KnownTexts
-from lamp.models.pipeline import LaMPPipeline
+from lamp.models.pipeline import MIN_FRAMES, LaMPPipeline
 from lamp.models.text_condition import lamp_of
 from lamp.utils.capture.files import read_in_metres
 from lamp.utils.errors import UserError
@@ -91,6 +92,11 @@ class Studio:
         if library is not None:
             searched = Library(Store(library), MotionReader(source, pipe.tokenizer.device))
         return cls(pipe, searched, known, waiting)
+
+    def warm_up(self) -> None:
+        """Make and describe a motion, so that the first request need not wait for the captioner and its libraries."""
+        with contextlib.suppress(UserError), self.desk.turn():  # what lacks is said to those who ask
+            self.pipe.caption(self.pipe("a person walks", MIN_FRAMES), num_beams=1)
 
     def make(self, ask: MakeAsk) -> Reply:
         """Motions of a sentence.
