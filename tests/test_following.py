@@ -183,3 +183,11 @@ def test_mirror_images_pass_mirrored_tests(test, does, does_not):
     for joints, good in ((does, True), (does_not, False)):
         image = mirror_joints(torch.from_numpy(joints), HUMANML3D).numpy()
         assert passes(mirrored(test), Body.of(image)) is good
+
+
+def test_hands_beside_the_head_of_a_body_on_the_floor_are_not_raised():
+    flat = lying(N)
+    flat[:, [20, 21]] = flat[:, [15]] + np.array([[0.1, 0.1, 0.05], [-0.1, 0.1, 0.05]])
+    assert passes({"lie": {}}, Body.of(flat))
+    assert not passes({"raise_hand": {"side": "both"}}, Body.of(flat))
+    assert not passes({"to_mouth": {}}, Body.of(flat))

@@ -13,6 +13,15 @@ _RAISED = {"shoulder": -0.12, "head": 0.3}
 """Heights of a raised wrist above its shoulder, metres."""
 
 
+_LOW, _FLAT = 0.4, 55
+"""Height of the hips and tilt of the trunk of a body that lies or creeps: its hands are beside its head anyhow."""
+
+
+def _flat(body: Body) -> np.ndarray:
+    """Frames (T,) of a body that lies or creeps."""
+    return (body.hips < _LOW) & (body.tilt > _FLAT)
+
+
 def _sides(side: Side, does: dict[str, bool]) -> bool:
     """Whether the wanted hands do it, and with one side given, only that one."""
     if side == "any":
@@ -23,8 +32,8 @@ def _sides(side: Side, does: dict[str, bool]) -> bool:
 
 
 def raises(body: Body, side: str, level: str = "shoulder", seconds: float = 0.35) -> int:
-    """How often a hand comes up to a level for some time."""
-    height = body.hand(side)[:, 1]
+    """How often a hand comes up to a level for some time; never while the body lies or creeps."""
+    height = np.where(_flat(body), -1.0, body.hand(side)[:, 1])
     top = _RAISED[level]
     return sum(stop - start >= seconds * FPS for start, stop in excursions(height, min(top, -0.05) - 0.1, top))
 
@@ -113,12 +122,12 @@ def throw(body: Body) -> bool:
 
 
 def to_mouth(body: Body, seconds: float = 0.4) -> bool:
-    """Brings a hand to the face and keeps it there for some time, as one who drinks or telephones."""
+    """Brings a hand to the face and keeps it there for some time, as one who drinks or telephones, and does not lie."""
     face = body.joint("head") - 0.3 * (body.joint("head") - body.joint("neck"))
     near = []
     for side in SIDES:
         away = body.joint(f"{side}_wrist") - face
-        near.append((np.linalg.norm(away, axis=-1) < 0.25) & (away[:, 1] > -0.15))
+        near.append((np.linalg.norm(away, axis=-1) < 0.25) & (away[:, 1] > -0.15) & ~_flat(body))
     return max(longest(mask) for mask in near) >= seconds * FPS
 
 
