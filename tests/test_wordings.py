@@ -15,7 +15,9 @@ from lamp.prepare.mini.grammar import conjugate, pronouns
 WORDINGS: dict[str, Any] = json.loads(files("lamp.prepare.mini").joinpath("wordings.json").read_text("utf-8"))
 SENTENCES = json.loads(files("lamp.utils.scores.following").joinpath("sentences.json").read_text("utf-8"))
 ACTIONS: dict[str, dict[str, list[str]]] = WORDINGS["actions"]
-SIDED = set("bye guide hold-up kick raise-up respond side-step turn walk-diagonal walk-turn wave".split())
+SIDED = set(
+    "bye dribble-turn guide hold-up kick raise-up respond run-turn side-step turn walk-diagonal walk-turn wave".split()
+)
 AGREEING = {"they", "their", "them", "themself"}
 BLANKS = {
     "subjects": set(),
