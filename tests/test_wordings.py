@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from lamp.prepare.mini.grammar import conjugate, pronouns
+from lamp.prepare.mini.tables import STYLES
+from lamp.prepare.mini.wording import style_phrases
 
 WORDINGS: dict[str, Any] = json.loads(files("lamp.prepare.mini").joinpath("wordings.json").read_text("utf-8"))
 SENTENCES = json.loads(files("lamp.utils.scores.following").joinpath("sentences.json").read_text("utf-8"))
@@ -185,6 +187,27 @@ def test_no_benchmark_sentence_can_be_composed_of_subject_and_verb_phrase() -> N
             assert not (text.startswith(f"{subject} ") and text.removeprefix(f"{subject} ") in told), text
     for _, train, heldout in LISTS:
         assert not benchmark & set(train + heldout)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_styles(style: str) -> None:
+    """At least 15 further wordings and 4 reserved ones; these are not those of training, old or new."""
+    table = WORDINGS["styles"][style]
+    assert table.keys() <= {"adverb", "adjective", "subject", "manner", "look", "gait"}
+    new = {part: [text for place in table.values() for text in place[part]] for part in ("train", "heldout")}
+    assert len(set(new["train"])) >= 15 and len(set(new["heldout"])) >= 4
+    old = {part: {text for place in STYLES[style].values() for text in place[part]} for part in ("train", "heldout")}
+    assert not (old["train"] | set(new["train"])) & (old["heldout"] | set(new["heldout"]))
+    for text in new["train"] + new["heldout"]:
+        assert _blanks(text) <= AGREEING and text == " ".join(text.split()) and text.isascii()
+    for place in ("adverb", "adjective", "manner"):
+        for part in ("train", "heldout") if place in table else ():
+            assert set(table[place][part]) <= set(style_phrases(style, place, part))
+
+
+def test_plain_subjects_tell_no_style() -> None:
+    told = {text for style in STYLES for text in style_phrases(style, "subject", "train")}
+    assert not (told - {"a woman", "the woman", "a lady"}) & set(WORDINGS["subjects"]["train"])
 
 
 def test_each_subject_has_its_pronouns() -> None:

@@ -57,8 +57,9 @@ _PASTS: dict[str, str] = dict(
 )
 """Verbs of which only the past is irregular."""
 _DOUBLING = set(
-    "bed begin bob bop chat chop control cut drag flag flip flop get grab grip hit hop jab leg let lob lop lug nap nod "
-    "pat plop put quit rub scan scrub set sidestep sip sit skip slam slap snag squat stab stop swig tap trap wag".split()
+    "bed begin bob bop chat chop control cut drag flag flip flop get grab grip hit hop jab leg let lob lop lug "
+    "nap nod pat plop put quit rub scan scrub set sidestep sip sit skip slam slap snag squat stab stop swig tap "
+    "trap wag".split()
 )
 """Verbs whose last consonant is doubled before -ing and -ed."""
 _PRONOUNS = {

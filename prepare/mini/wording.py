@@ -3,8 +3,8 @@
 `wordings.json` has, each list twice ("train", and "heldout", which no training caption uses): verb phrases by action,
 as `actions.json` has them; styles; subjects; patterns, in which {s} is the subject, {a}, {b}, {c} verb phrases in the
 tense of the sentence and {ag}, {bg}, {cg} the same as gerunds; and amounts (`lamp.prepare.mini.amounts`). In patterns
-of two things at once {a} and {Ag} are the legs', {B} and the gerund {b} the arms'. "cmu" are whole captions by label of
-the CMU database's index, for training only.
+of two things at once {a} and {Ag} are the legs', {B} and the gerund {b} the arms'. "cmu" are further captions by
+label of the CMU database's index, for training only.
 """
 
 import random
@@ -15,7 +15,17 @@ from dataclasses import dataclass, replace
 from lamp.prepare.mini.amounts import CLASHES, Measures, draw_amount
 from lamp.prepare.mini.grammar import conjugate, pronouns, with_article
 from lamp.prepare.mini.noise import noisy
-from lamp.prepare.mini.tables import ACTIONS, MORE_ACTIONS, STYLES, SUBJECTS, UNFIT_PLACES, WALKING, WORDINGS, Phrasing
+from lamp.prepare.mini.tables import (
+    ACTIONS,
+    CMU_CAPTIONS,
+    MORE_ACTIONS,
+    STYLES,
+    SUBJECTS,
+    UNFIT_PLACES,
+    WALKING,
+    WORDINGS,
+    Phrasing,
+)
 from lamp.prepare.texts import OTHER_SIDE
 
 _TENSES = {
@@ -29,7 +39,10 @@ _TURNING = ("turn", "walk-turn", "walk-diagonal", "side-step", "run-turn", "drib
 """Actions whose side is a direction, not a limb."""
 _ONSET = r"^\*(start|begin|keep \w+ing|set off|break into|come walking|come running)\b"
 _ORDER = r"\b(then|before|after|finally|while)\b"
-_PRESENT = r"\b(can|see|(begin|combine|change|cease|doe|end|finishe|goe|keep|manage|open|pause|repeat|stand|start|stop|wait)s)\b"
+_PRESENT = (
+    r"\b(can|see|(begin|combine|change|cease|doe|end|finishe|goe|keep|manage|open|pause|repeat|stand|start|stop)s"
+    r"|waits)\b"
+)
 """Verbs of patterns, which set the tense of the sentence."""
 _MALE, _FEMALE = r"\b(man|boy|guy|gentleman|he)$", r"\b(woman|girl|lady|she)$"
 
@@ -94,13 +107,10 @@ def caption(
     return noisy(text + ("." if rng.random() < 0.3 else ""), rng) if phrasing == "train" else text
 
 
-def cmu_caption(label: str, rng: random.Random) -> str | None:
-    """A caption of a CMU clip for training, by its label in the database's index; None if that has none."""
-    table = WORDINGS["cmu"].get(label)
-    if table is None:
-        return None
-    text: str = rng.choice(table)
-    if text.startswith("a person ") and rng.random() < 0.6:
+def cmu_caption(label: str, rng: random.Random) -> str:
+    """A caption of a CMU clip for training, by its label in the database's index."""
+    text = rng.choice((*WORDINGS["cmu"][label], *CMU_CAPTIONS[label])).rstrip(".")
+    if text.startswith("a person ") and rng.random() < 0.6 and not re.search(r"\b(their|them\w*|they)\b", text):
         text = rng.choice(WORDINGS["subjects"]["train"]) + text.removeprefix("a person")
     return noisy(text + ("." if rng.random() < 0.3 else ""), rng)
 
