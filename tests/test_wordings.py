@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lamp.prepare.mini.grammar import conjugate, pronouns
-from lamp.prepare.mini.tables import STYLES
+from lamp.prepare.mini.tables import CMU_CAPTIONS, STYLES
 from lamp.prepare.mini.wording import style_phrases
 
 WORDINGS: dict[str, Any] = json.loads(files("lamp.prepare.mini").joinpath("wordings.json").read_text("utf-8"))
@@ -203,6 +203,17 @@ def test_styles(style: str) -> None:
     for place in ("adverb", "adjective", "manner"):
         for part in ("train", "heldout") if place in table else ():
             assert set(table[place][part]) <= set(style_phrases(style, place, part))
+
+
+@pytest.mark.parametrize("label", CMU_CAPTIONS)
+def test_captions_of_cmu_labels(label: str) -> None:
+    """A dozen captions a label, none of which names a side that the label does not."""
+    texts = {text.rstrip(".") for text in (*WORDINGS["cmu"][label], *CMU_CAPTIONS[label])}
+    assert len(texts) >= 12
+    sides = set(re.findall(r"\b(?:left|right)\b", label))
+    for text in texts:
+        assert set(re.findall(r"\b(?:left|right)\b", text)) <= sides and "#" not in text and text.isascii(), text
+    assert not texts & {sentence["text"] for sentence in SENTENCES}
 
 
 def test_plain_subjects_tell_no_style() -> None:
