@@ -101,7 +101,8 @@ def test_noise_keeps_sides_and_numbers() -> None:
     found = {noisy(text, random.Random(k)) for k in range(3000)}
     assert len(found) > 40
     assert all("right" in other.lower() and "3" in other for other in found)
-    assert 0.75 < sum(noisy(text, random.Random(k)) == text for k in range(3000)) / 3000 < 0.95
+    plain = "a person bows to somebody"
+    assert 0.75 < sum(noisy(plain, random.Random(k)) == plain for k in range(3000)) / 3000 < 0.95
     assert "slowly a person walks" in " ".join(found).replace(",", "") and text.upper() in found
     assert any("guy walks" in other for other in found) and any(other.startswith("person walks") for other in found)
     assert noisy("", random.Random(0)) == ""
