@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from lamp.prepare.mini.grammar import conjugate, pronouns
+from lamp.prepare.mini.tables import STYLES
+from lamp.prepare.mini.wording import style_phrases
 
 WORDINGS: dict[str, Any] = json.loads(files("lamp.prepare.mini").joinpath("wordings.json").read_text("utf-8"))
 SENTENCES = json.loads(files("lamp.utils.scores.following").joinpath("sentences.json").read_text("utf-8"))
 ACTIONS: dict[str, dict[str, list[str]]] = WORDINGS["actions"]
-SIDED = set("bye guide hold-up kick raise-up respond side-step turn walk-diagonal walk-turn wave".split())
+SIDED = set(
+    "bye dribble-turn guide hold-up kick raise-up respond run-turn side-step turn walk-diagonal walk-turn wave".split()
+)
 AGREEING = {"they", "their", "them", "themself"}
 BLANKS = {
     "subjects": set(),
@@ -30,6 +34,13 @@ BLANKS = {
     "degrees": set(),
     "seconds": {"n"},
     "not_side": {"side", "other"} | AGREEING,
+    "not_way": {"side", "other"} | AGREEING,
+    "level": AGREEING,
+    "short": set(),
+    "long": set(),
+    "slight": set(),
+    "brief": set(),
+    "lasting": set(),
     "only_side": {"side"},
     "straight": set(),
     "hands_down": AGREEING,
@@ -49,10 +60,12 @@ WORDY = 6
 def _lists() -> Iterator[tuple[str, list[str], list[str]]]:
     """Name, training and held-out wordings of every list."""
     for name, table in WORDINGS.items():
+        if name in ("styles", "cmu"):
+            continue  # tested below
         if name in ("actions", "repeated"):
             yield from ((f"{name}/{key}", inner["train"], inner["heldout"]) for key, inner in table.items())
-        elif name == "degrees":
-            assert table["train"].keys() == table["heldout"].keys() == {"45", "90", "180", "360"}
+        elif name in ("degrees", "level"):
+            assert table["train"].keys() == table["heldout"].keys()
             yield from ((f"{name}/{key}", table["train"][key], table["heldout"][key]) for key in table["train"])
         else:
             yield name, table["train"], table["heldout"]
@@ -77,8 +90,10 @@ def _conjugated(form: str, verb: re.Match[str]) -> str:
 
 
 def test_all_lists_are_there_and_long_enough() -> None:
-    assert set(WORDINGS) == set(BLANKS) | {"actions"}
-    assert WORDINGS["repeated"].keys() == {"2", "3"}
+    assert set(WORDINGS) == set(BLANKS) | {"actions", "styles", "cmu"}
+    assert WORDINGS["repeated"].keys() == {"1", "2", "3", "4"}
+    assert WORDINGS["degrees"]["train"].keys() == {"45", "90", "135", "180", "360"}
+    assert WORDINGS["level"]["train"].keys() == {"above", "head", "low"}
     for name, train, heldout in LISTS:
         assert len(train) >= (25 if name.startswith("actions/") else 15), name
         assert len(heldout) >= 5, name
@@ -119,7 +134,7 @@ def test_blanks_of_patterns() -> None:
 
 
 def test_order_of_two_is_the_order_of_words_unless_told_otherwise() -> None:
-    turned = re.compile(r"\b(before|after|but|once|prior)\b")
+    turned = re.compile(r"\b(before|after|but|once|prior|when)\b")
     for pattern in WORDINGS["in_order"]["train"] + WORDINGS["in_order"]["heldout"]:
         if not turned.search(pattern):
             assert re.search(r"\{ag?\}.*\{bg?\}", pattern), pattern
@@ -172,6 +187,27 @@ def test_no_benchmark_sentence_can_be_composed_of_subject_and_verb_phrase() -> N
             assert not (text.startswith(f"{subject} ") and text.removeprefix(f"{subject} ") in told), text
     for _, train, heldout in LISTS:
         assert not benchmark & set(train + heldout)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_styles(style: str) -> None:
+    """At least 15 further wordings and 4 reserved ones; these are not those of training, old or new."""
+    table = WORDINGS["styles"][style]
+    assert table.keys() <= {"adverb", "adjective", "subject", "manner", "look", "gait"}
+    new = {part: [text for place in table.values() for text in place[part]] for part in ("train", "heldout")}
+    assert len(set(new["train"])) >= 15 and len(set(new["heldout"])) >= 4
+    old = {part: {text for place in STYLES[style].values() for text in place[part]} for part in ("train", "heldout")}
+    assert not (old["train"] | set(new["train"])) & (old["heldout"] | set(new["heldout"]))
+    for text in new["train"] + new["heldout"]:
+        assert _blanks(text) <= AGREEING and text == " ".join(text.split()) and text.isascii()
+    for place in ("adverb", "adjective", "manner"):
+        for part in ("train", "heldout") if place in table else ():
+            assert set(table[place][part]) <= set(style_phrases(style, place, part))
+
+
+def test_plain_subjects_tell_no_style() -> None:
+    told = {text for style in STYLES for text in style_phrases(style, "subject", "train")}
+    assert not (told - {"a woman", "the woman", "a lady"}) & set(WORDINGS["subjects"]["train"])
 
 
 def test_each_subject_has_its_pronouns() -> None:

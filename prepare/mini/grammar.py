@@ -38,6 +38,7 @@ _IRREGULAR = {  # third person, -ing, past
     "signal": ("signals", "signaling", "signaled"),
     "pummel": ("pummels", "pummeling", "pummeled"),
     "boogie": ("boogies", "boogieing", "boogied"),
+    "referee": ("referees", "refereeing", "refereed"),
     "squeegee": ("squeegees", "squeegeeing", "squeegeed"),
     "have": ("has", "having", "had"),
     "lie": ("lies", "lying", "lay"),
@@ -48,16 +49,17 @@ _PASTS: dict[str, str] = dict(
     for pair in (
         "arise:arose bear:bore begin:began break:broke burst:burst cast:cast catch:caught come:came creep:crept "
         "cut:cut deal:dealt drink:drank drive:drove fall:fell find:found fling:flung fly:flew freeze:froze get:got "
-        "give:gave hide:hid hit:hit kneel:knelt lay:laid lead:led leave:left let:let quit:quit ring:rang rise:rose "
-        "send:sent set:set shake:shook shoot:shot shrink:shrank sink:sank sit:sat sleep:slept slide:slid sling:slung "
-        "speak:spoke speed:sped spread:spread spring:sprang sweep:swept tell:told thrust:thrust tread:trod "
+        "give:gave hang:hung hide:hid hit:hit kneel:knelt lay:laid lead:led leave:left let:let quit:quit ring:rang "
+        "rise:rose send:sent set:set shake:shook shoot:shot shrink:shrank sink:sank sit:sat sleep:slept slide:slid "
+        "sling:slung speak:spoke speed:sped spread:spread spring:sprang sweep:swept tell:told thrust:thrust tread:trod "
         "wake:woke".split()
     )
 )
 """Verbs of which only the past is irregular."""
 _DOUBLING = set(
-    "bed begin bob bop chat chop control cut flag flip flop get grab grip hit hop jab let lob nap nod pat plop "
-    "put quit rub scan scrub set sidestep sip sit skip slam slap snag squat stab stop swig tap trap wag".split()
+    "bed begin bob bop chat chop control cut drag flag flip flop get grab grip hit hop jab leg let lob lop lug "
+    "nap nod pat plop put quit rub scan scrub set sidestep sip sit skip slam slap snag squat stab stop swig tap "
+    "trap wag".split()
 )
 """Verbs whose last consonant is doubled before -ing and -ed."""
 _PRONOUNS = {

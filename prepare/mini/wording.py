@@ -1,28 +1,50 @@
 """Captions in many wordings, of one action, several at once or in order, and with amounts that were measured.
 
 `wordings.json` has, each list twice ("train", and "heldout", which no training caption uses): verb phrases by action,
-as `actions.json` has them; subjects; patterns, in which {s} is the subject, {a}, {b}, {c} verb phrases in the tense of
-the sentence and {ag}, {bg}, {cg} the same as gerunds; adverbs of speed; and amounts. In patterns of two things at once
-{a} and {Ag} are the legs', {B} and the gerund {b} the arms'.
+as `actions.json` has them; styles; subjects; patterns, in which {s} is the subject, {a}, {b}, {c} verb phrases in the
+tense of the sentence and {ag}, {bg}, {cg} the same as gerunds; and amounts (`lamp.prepare.mini.amounts`). In patterns
+of two things at once {a} and {Ag} are the legs', {B} and the gerund {b} the arms'. "cmu" are further captions by
+label of the CMU database's index, for training only.
 """
 
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lamp.prepare.mini.grammar import conjugate, pronouns
-from lamp.prepare.mini.tables import ACTIONS, MORE_ACTIONS, STYLES, WORDINGS, Phrasing
+from lamp.prepare.mini.amounts import CLASHES, Measures, draw_amount
+from lamp.prepare.mini.grammar import conjugate, pronouns, with_article
+from lamp.prepare.mini.noise import noisy
+from lamp.prepare.mini.tables import (
+    ACTIONS,
+    CMU_CAPTIONS,
+    MORE_ACTIONS,
+    STYLES,
+    SUBJECTS,
+    UNFIT_PLACES,
+    WALKING,
+    WORDINGS,
+    Phrasing,
+)
 from lamp.prepare.texts import OTHER_SIDE
 
-_TENSES = {"present": 60, "progressive": 22, "past": 10, "gerund": 8}
-_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_WAYS = {"walk": "forward", "walk-back": "backward"}
-FAST_WALK, SLOW_WALK = 1.4, 0.85
-FAST_RUN, SLOW_RUN = 3.2, 2.4
-"""Metres a second from which on a walk or a run is fast, and below which it is slow (people choose 1.2 to 1.4)."""
-FEET = 3.281
+_TENSES = {
+    "single": {"present": 60, "progressive": 22, "past": 10, "gerund": 8},
+    "several": {"present": 76, "progressive": 10, "past": 14},
+}
+_COMMON = 0.35
+"""Share of subjects that are those which people write most, such as "a person"."""
 _AT_ONCE = {pattern for patterns in WORDINGS["at_once"].values() for pattern in patterns}
+_TURNING = ("turn", "walk-turn", "walk-diagonal", "side-step", "run-turn", "dribble-turn")
+"""Actions whose side is a direction, not a limb."""
+_ONSET = r"^\*(start|begin|keep \w+ing|set off|break into|come walking|come running)\b"
+_ORDER = r"\b(then|before|after|finally|while)\b"
+_PRESENT = (
+    r"\b(can|see|(begin|combine|change|cease|doe|end|finishe|goe|keep|manage|open|pause|repeat|stand|start|stop)s"
+    r"|waits)\b"
+)
+"""Verbs of patterns, which set the tense of the sentence."""
+_MALE, _FEMALE = r"\b(man|boy|guy|gentleman|he)$", r"\b(woman|girl|lady|she)$"
 
 
 @dataclass(frozen=True)
@@ -38,27 +60,6 @@ class Act:
     action: str
     side: str = ""
     style: str = "normal"
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What a motion measures.
-
-    Attributes:
-        metres: from its first place to its last.
-        steps: that it takes.
-        degrees: by which it turns, left positive.
-        seconds: that it lasts.
-        metres_per_second: while it moves; None if it does not.
-        times: how often the action is done, where that is known.
-    """
-
-    metres: float = 0.0
-    steps: int = 0
-    degrees: float = 0.0
-    seconds: float = 0.0
-    metres_per_second: float | None = None
-    times: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,49 +94,64 @@ def caption(
         text = _single(told, acts[0], rng, phrasing, measures)
     elif kind == "repeated":
         times = measures.times if measures is not None else 2
-        text = _filled(rng.choice(WORDINGS["repeated"][str(times)][phrasing]), told, [_phrase(acts[0], rng, phrasing)])
+        phrase = _phrase(acts[0], rng, phrasing, (_ONSET, _ORDER))
+        text = _filled(rng.choice(WORDINGS["repeated"][str(times)][phrasing]), told, [phrase])
     else:
-        phrases = [_phrase(act, rng, phrasing, moving=kind == "at_once") for act in acts]
+        unfit = (_ONSET, _ORDER)
+        if kind == "at_once":
+            unfit += tuple(r"\bstand" for act in acts[:1] if act.action != "stand")
+        phrases = [_phrase(act, rng, phrasing, unfit) for act in acts]
         pattern = "in_order3" if len(acts) == 3 else kind
         text = _filled(rng.choice(WORDINGS[pattern][phrasing]), told, phrases)
     text = re.sub(r"\s+([,;.])", r"\1", " ".join(text.split()))
     return noisy(text + ("." if rng.random() < 0.3 else ""), rng) if phrasing == "train" else text
 
 
-def noisy(text: str, rng: random.Random) -> str:
-    """A caption as somebody in a hurry writes it, once in a while: capitals, a lost article, two letters exchanged."""
-    chance = rng.random()
-    if chance < 0.06:
-        return text[:1].upper() + text[1:]
-    if chance < 0.09:
-        return re.sub(r"\b(a|the|an) ", "", text, count=1)
-    if chance < 0.12:
-        words = text.split(" ")
-        places = [k for k, word in enumerate(words) if len(word) > 4 and word.isalpha()]
-        if places:
-            k = rng.choice(places)
-            j = rng.randrange(1, len(words[k]) - 2)
-            words[k] = words[k][:j] + words[k][j + 1] + words[k][j] + words[k][j + 2 :]
-        return " ".join(words)
-    return text
+def cmu_caption(label: str, rng: random.Random) -> str:
+    """A caption of a CMU clip for training, by its label in the database's index."""
+    text = rng.choice((*WORDINGS["cmu"][label], *CMU_CAPTIONS[label])).rstrip(".")
+    if text.startswith("a person ") and rng.random() < 0.6 and not re.search(r"\b(their|them\w*|they)\b", text):
+        text = rng.choice(WORDINGS["subjects"]["train"]) + text.removeprefix("a person")
+    return noisy(text + ("." if rng.random() < 0.3 else ""), rng)
 
 
 def _told(acts: Sequence[Act], rng: random.Random, phrasing: Phrasing, kind: str) -> _Told:
-    tense = rng.choices(list(_TENSES), weights=list(_TENSES.values()))[0]
-    if tense == "gerund" and kind != "single":
-        tense = "present"
+    tenses = _TENSES["single" if kind == "single" else "several"]
+    tense = rng.choices(list(tenses), weights=list(tenses.values()))[0]
     style = acts[0].style
-    subject = "" if tense == "gerund" else rng.choice(WORDINGS["subjects"][phrasing])
-    if style != "normal" and subject and rng.random() < 0.4:
-        nouns = STYLES[style].get("subject", {}).get(phrasing, ())
-        subject = rng.choice(nouns) if nouns else subject
-    if subject == "they":
-        subject = "the person"
+    subjects = SUBJECTS[phrasing] if rng.random() < _COMMON else WORDINGS["subjects"][phrasing]
+    wrong = {"feminine": _MALE, "masculine": _FEMALE}.get(style, "$.")
+    subject = rng.choice([name for name in subjects if not re.search(wrong, name)])
+    if style != "normal" and rng.random() < 0.35:
+        subject = _styled_subject(style, rng, phrasing) or subject
+    subject = "" if tense == "gerund" else subject
     return _Told(subject, tense, pronouns(subject, rng))
 
 
-def _phrase(act: Act, rng: random.Random, phrasing: Phrasing, moving: bool = False) -> str:
-    """A verb phrase of an action, its side filled in, sometimes with its style; of who is moving none that stands."""
+def style_phrases(style: str, place: str, phrasing: Phrasing) -> tuple[str, ...]:
+    """Wordings of a style for a place in the sentence ("adverb", "adjective", "subject", "manner", "look", "gait")."""
+    more = WORDINGS["styles"].get(style, {}).get(place, {}).get(phrasing, ())
+    return (*STYLES[style].get(place, {}).get(phrasing, ()), *more)
+
+
+def _styled_subject(style: str, rng: random.Random, phrasing: Phrasing) -> str:
+    """Such as "an old man" or "a tired person"; "" where the style has neither."""
+    nouns = list(style_phrases(style, "subject", phrasing))
+    if "adjective" not in UNFIT_PLACES.get(style, ()) and not (nouns and rng.random() < 0.5):
+        noun = "person" if phrasing == "train" else "character"
+        nouns = [with_article(f"{adjective} {noun}") for adjective in style_phrases(style, "adjective", phrasing)]
+    return rng.choice(nouns) if nouns else ""
+
+
+def _phrase(act: Act, rng: random.Random, phrasing: Phrasing, unfit: Sequence[str] = ()) -> str:
+    """A verb phrase of an action, its side filled in, sometimes with its style.
+
+    Args:
+        act: the action.
+        rng: source of all choices.
+        phrasing: see `caption`.
+        unfit: patterns of phrases that do not go with the rest; such a phrase comes only where there is no other.
+    """
     name = f"{act.action}-both" if act.side == "both" else act.action
     phrases: list[str] = []
     for key in dict.fromkeys((name, act.action)):
@@ -143,95 +159,74 @@ def _phrase(act: Act, rng: random.Random, phrasing: Phrasing, moving: bool = Fal
             phrases += WORDINGS["actions"].get(key, {}).get(phrasing, ())
             phrases += ACTIONS[key][phrasing] if key in ACTIONS else ()
             phrases += MORE_ACTIONS.get(key, ()) if phrasing == "train" else ()
-    if not act.side:
-        phrases = [phrase for phrase in phrases if "{side}" not in phrase] or phrases
-    if moving and act.action != "stand":
-        phrases = [phrase for phrase in phrases if not re.search(r"\bstand", phrase)] or phrases
+    phrases = [phrase for phrase in phrases if ("{side}" in phrase) == (act.side in OTHER_SIDE)] or phrases
+    for pattern in unfit:
+        phrases = [phrase for phrase in phrases if not re.search(pattern, phrase)] or phrases
     phrase = rng.choice(phrases)
     phrase = phrase.replace("{side}", act.side if act.side in OTHER_SIDE else rng.choice(("left", "right")))
     if act.style != "normal" and rng.random() < 0.5:
-        manners = [*STYLES[act.style].get("manner", {}).get(phrasing, ())]
-        manners += STYLES[act.style].get("adverb", {}).get(phrasing, ())
-        phrase += f" {rng.choice(manners)}" if manners else ""
+        places = ("manner", "adverb", "look", *(("gait",) if act.action in WALKING else ()))
+        place = rng.choice(places)
+        manners = style_phrases(act.style, place, phrasing)
+        phrase += f"{',' if place == 'look' else ''} {rng.choice(manners)}" if manners else ""
     return phrase
 
 
 def _filled(pattern: str, told: _Told, phrases: Sequence[str]) -> str:
-    """A pattern with subject and verb phrases; in those of two things at once, {b} is a gerund."""
-    values = {"s": told.subject}
+    """A pattern with subject and verb phrases; in those of two things at once, {b} is a gerund.
+
+    The subject's second mention is a known one ("a man walks. then the man bows"), and the auxiliary is said once for
+    each subject ("he is walking, then bowing"). Verbs of the pattern's own are in the present, and so is the rest.
+    """
+    told = replace(told, tense="present") if re.search(_PRESENT, pattern) else told
+    values: dict[str, str] = {}
     for name, phrase in zip("abc", phrases):
         values[name], values[f"{name}g"] = told.verb(phrase), told.verb(phrase, "gerund")
     if "{B}" in pattern or "{Ag}" in pattern or pattern in _AT_ONCE:
         values |= {"B": values["b"], "b": values["bg"], "Ag": values["ag"]}
+    again = told.subject if told.subject in ("he", "she") else f"the {told.subject.split()[-1]}"
+    again = {"the someone": "the person", "the somebody": "the person"}.get(again, again)
+    said = aux = False
+
+    def word(blank: re.Match[str]) -> str:
+        nonlocal said, aux
+        name = blank[1]
+        if name == "s":
+            said, aux, subject = True, False, again if said else told.subject
+            return subject
+        text = values[name]
+        if text.startswith("is ") and name in "abcB":
+            text, aux = (text.removeprefix("is "), True) if aux else (text, True)
+        return text
+
     # Phrases have pronouns of their own.
-    return _worded(pattern.format_map(_Kept(values)), told)
+    return _worded(re.sub(r"\{(s|[abc]g?|B|Ag)\}", word, pattern), told)
 
 
 def _worded(text: str, told: _Told) -> str:
-    return text.format_map(_Kept(told.words))
-
-
-class _Kept(dict[str, str]):
-    """Names that are not there stay as they are."""
-
-    def __missing__(self, key: str) -> str:
-        return f"{{{key}}}"
+    text = re.sub(r"\{(they|their|them|themself)\}", lambda blank: told.words[blank[1]], text)
+    return re.sub(r"\b(he|she) are\b", r"\1 is", text)
 
 
 def _single(told: _Told, act: Act, rng: random.Random, phrasing: Phrasing, measures: Measures | None) -> str:
     """A sentence of one action, with an amount if there are measures."""
-    phrase = _phrase(act, rng, phrasing)
-    if measures is not None:
-        phrase = _with_amount(phrase, act, rng, phrasing, measures)
-    elif act.side in OTHER_SIDE and rng.random() < 0.15 and f" {act.side}" in phrase:
-        kind = "not_side" if rng.random() < 0.7 else "only_side"
-        phrase += " " + rng.choice(WORDINGS[kind][phrasing]).replace("{other}", OTHER_SIDE[act.side]).replace(
-            "{side}", act.side
-        )
+    unfit = (_ONSET,) if told.tense in ("gerund", "progressive") else ()
+    amount = None
+    if measures is not None and rng.random() < 0.85:
+        amount = draw_amount(act.action, act.side, measures, rng, phrasing)
+    if amount is not None and amount.words.startswith("*"):
+        phrase = amount.words
+    elif amount is not None:
+        phrase = f"{_phrase(act, rng, phrasing, (*unfit, CLASHES[amount.kind]))} {amount.words}"
+    else:
+        phrase = _phrase(act, rng, phrasing, unfit)
+        if act.side in OTHER_SIDE and rng.random() < 0.15 and f" {act.side}" in phrase:
+            phrase += f" {_not_the_other(act, rng, phrasing)}"
     return _worded(f"{told.subject} {told.verb(phrase)}", told)
 
 
-def _with_amount(phrase: str, act: Act, rng: random.Random, phrasing: Phrasing, measures: Measures) -> str:
-    """A verb phrase with one thing that was measured."""
-    choices: list[str] = []
-    speed = measures.metres_per_second
-    limits = (FAST_RUN, SLOW_RUN) if act.action in ("run", "run-back", "dash") else (FAST_WALK, SLOW_WALK)
-    travels = act.action in ("walk", "walk-back", "run", "run-back", "walk-turn", "side-step", "walk-diagonal")
-    if speed is not None and travels:
-        kind = "fast" if speed > limits[0] else "slow" if speed < limits[1] else ""
-        choices += [f"{phrase} {word}" for word in WORDINGS[kind][phrasing]] if kind else []
-    straight = abs(measures.degrees) < 20
-    if travels and straight and measures.metres > 0.6 and act.action != "walk-turn":
-        feet = _number(round(measures.metres * FEET), rng)
-        for word in WORDINGS["metres"][phrasing]:
-            choices.append(
-                f"{phrase} {word.replace('{n}', rng.choice(_metres(measures.metres))).replace('{feet}', feet)}"
-            )
-    if act.action in _WAYS and 1 < measures.steps < 11:
-        count = _number(measures.steps, rng)
-        choices += [f"{phrase} {word.replace('{n}', count)}" for word in WORDINGS["steps"][phrasing]]
-        choices += [f"*{verb} {count} steps {_WAYS[act.action]}" for verb in ("take", "make", "go") for _ in range(4)]
-    if act.action == "walk" and straight:
-        choices += [f"{phrase} {word}" for word in WORDINGS["straight"][phrasing]]
-        choices += [f"{phrase} {word}" for word in WORDINGS["hands_down"][phrasing]]
-    if act.action in ("turn", "walk-turn", "turn-around", "spin") and act.side in OTHER_SIDE:
-        angles = WORDINGS["degrees"][phrasing]
-        nearest = min(map(int, angles), key=lambda angle: abs(angle - abs(measures.degrees)))
-        if abs(nearest - abs(measures.degrees)) < 20:
-            choices += [f"{phrase} {word}" for word in angles[str(nearest)]]
-    if act.action in ("stand", "sit", "lie", "dance") and measures.seconds > 1.5:
-        count = _number(round(measures.seconds), rng)
-        choices += [f"{phrase} {word.replace('{n}', count)}" for word in WORDINGS["seconds"][phrasing]]
-    return rng.choice(choices) if choices and rng.random() < 0.85 else phrase
-
-
-def _metres(metres: float) -> list[str]:
-    """How a distance is written: whole metres, or halves where it is near one."""
-    whole = round(metres)
-    near = [str(whole), _NUMBERS[whole]] if 0 < whole <= 10 and abs(metres - whole) < 0.3 else []
-    half = round(metres * 2) / 2
-    return near or [f"{half:g}"]
-
-
-def _number(value: int, rng: random.Random) -> str:
-    return _NUMBERS[value] if value <= 10 and rng.random() < 0.6 else str(value)
+def _not_the_other(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
+    """What tells a side from the other one."""
+    kind = "not_way" if act.action in _TURNING else "not_side" if rng.random() < 0.7 else "only_side"
+    words: str = rng.choice(WORDINGS[kind][phrasing])
+    return words.replace("{other}", OTHER_SIDE[act.side]).replace("{side}", act.side)

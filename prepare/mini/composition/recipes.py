@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lamp.prepare.mini.amounts import Measures
 from lamp.prepare.mini.composition.bank import Bank, Clip
 from lamp.prepare.mini.composition.motion import (
     FADE,
@@ -21,7 +22,7 @@ from lamp.prepare.mini.composition.motion import (
     to_and_fro,
     with_arms,
 )
-from lamp.prepare.mini.wording import Act, Measures
+from lamp.prepare.mini.wording import Act
 from lamp.utils.kinematics.foot_contact import clean_feet
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.scores.following.body import Body
@@ -134,11 +135,11 @@ def in_order(bank: Bank, rng: random.Random) -> Made | None:
 
 
 def repeated(bank: Bank, rng: random.Random) -> Made | None:
-    """The same action two or three times."""
+    """The same action once to four times."""
     first = _drawn(bank, rng, REPEATED)
     if first is None:
         return None
-    times = rng.choice((2, 2, 3))
+    times = rng.choice((1, 2, 2, 3, 3, 4))
     clip = _trimmed(first)
     made = _joined([clip] * times, "repeated")
     if made is None or len(made.joints) > MAX_FRAMES + 1:
@@ -159,8 +160,9 @@ def other_speed(bank: Bank, rng: random.Random) -> Made | None:
 
 
 def amount(bank: Bank, rng: random.Random) -> Made | None:
-    """Some of the way that a clip goes, so that metres, steps and degrees mean something."""
-    clip = _drawn(bank, rng, ("walk", "walk", "walk", "walk-back", "run", "walk-turn", "turn", "side-step"))
+    """Some of the way that a clip goes, so that metres, steps and degrees mean something; or how high hands go."""
+    actions = ("walk", "walk", "walk", "walk-back", "run", "walk-turn", "turn", "side-step", "raise-up", "raise-up")
+    clip = _drawn(bank, rng, actions)
     if clip is None:
         return None
     joints = clip.joints
@@ -202,12 +204,14 @@ def measured(joints: np.ndarray) -> Measures:
     """What can be told of a motion in numbers."""
     body = Body.of(joints)
     moving = body.speed[body.moving]
+    hands = [float(body.hand(side)[:, 1].max()) for side in ("left", "right")]
     return Measures(
         metres=body.distance,
         steps=body.steps,
         degrees=body.turned,
         seconds=len(joints) / FPS,
         metres_per_second=float(moving.mean()) if len(moving) > 8 else None,
+        above_shoulder=max(hands) if max(hands) > -0.12 else None,
     )
 
 
