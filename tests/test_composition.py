@@ -11,11 +11,11 @@ import pytest
 
 from lamp.data.text import parse_captions
 from lamp.prepare.mini import compose
+from lamp.prepare.mini.amounts import Measures
 from lamp.prepare.mini.composition import motion, recipes
 from lamp.prepare.mini.composition.bank import Bank, act_of, actions
-from lamp.prepare.mini.tables import WORDINGS
-from lamp.prepare.mini.amounts import Measures
 from lamp.prepare.mini.noise import noisy
+from lamp.prepare.mini.tables import WORDINGS
 from lamp.prepare.mini.wording import Act, caption
 from lamp.prepare.write_dataset import Entry, write_dataset
 from lamp.utils.errors import UserError
