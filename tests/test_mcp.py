@@ -192,11 +192,10 @@ def test_a_client_of_the_protocol_searches_and_converts(served: Workspace) -> No
             asked = {"library": "library", "prompt": "someone bows", "count": 1}
             (best,) = content(await client.call_tool("search_motion", asked))["result"]
             assert best["file"] == "takes/bow.bvh" and 0 < best["score"] <= 1
-            made = content(
-                await client.call_tool("convert_motion", {"file": best["file"], "out": "bow.glb", "fps": 24})
-            )
+            wanted = {"file": best["file"], "out": "bow.glb", "fps": 24}
+            made = content(await client.call_tool("convert_motion", wanted))
             assert made["files"] == ["bow.glb"] and made["fps"] == 24 and (served.folder / "bow.glb").is_file()
-            wrong = await client.call_tool("convert_motion", asked)
+            wrong = await client.call_tool("convert_motion", wanted)
             assert wrong.is_error and "is there already" in content(wrong)
 
     asyncio.run(talk())

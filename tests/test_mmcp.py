@@ -224,7 +224,7 @@ def test_several_segments_are_a_sequence(server: str, capabilities: dict[str, An
     request["segments"][1]["seed"] = 7
     _, other = played(client.generate(server, request))
     apart = np.abs(other - joints).max((1, 2))
-    assert apart[:16].max() < 0.03 and apart[60:].max() > 0.1  # bone lengths are those of the whole
+    assert apart[:16].max() < 0.03 and apart[60:].max() > 0.05  # bone lengths are those of the whole
     # At another frame rate the seam is where the client asked for it, in its own frames.
     request["segments"] = [segment | {"duration_frames": 37} for segment in request["segments"]]
     answer = client.generate(server, request | {"timing": {"fps": 25}})
