@@ -198,6 +198,13 @@ def test_captions_keep_the_order(data: Path) -> None:
     assert not [text for text in texts if "{" in text or "*" in text]
 
 
+def test_training_never_has_a_sentence_of_the_benchmark() -> None:
+    lines = "a person does jumping jacks.#a/X#0.0#0.0\nsomebody does star jumps#a/X#0.0#0.0\n"
+    assert compose._kept(lines) == lines.splitlines(keepends=True)[1]
+    only = lines.splitlines(keepends=True)[0]
+    assert compose._kept(only) == only
+
+
 def test_labels_of_several_actions() -> None:
     assert acts_of("more_walk-then-crouch") == (Act("walk"), Act("crouch"))
     assert acts_of("more_walk-back-then-turn-then-walk_left")[1] == Act("turn", "left")

@@ -223,7 +223,7 @@ def test_plain_subjects_tell_no_style() -> None:
 
 def test_each_subject_has_its_pronouns() -> None:
     men = ("man", "boy", "guy", "he", "gentleman", "fellow", "bloke")
-    women = ("woman", "girl", "lady", "she")
+    women = ("actress", "woman", "girl", "lady", "she")
     for subject in WORDINGS["subjects"]["train"] + WORDINGS["subjects"]["heldout"]:
         they = pronouns(subject, random.Random(0))["they"]
         noun = subject.split()[-1]

@@ -122,7 +122,7 @@ def compose_dataset(root: Path, out: Path, count: int, seed: int, workers: int) 
             else:
                 groups[name] = "composed"
         further = {name: _further(folder, name, labels, seed) for name in train}
-        _write_texts(folder, texts, {name: lines for name, lines in further.items() if lines})
+        _write_texts(folder, texts, further)
         train = list(groups)
         (folder / "train.txt").write_text("".join(f"{name}\n" for name in train), encoding="utf-8")
         (folder / "test_composed.txt").write_text("".join(f"{name}\n" for name in test), encoding="utf-8")
@@ -186,8 +186,13 @@ def _write_texts(folder: Path, new: dict[str, list[str]], further: dict[str, lis
     for name, texts in (new | further).items():
         lines = "".join(caption_line(text, " ".join(f"{word}/X" for word in text.split())) + "\n" for text in texts)
         path = folder / "texts" / f"{name}.txt"
-        before = path.read_text(encoding="utf-8") if name in further else ""
-        path.write_text(before + lines, encoding="utf-8")
+        path.write_text((_kept(path.read_text(encoding="utf-8")) if name in further else "") + lines, encoding="utf-8")
+
+
+def _kept(lines: str) -> str:
+    """The lines of a text file without sentences of the benchmark, unless it has no others."""
+    kept = [line for line in lines.splitlines(keepends=True) if _plain(line.split("#")[0]) not in _asked()]
+    return "".join(kept) or lines
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:

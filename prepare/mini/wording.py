@@ -97,7 +97,7 @@ def caption(
         phrase = _phrase(acts[0], rng, phrasing, (_ONSET, _ORDER))
         text = _filled(rng.choice(WORDINGS["repeated"][str(times)][phrasing]), told, [phrase])
     else:
-        unfit = (_ONSET, _ORDER)
+        unfit: tuple[str, ...] = (_ONSET, _ORDER)
         if kind == "at_once":
             unfit += tuple(r"\bstand" for act in acts[:1] if act.action != "stand")
         phrases = [_phrase(act, rng, phrasing, unfit) for act in acts]
