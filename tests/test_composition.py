@@ -13,7 +13,7 @@ from lamp.data.text import parse_captions
 from lamp.prepare.mini import compose
 from lamp.prepare.mini.amounts import Measures
 from lamp.prepare.mini.composition import motion, recipes
-from lamp.prepare.mini.composition.bank import Bank, act_of, actions
+from lamp.prepare.mini.composition.bank import Bank, act_of, actions, acts_of
 from lamp.prepare.mini.noise import noisy
 from lamp.prepare.mini.tables import WORDINGS
 from lamp.prepare.mini.wording import Act, caption
@@ -196,6 +196,34 @@ def test_captions_keep_the_order(data: Path) -> None:
     texts = {caption("in_order", [Act("walk"), Act("bow")], rng) for _ in range(200)}
     assert len(texts) > 190
     assert not [text for text in texts if "{" in text or "*" in text]
+
+
+def test_training_never_has_a_sentence_of_the_benchmark() -> None:
+    lines = "a person does jumping jacks.#a/X#0.0#0.0\nsomebody does star jumps#a/X#0.0#0.0\n"
+    assert compose._kept(lines) == lines.splitlines(keepends=True)[1]
+    only = lines.splitlines(keepends=True)[0]
+    assert compose._kept(only) == only
+
+
+def test_labels_of_several_actions() -> None:
+    assert acts_of("more_walk-then-crouch") == (Act("walk"), Act("crouch"))
+    assert acts_of("more_walk-back-then-turn-then-walk_left")[1] == Act("turn", "left")
+    assert acts_of("more_side-step-then-side-step_left_right") == ()
+    assert acts_of("more_walk-then-fly") == () and acts_of("cmu_climb_ladder") == ()
+    assert acts_of("wave_left_proud") == (Act("wave", "left", "proud"),)
+
+
+def test_further_captions_of_a_clip() -> None:
+    rng = random.Random(0)
+    ladder = compose.further_captions("cmu_climb_ladder", rng, 60)
+    assert len(set(ladder)) > 20 and sum("ladder" in text.lower() for text in ladder) > 50
+    corner = "cmu_basketball_forward_dribble_90_degree_{}_turns"
+    turns = [compose.further_captions(corner.format(side), rng, 30) for side in ("left", "right")]
+    assert all("right" not in text for text in turns[0]) and all("left" not in text for text in turns[1])
+    mirrored = compose.further_captions(corner.format("left") + "_mirrored", rng, 30)
+    assert all("left" not in text for text in mirrored) and any("right" in text for text in mirrored)
+    both = compose.further_captions("more_walk-then-crouch", rng, 30)
+    assert len(set(both)) > 25 and compose.further_captions("drawings_dab", rng, 3) == []
 
 
 def test_who_walks_does_not_stand() -> None:

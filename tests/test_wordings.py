@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lamp.prepare.mini.grammar import conjugate, pronouns
-from lamp.prepare.mini.tables import STYLES
+from lamp.prepare.mini.tables import CMU_CAPTIONS, STYLES
 from lamp.prepare.mini.wording import style_phrases
 
 WORDINGS: dict[str, Any] = json.loads(files("lamp.prepare.mini").joinpath("wordings.json").read_text("utf-8"))
@@ -205,6 +205,17 @@ def test_styles(style: str) -> None:
             assert set(table[place][part]) <= set(style_phrases(style, place, part))
 
 
+@pytest.mark.parametrize("label", CMU_CAPTIONS)
+def test_captions_of_cmu_labels(label: str) -> None:
+    """A dozen captions a label, none of which names a side that the label does not."""
+    texts = {text.rstrip(".") for text in (*WORDINGS["cmu"][label], *CMU_CAPTIONS[label])}
+    assert len(texts) >= 12
+    sides = set(re.findall(r"\b(?:left|right)\b", label))
+    for text in texts:
+        assert set(re.findall(r"\b(?:left|right)\b", text)) <= sides and "#" not in text and text.isascii(), text
+    assert not texts & {sentence["text"] for sentence in SENTENCES}
+
+
 def test_plain_subjects_tell_no_style() -> None:
     told = {text for style in STYLES for text in style_phrases(style, "subject", "train")}
     assert not (told - {"a woman", "the woman", "a lady"}) & set(WORDINGS["subjects"]["train"])
@@ -212,7 +223,7 @@ def test_plain_subjects_tell_no_style() -> None:
 
 def test_each_subject_has_its_pronouns() -> None:
     men = ("man", "boy", "guy", "he", "gentleman", "fellow", "bloke")
-    women = ("woman", "girl", "lady", "she")
+    women = ("actress", "woman", "girl", "lady", "she")
     for subject in WORDINGS["subjects"]["train"] + WORDINGS["subjects"]["heldout"]:
         they = pronouns(subject, random.Random(0))["they"]
         noun = subject.split()[-1]

@@ -20,6 +20,7 @@ _TURNS = ("turn", "walk-turn", "turn-around", "spin", "run-turn")
 _STAYS = ("stand", "sit", "lie", "dance")
 _WEIGHTS = {"straight": 1, "hands_down": 1, "slight": 1, "short": 1, "long": 1, "brief": 1, "lasting": 1}
 """How often a kind of amount is told; others, which have numbers or speeds, three times as often."""
+_ANGLE = r"\b(back|around|round|way|quarter|half|circle|corner|part|degrees?|about|face)\b"
 _SPEED = r"\b(slow|fast|quick|speed|hurr|rush|brisk|run)"
 _WAY = r"\b(few|several|some|steps?|little|short|distance|length|across|paces?|street|road|room|side|place|away|off)\b"
 CLASHES = {
@@ -29,14 +30,14 @@ CLASHES = {
     "steps": _WAY,
     "short": _WAY,
     "long": _WAY,
-    "degrees": r"\b(back|around|round|way|quarter|half|circle|corner|bend|part|degrees?|about|face)\b",
-    "slight": r"\b(back|around|round|way|quarter|half|circle|corner|part|degrees?|about|face)\b",
+    "degrees": rf"\b(a( \{{side\}})? turn|curve|arc|bend)\b|{_ANGLE}",
+    "slight": _ANGLE,
     "straight": r"\b(straight|line|around|over|up|room|street|place|one)\b",
     "hands_down": r"\b(hands?|arms?|line|feet)\b",
     "seconds": r"\b(still in|moment|while|long)\b",
     "brief": r"\b(moment|while|long)\b",
     "lasting": r"\b(moment|while|long)\b",
-    "level": r"\b(height|air|head|high|lower|down|ceiling|sky|shoulder|then|up and)\b",
+    "level": r"\b(height|air|head|high|top|lower|down|ceiling|sky|shoulder|then|up|upwards?)\b",
 }
 """By kind of amount: the words of a verb phrase that do not go with it."""
 
@@ -119,7 +120,7 @@ def _kinds(action: str, side: str, measures: Measures) -> list[str]:
         kinds += ["degrees"] * (_angle(turned) is not None) + ["slight"] * (25 < turned < 65)
     if action in _STAYS and measures.seconds > 1.5:
         kinds += ["seconds"] + ["brief"] * (measures.seconds < 2.6) + ["lasting"] * (measures.seconds > 6)
-    if action in ("raise-up", "hold-up") and measures.above_shoulder is not None:
+    if action == "raise-up" and measures.above_shoulder is not None:
         kinds += ["level"] * (_level(measures.above_shoulder) is not None)
     return kinds
 

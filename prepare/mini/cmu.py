@@ -166,6 +166,11 @@ def find_captures(folder: Path, clips: list[CmuClip]) -> list[tuple[Path, CmuCli
     return [(files[clip.name], clip) for clip in clips if clip.name in files]
 
 
+def label_key(label: str) -> str:
+    """Key of a label of the CMU database's index in labels.json: `cmu_walk_stride` of "walk/stride"."""
+    return "cmu_" + re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+
+
 def describe_cmu(clip: CmuClip, name: str, segment: int, rng: random.Random) -> ClipText:
     """What mini says of a part of a CMU clip.
 
@@ -182,6 +187,6 @@ def describe_cmu(clip: CmuClip, name: str, segment: int, rng: random.Random) -> 
         return ClipText(list(part.captions), list(mirrored), split, label=name, mirrored_label=f"{name}_mirrored")
     captions = captions_for_cmu(clip.label, rng, CAPTIONS)
     mirrored_captions = [mirror_caption(caption) for caption in captions]
-    key = "cmu_" + re.sub(r"[^a-z0-9]+", "_", clip.label.lower()).strip("_")
+    key = label_key(clip.label)
     sided = mirrored_captions != captions
     return ClipText(captions, mirrored_captions, split, label=key, mirrored_label=f"{key}_mirrored" if sided else key)

@@ -23,10 +23,12 @@ import torch
 from tqdm import tqdm
 
 from lamp.data.text import parse_captions
-from lamp.prepare.mini.composition.bank import Bank, act_of, actions
+from lamp.prepare.mini.cmu import label_key
+from lamp.prepare.mini.composition.bank import Bank, actions, acts_of
 from lamp.prepare.mini.composition.recipes import Made, compose
-from lamp.prepare.mini.wording import caption
-from lamp.prepare.texts import caption_line
+from lamp.prepare.mini.tables import CMU_CAPTIONS
+from lamp.prepare.mini.wording import caption, cmu_caption
+from lamp.prepare.texts import caption_line, mirror_caption
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, check_replaceable, read_json, write_json
 from lamp.utils.kinematics.features import canonicalize, extract_features
@@ -120,7 +122,7 @@ def compose_dataset(root: Path, out: Path, count: int, seed: int, workers: int) 
             else:
                 groups[name] = "composed"
         further = {name: _further(folder, name, labels, seed) for name in train}
-        _write_texts(folder, texts, {name: lines for name, lines in further.items() if lines})
+        _write_texts(folder, texts, further)
         train = list(groups)
         (folder / "train.txt").write_text("".join(f"{name}\n" for name in train), encoding="utf-8")
         (folder / "test_composed.txt").write_text("".join(f"{name}\n" for name in test), encoding="utf-8")
@@ -151,14 +153,32 @@ def _all_made(root: Path, count: int, seed: int, workers: int) -> Iterator[Made]
 
 
 def _further(folder: Path, name: str, labels: dict[str, str], seed: int) -> list[str]:
-    """Further captions of a clip that shows one action; none that it has already."""
-    act = act_of(labels.get(name, ""))
-    if act is None:
-        return []
+    """Further captions of a clip whose label says what it shows; none that it has already."""
     rng = random.Random(f"{seed} further {name}")
+    found = dict.fromkeys(further_captions(labels.get(name, ""), rng, FURTHER))
+    if not found:
+        return []
     known = {c.text for c in parse_captions((folder / "texts" / f"{name}.txt").read_text(encoding="utf-8")).captions}
-    found = dict.fromkeys(caption("single", [act], rng) for _ in range(FURTHER))
     return [text for text in found if text not in known and _plain(text) not in _asked()]
+
+
+def further_captions(label: str, rng: random.Random, count: int) -> list[str]:
+    """`count` captions by a clip's label, the same one twice at times; none where the label has no wordings."""
+    acts = acts_of(label)
+    cmu = _cmu_labels().get(label.removesuffix("_mirrored"))
+
+    def draw() -> str:
+        if cmu is not None and (not acts or rng.random() < 0.5):
+            text = cmu_caption(cmu, rng)
+            return mirror_caption(text) if label.endswith("_mirrored") else text
+        return caption("single" if len(acts) == 1 else "in_order", acts, rng)
+
+    return [draw() for _ in range(count)] if acts or cmu is not None else []
+
+
+@cache
+def _cmu_labels() -> dict[str, str]:
+    return {label_key(label): label for label in CMU_CAPTIONS}
 
 
 def _write_texts(folder: Path, new: dict[str, list[str]], further: dict[str, list[str]]) -> None:
@@ -166,8 +186,13 @@ def _write_texts(folder: Path, new: dict[str, list[str]], further: dict[str, lis
     for name, texts in (new | further).items():
         lines = "".join(caption_line(text, " ".join(f"{word}/X" for word in text.split())) + "\n" for text in texts)
         path = folder / "texts" / f"{name}.txt"
-        before = path.read_text(encoding="utf-8") if name in further else ""
-        path.write_text(before + lines, encoding="utf-8")
+        path.write_text((_kept(path.read_text(encoding="utf-8")) if name in further else "") + lines, encoding="utf-8")
+
+
+def _kept(lines: str) -> str:
+    """The lines of a text file without sentences of the benchmark, unless it has no others."""
+    kept = [line for line in lines.splitlines(keepends=True) if _plain(line.split("#")[0]) not in _asked()]
+    return "".join(kept) or lines
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:

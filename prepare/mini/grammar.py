@@ -68,7 +68,7 @@ _PRONOUNS = {
     "neutral": {"they": "they", "their": "their", "them": "them", "themself": "themselves"},
 }
 _MALE = {"man", "boy", "guy", "grandfather", "he", "gentleman", "fellow", "bloke"}
-_FEMALE = {"woman", "lady", "girl", "female", "she"}
+_FEMALE = {"actress", "woman", "lady", "girl", "female", "she"}
 
 
 def conjugate(verb: str, form: str) -> str:

@@ -40,7 +40,7 @@ _TURNING = ("turn", "walk-turn", "walk-diagonal", "side-step", "run-turn", "drib
 _ONSET = r"^\*(start|begin|keep \w+ing|set off|break into|come walking|come running)\b"
 _ORDER = r"\b(then|before|after|finally|while)\b"
 _PRESENT = (
-    r"\b(can|see|(begin|combine|change|cease|doe|end|finishe|goe|keep|manage|open|pause|repeat|stand|start|stop)s"
+    r"\b(can|is|see|(begin|combine|change|cease|doe|end|finishe|goe|keep|manage|open|pause|repeat|stand|start|stop)s"
     r"|waits)\b"
 )
 """Verbs of patterns, which set the tense of the sentence."""
@@ -97,7 +97,7 @@ def caption(
         phrase = _phrase(acts[0], rng, phrasing, (_ONSET, _ORDER))
         text = _filled(rng.choice(WORDINGS["repeated"][str(times)][phrasing]), told, [phrase])
     else:
-        unfit = (_ONSET, _ORDER)
+        unfit: tuple[str, ...] = (_ONSET, _ORDER)
         if kind == "at_once":
             unfit += tuple(r"\bstand" for act in acts[:1] if act.action != "stand")
         phrases = [_phrase(act, rng, phrasing, unfit) for act in acts]
@@ -221,12 +221,13 @@ def _single(told: _Told, act: Act, rng: random.Random, phrasing: Phrasing, measu
     else:
         phrase = _phrase(act, rng, phrasing, unfit)
         if act.side in OTHER_SIDE and rng.random() < 0.15 and f" {act.side}" in phrase:
-            phrase += f" {_not_the_other(act, rng, phrasing)}"
+            phrase += f" {_not_the_other(phrase, act, rng, phrasing)}"
     return _worded(f"{told.subject} {told.verb(phrase)}", told)
 
 
-def _not_the_other(act: Act, rng: random.Random, phrasing: Phrasing) -> str:
-    """What tells a side from the other one."""
+def _not_the_other(phrase: str, act: Act, rng: random.Random, phrasing: Phrasing) -> str:
+    """What tells a side from the other one, after a verb phrase."""
     kind = "not_way" if act.action in _TURNING else "not_side" if rng.random() < 0.7 else "only_side"
-    words: str = rng.choice(WORDINGS[kind][phrasing])
+    table: list[str] = WORDINGS[kind][phrasing]
+    words = rng.choice([text for text in table if " with " in phrase or "with" not in text] or table)
     return words.replace("{other}", OTHER_SIDE[act.side]).replace("{side}", act.side)

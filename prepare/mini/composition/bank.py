@@ -70,12 +70,35 @@ def act_of(label: str) -> Act | None:
         return None if name is None else Act(name)
     if source == "more":
         action, _, side = rest.partition("_")
-        known = action in WORDINGS["actions"] or action in MORE_ACTIONS
-        return Act(action, side) if known and side in ("", *SIDES) else None
+        return Act(action, side) if _is_known(action) and side in ("", *SIDES) else None
     parts = label.split("_")
     if parts[0] not in ACTIONS or parts[-1] not in STYLES:
         return None
     return Act(parts[0], parts[1] if len(parts) == 3 else "", parts[-1])
+
+
+def acts_of(label: str) -> tuple[Act, ...]:
+    """What a label of the mini data set stands for, in order; nothing where that is unknown or which side is whose."""
+    act = act_of(label)
+    if act is not None:
+        return (act,)
+    source, _, rest = label.partition("_")
+    names, *sides = rest.split("_")
+    parts = names.split("-then-")
+    if source != "more" or len(parts) not in (2, 3) or not all(map(_is_known, parts)):
+        return ()
+    sided = [name for name in parts if any("{side}" in text for text in _phrases(name))]
+    if len(sides) > 1 or (sides and len(sided) != 1):
+        return ()
+    return tuple(Act(name, sides[0] if sides and name in sided else "") for name in parts)
+
+
+def _is_known(action: str) -> bool:
+    return action in WORDINGS["actions"] or action in MORE_ACTIONS
+
+
+def _phrases(action: str) -> list[str]:
+    return [*WORDINGS["actions"].get(action, {"train": ()})["train"], *MORE_ACTIONS.get(action, ())]
 
 
 def actions(acts: Iterable[Act]) -> str:

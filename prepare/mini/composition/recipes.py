@@ -37,7 +37,8 @@ ORDER = (
     *("walk", "walk", "walk", "run", "walk-back", "walk-turn", "wave", "raise-up", "bow", "bye", "punch", "kick"),
     *("jump", "squat", "sit", "turn", "pick-up", "stand", "dance", "guide", "throw", "crouch", "kneel", "get-up"),
 )
-REPEATED = ("bow", "raise-up", "jump", "kick", "punch", "squat", "throw")
+REPEATED = ("bow", "raise-up", "jump", "squat", "throw")
+"""Actions that a clip shows once; clips of punches show three to five, those of kicks one or two."""
 TRAVEL = ("walk", "run", "walk-back", "walk-diagonal", "side-step", "dash")
 """Going on and on: these may be cut shorter anywhere."""
 MOST_GAP = 0.30
