@@ -6,8 +6,8 @@ import io
 import json
 import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +72,19 @@ def troubles(driver: "Chrome") -> list[str]:
     return [line for line in lines if "GPU stall" not in line and "swiftshader" not in line.lower()]
 
 
+def picture(take: Callable[[], bytes], tries: int = 3) -> bytes:
+    """A PNG; a busy Chromium now and then gives up on one ("aborted by navigation"), so it is asked again."""
+    from selenium.common.exceptions import TimeoutException
+
+    for _ in range(tries - 1):
+        with suppress(TimeoutException):
+            return take()
+    return take()
+
+
 def pixels(driver: "Chrome") -> np.ndarray:
     """The window's content (H, W, 3)."""
-    return np.asarray(Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(picture(driver.get_screenshot_as_png))).convert("RGB")).astype(int)
 
 
 def serious_findings(driver: "Chrome") -> list[dict[str, Any]]:

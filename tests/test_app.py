@@ -30,7 +30,7 @@ from lamp.web.desk import BusyError, CancelledError, Desk
 from lamp.web.page import build_app
 from lamp.web.schemas import LARGEST_UPLOAD, EditAsk, MakeAsk
 from lamp.web.studio import NOT_STATED, Studio, licence_of
-from tests.browser import opened, serious_findings, troubles
+from tests.browser import opened, picture, serious_findings, troubles
 from tests.marks import needs_npm
 
 if TYPE_CHECKING:
@@ -384,7 +384,7 @@ def plays(driver: "Chrome", result: str) -> None:
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", frame)
 
     def drawn() -> bool:
-        shot = Image.open(io.BytesIO(frame.screenshot_as_png)).convert("RGB")
+        shot = Image.open(io.BytesIO(picture(lambda: frame.screenshot_as_png))).convert("RGB")
         width, height = shot.size
         middle = shot.crop((width // 4, height // 4, 3 * width // 4, 3 * height // 4))
         return len(middle.getcolors(2**24) or ()) > 200
@@ -410,7 +410,7 @@ def test_the_keyboard_alone_makes_a_motion(driver: "Chrome", address: str) -> No
         " && !n.startsWith('data:') && !n.startsWith('blob:'))"
     )
     assert outside == []
-    picture(driver, "make_1280")
+    keep(driver, "make_1280")
 
 
 @pytest.mark.browser
@@ -425,7 +425,7 @@ def test_one_click_makes_a_motion_that_is_edited(driver: "Chrome", address: str,
     see(driver, "#edit").click()
     see(driver, "#edited .card", "edited by LaMP")
     plays(driver, "#edited")
-    picture(driver, "edit_1280")
+    keep(driver, "edit_1280")
 
 
 @pytest.mark.browser
@@ -438,7 +438,7 @@ def test_a_file_is_edited_in_the_page(driver: "Chrome", address: str, folder: Pa
     chosen = str(folder / "clips" / "mine" / "kick.bvh")
     driver.find_element(By.CSS_SELECTOR, "#edit_file input[type=file]").send_keys(chosen)
     plays(driver, "#edited")
-    picture(driver, "edit_upload_1280")
+    keep(driver, "edit_upload_1280")
     # The timeline is the file's: 2.95 s, its middle third chosen.
     ends = [see(driver, f"#{name} input[type=number]").get_attribute("value") for name in ("start", "end")]
     assert [float(end) for end in ends] == pytest.approx([1.0, 2.0], abs=0.05)
@@ -449,7 +449,7 @@ def test_a_file_is_edited_in_the_page(driver: "Chrome", address: str, folder: Pa
     assert serious_findings(driver) == []
     # Gradio's own script says this of every file that is uploaded.
     assert [line for line in troubles(driver) if "Method not implemented" not in line] == []
-    picture(driver, "edit_file_1280")
+    keep(driver, "edit_file_1280")
 
 
 @pytest.mark.browser
@@ -466,7 +466,7 @@ def test_a_file_is_described_in_the_page(driver: "Chrome", address: str, folder:
     see(driver, "#describe").click()
     see(driver, "#described .captions li", "a")
     assert serious_findings(driver) == []
-    picture(driver, "describe_1280")
+    keep(driver, "describe_1280")
 
 
 @pytest.mark.browser
@@ -486,7 +486,7 @@ def test_clips_are_found_in_the_page(driver: "Chrome", address: str) -> None:
     see(driver, "#ranked .card", "CC0: do what you like")
     see(driver, "#ranked .card", "made by LaMP")
     assert serious_findings(driver) == []
-    picture(driver, "find_1280")
+    keep(driver, "find_1280")
 
 
 @pytest.mark.browser
@@ -512,20 +512,20 @@ def test_a_phone_is_wide_enough(address: str) -> None:
         plays(driver, "#made")
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
         assert serious_findings(driver) == []
-        picture(driver, "make_390")
+        keep(driver, "make_390")
         shown = {"Edit": "#edit", "Describe": "#describe", "Search": "#query", "Find or make": "#wish"}
         for tab, css in shown.items():
             go(driver, tab)
             see(driver, css)
             assert driver.execute_script("return document.documentElement.scrollWidth") <= 390, tab
             assert serious_findings(driver) == [], tab
-            picture(driver, f"{css[1:]}_390")
+            keep(driver, f"{css[1:]}_390")
         driver.get(f"{address}/docs")
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
         assert serious_findings(driver) == [] and troubles(driver) == []
 
 
-def picture(driver: "Chrome", name: str) -> None:
+def keep(driver: "Chrome", name: str) -> None:
     """What the window shows as a file, where `LAMP_PICTURES` names a folder to look at them."""
     if folder := os.environ.get("LAMP_PICTURES"):
-        Path(folder, f"{name}.png").write_bytes(driver.get_screenshot_as_png())
+        Path(folder, f"{name}.png").write_bytes(picture(driver.get_screenshot_as_png))

@@ -1,0 +1,21 @@
+"""The browser's helper: a picture that Chromium gave up on is asked for again."""
+
+import pytest
+
+from tests.browser import picture
+
+
+def test_a_picture_is_asked_for_again() -> None:
+    timeout = pytest.importorskip("selenium.common.exceptions").TimeoutException
+    answers = [timeout("aborted by navigation"), timeout("aborted by navigation"), b"png"]
+
+    def take() -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert picture(take) == b"png"
+    answers.extend([timeout("gone")] * 3)
+    with pytest.raises(timeout):
+        picture(take)
