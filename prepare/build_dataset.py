@@ -12,8 +12,8 @@ The `mini` data set, from public downloads (git clones or unpacked archives):
 A big public set as it is published, or the part of it that is there (docs/corpora.md tells licences and time):
 
     python -m lamp.prepare.build_dataset --preset bones_seed --source bones-seed --out dataset/seed --workers 16
-    python -m lamp.prepare.build_dataset --preset motion_x --source datasets --body_models body_models --out dataset/motion_x
-    python -m lamp.prepare.build_dataset --source amass --texts texts --body_models body_models --out dataset/amass
+    python -m lamp.prepare.build_dataset --preset motion_x --source datasets --body_models bodies --out dataset/x
+    python -m lamp.prepare.build_dataset --source amass --texts texts --body_models bodies --out dataset/amass
 """
 
 import argparse

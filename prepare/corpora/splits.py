@@ -28,9 +28,9 @@ def _share(group: str, seed: int) -> float:
 
 
 def read_lists(folder: Path) -> dict[str, str]:
-    """Split of each name in a folder of published lists: train.txt, val.txt, test.txt, test_content_split_paths.txt, ...
+    """Split of each name in a folder of published lists: train.txt, test.txt, test_content_split_paths.txt, ...
 
-    Lines are names or paths; of a path with a suffix the name of its file is entered, too.
+    Lines are names or paths, with or without a suffix.
 
     Raises:
         UserError: there are no such lists, or a name is in two of them.
