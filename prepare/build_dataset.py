@@ -152,6 +152,7 @@ def build(plan: Plan, out: Path, options: CutOptions, workers: int, mirror: bool
     """
     check_replaceable(out, REPORT_FILE)
     gathered = _Gathered(plan, mirror)
+    gathered.remarks.workers = workers
     with atomic_folder(out) as folder:
         return write_dataset(folder, gathered.entries(run_jobs(plan.jobs, options, workers)), gathered.remarks)
 

@@ -1,7 +1,7 @@
 """Writing a data set in the HumanML3D layout from finished clips."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from lamp.utils.errors import UserError
 from lamp.utils.files import write_json
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints, normalization_std
 from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.workers import worker_pool
 
 LAYOUT = FeatureLayout(HUMANML3D.num_joints)
 REPORT_FILE = "report.json"
+TAGGED_AT_ONCE = 2000
+"""Captions that a process tags before it takes others."""
 VECTORS, JOINTS = "new_joint_vecs", "new_joints"
 
 
@@ -83,6 +86,7 @@ class Remarks:
         balance: see `lamp.prepare.plan.Plan`.
         files, notes, source: see `Report`.
         resplit: another split for each clip, from (id, split) of all, or None to keep them.
+        workers: processes that tag captions.
     """
 
     dropped: list[tuple[str, str]] = field(default_factory=list)
@@ -91,6 +95,7 @@ class Remarks:
     notes: dict[str, list[str]] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
     resplit: Callable[[dict[str, str]], dict[str, str]] | None = None
+    workers: int = 1
 
 
 @dataclass
@@ -142,7 +147,7 @@ def write_dataset(folder: Path, clips: Iterable[Entry], remarks: Remarks | None 
     if remarks.resplit is not None:
         splits = remarks.resplit({entry.id: entry.split for entry in kept})
         kept = [replace(entry, split=splits[entry.id]) for entry in kept]
-    _write_texts(folder, kept)
+    _write_texts(folder, kept, remarks.workers)
     sizes = _write_splits(folder, kept)
     _write_statistics(folder, [entry.id for entry in kept if "train" in entry.split.split("+")] or list(frames))
     labels = {entry.id: entry.label for entry in kept if entry.label}
@@ -182,7 +187,7 @@ def _reason_kind(reason: str) -> str:
     return " ".join(word for word in reason.split() if not any(c.isdigit() for c in word))
 
 
-def _write_texts(folder: Path, kept: list[Entry]) -> None:
+def _write_texts(folder: Path, kept: list[Entry], workers: int) -> None:
     """texts/ID.txt (and texts_heldout/): each caption with its tagged words, and the seconds that it speaks of."""
     if any(entry.heldout for entry in kept):
         (folder / "texts_heldout").mkdir()
@@ -192,10 +197,21 @@ def _write_texts(folder: Path, kept: list[Entry]) -> None:
         if not captions:
             continue
         print(f"tagging {len(captions)} captions", flush=True)
-        tagged = dict(zip(captions, tag_captions(captions)))
+        tagged = dict(zip(captions, _tags(captions, workers)))
         for clip, said in lines.items():
             text = "\n".join(caption_line(caption, tagged[caption], start, end) for caption, start, end in said)
             (folder / name / f"{clip}.txt").write_text(text + "\n", encoding="utf-8")
+
+
+def _tags(captions: list[str], workers: int) -> Iterator[str]:
+    """Tagged forms of captions, in order; many are shared among processes."""
+    parts = [captions[i : i + TAGGED_AT_ONCE] for i in range(0, len(captions), TAGGED_AT_ONCE)]
+    if workers <= 1 or len(parts) <= 1:
+        yield from tag_captions(captions)
+        return
+    with worker_pool(min(workers, len(parts))) as pool:
+        for tags in pool.map(tag_captions, parts):
+            yield from tags
 
 
 def _said(entry: Entry, folder: str) -> list[tuple[str, float, float]]:

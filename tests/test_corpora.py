@@ -418,6 +418,22 @@ def test_few_files_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [result.dropped[0][0] for result in results] == [str(i) for i in range(1, 100)]
 
 
+def upper(texts: list[str]) -> list[str]:
+    """In place of a tagger; processes find it by its name."""
+    return [text.upper() for text in texts]
+
+
+def test_captions_are_tagged_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_dataset, "tag_captions", upper)
+    monkeypatch.setattr(write_dataset, "TAGGED_AT_ONCE", 3)
+    features = np.ones((40, 263), np.float32)
+    entries = [write_dataset.Entry(f"c{i}", features, [f"walk {i}"], [], "train", "") for i in range(10)]
+    write_dataset.write_dataset(tmp_path, entries, write_dataset.Remarks(workers=2))
+    assert [(tmp_path / "texts" / f"c{i}.txt").read_text() for i in range(10)] == [
+        f"walk {i}#WALK {i}#0.0#0.0\n" for i in range(10)
+    ]
+
+
 def test_statistics_are_those_of_all_frames(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     parts = [rng.normal(3.0, 2.0, (length, 263)).astype(np.float32) for length in (40, 1, 77)]
