@@ -243,7 +243,8 @@ def main() -> None:
         min_frames=args.min_frames or (24 if args.preset == "mini" else 40),
         max_speed=args.max_speed,
         max_float=args.max_float,
-        up=args.up,
+        # BONES-SEED's pose without rotations is none of a body, which a look for the up axis would go by.
+        up=args.up or ("+y" if args.preset == "bones_seed" else None),
         joint_map=load_joint_map(args.joint_map) if args.joint_map else None,
     )
     report = build(plan, args.out, options, args.workers, mirror=not args.no_mirror)

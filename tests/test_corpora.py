@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from lamp.data.text import parse_captions
 from lamp.prepare import build_dataset, write_dataset
-from lamp.prepare.clips import CutOptions, Job, JobResult
+from lamp.prepare.clips import CutOptions, Job, JobResult, process_job
 from lamp.prepare.corpora.bones_seed import other_side, plan_bones_seed
 from lamp.prepare.corpora.smpl import Amass, MotionX
 from lamp.prepare.corpora.splits import drawn_split
@@ -46,7 +47,11 @@ def walk() -> torch.Tensor:
 
 
 def soma_bvh(joints: np.ndarray, fps: float) -> str:
-    """A BVH file of SOMA's 77 joints below a root, in cm: the body by places, fingers and face without motion."""
+    """A BVH file of SOMA's 77 joints below a root, in cm: the body by places, fingers and face without motion.
+
+    Each joint's axes are turned at random, so that the pose without rotations is none of a body, as in the real files.
+    """
+    rng = np.random.default_rng(0)
     names = BODY.split()
     children: dict[str, list[str]] = {name: [] for name in names}
     for name, parent in zip(names[1:], HUMANML3D.parents[1:]):
@@ -62,21 +67,22 @@ def soma_bvh(joints: np.ndarray, fps: float) -> str:
     lines, columns = ["HIERARCHY", "ROOT Root", "{", "OFFSET 0 0 0"], []
     lines.append("CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation Xrotation")
 
-    def add(name: str, parent: str | None) -> None:
+    def add(name: str, parent: str | None, above: Rotation) -> None:
         lines.extend((f"JOINT {name}", "{"))
+        axes = Rotation.random(random_state=rng) if name in places else above
         if name in places:
-            place = places[name] - (places[parent] if parent else 0)
+            place = above.inv().apply(places[name] - (places[parent] if parent else 0))
             lines.append("OFFSET {:.4f} {:.4f} {:.4f}".format(*place[0]))
             lines.append("CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation Xrotation")
-            columns.extend((place, np.zeros_like(place)))
+            columns.extend((place, np.tile((above.inv() * axes).as_euler("ZYX", degrees=True), (len(place), 1))))
         else:
             lines.extend(("OFFSET 0 2 0", "CHANNELS 3 Zrotation Yrotation Xrotation"))
             columns.append(np.zeros((len(joints), 3)))
         for child in children.get(name, ()):
-            add(child, name)
+            add(child, name, axes)
         lines.append("}")
 
-    add("Hips", None)
+    add("Hips", None, Rotation.identity())
     values = np.concatenate([np.zeros((len(joints), 6)), *columns], 1)
     lines += ["}", "MOTION", f"Frames: {len(joints)}", f"Frame Time: {1 / fps:.6f}"]
     return "\n".join(lines + [" ".join(f"{value:.3f}" for value in row) for row in values]) + "\n"
@@ -188,8 +194,10 @@ def test_bones_seed_becomes_a_data_set(
     # Both sides of a content are in one split, and no split is empty.
     where = {name: split for split in ("train", "val", "test") for name in (out / f"{split}.txt").read_text().split()}
     assert where["walk_left_001__A001"] == where["walk_right_001__A002"] and {*where} == {*labels}
-    walked = np.load(out / "new_joints" / "walk_left_001__A001.npy")
-    assert walked.shape == (44, 22, 3) and 0.8 < walked[:, 15, 1].mean() < 2
+    walked = np.load(out / "new_joint_vecs" / "walk_left_001__A001.npy")
+    expected = process_job(Job(WALK, "walk"), CutOptions()).clips[0].features
+    assert walked.shape == (44, 263) and abs(walked - expected[:44])[:, 4:67].max() < 0.01
+    assert "notes" not in report
 
 
 def test_published_lists_and_own_mirrors(seed_set: Path, tmp_path: Path) -> None:
