@@ -91,7 +91,8 @@ def soma_bvh(joints: np.ndarray, fps: float) -> str:
 @pytest.fixture(scope="module")
 def takes(walk: torch.Tensor) -> dict[str, str]:
     """Texts of BVH files: a short take at 120 frames a second, a long one of 12 s."""
-    fast = torch.nn.functional.interpolate(walk.flatten(1).T[None], scale_factor=6.0, mode="linear")[0].T
+    frames = 6 * (len(walk) - 1) + 1
+    fast = torch.nn.functional.interpolate(walk.flatten(1).T[None], frames, mode="linear", align_corners=True)[0].T
     there_and_back = torch.cat([walk, walk.flip(0)] * 3)[:241]
     return {
         "short": soma_bvh(fast.reshape(-1, 22, 3).numpy(), 120.0),
