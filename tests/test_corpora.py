@@ -16,7 +16,7 @@ from lamp.prepare.clips import CutOptions, Job, JobResult, process_job
 from lamp.prepare.corpora.bones_seed import other_side, plan_bones_seed
 from lamp.prepare.corpora.smpl import Amass, MotionX
 from lamp.prepare.corpora.splits import drawn_split
-from lamp.prepare.corpora.text_files import read_texts
+from lamp.prepare.corpora.text_files import plan_motion_x, read_texts
 from lamp.prepare.corpora.timeline import in_order, within
 from lamp.utils.capture.joints import read_joints
 from lamp.utils.errors import UserError
@@ -350,6 +350,19 @@ def test_motion_x_becomes_a_data_set(
     where = {name: split for split in ("train", "val", "test") for name in (out / f"{split}.txt").read_text().split()}
     assert where[clips[1]] == where[clips[2]]
     assert np.load(out / "new_joint_vecs" / f"{clips[0]}.npy").shape == (60, 263)
+
+
+def test_lists_of_paths_and_of_names(motion_x: Path, bodies: Path) -> None:
+    (motion_x / "train.txt").write_text("idea400/subset_0001/Act_cute_clip_1\nhumanml/000012\n")
+    (motion_x / "test.txt").write_text("kungfu/subset_0001/Act_cute_clip_2\n")  # of another part
+    plan = plan_motion_x(motion_x, bodies, 0, own_mirrors=False, lists=motion_x)
+    assert [job.name for job in plan.jobs] == ["humanml_000012", "idea400_subset_0001_Act_cute_clip_1"]
+    assert plan.source["motions_not_in_the_lists"] == 1
+    (motion_x / "train.txt").write_text("Act_cute_clip_1\n")
+    (motion_x / "test.txt").write_text("Act_cute_clip_2\nM000012.npy\n")
+    plan = plan_motion_x(motion_x, bodies, 0, own_mirrors=True, lists=motion_x)
+    assert plan.resplit is not None
+    assert list(plan.resplit([job.name for job in plan.jobs]).values()) == ["test", "train", "test"]
 
 
 def test_poses_of_all_bodies_are_the_same_joints(bodies: Path, tmp_path: Path) -> None:

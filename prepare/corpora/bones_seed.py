@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lamp.prepare.clips import Clip, Job
-from lamp.prepare.corpora.splits import Splits, listed, read_lists
+from lamp.prepare.corpora.splits import Splits, by_name, read_lists
 from lamp.prepare.corpora.timeline import Event, in_order, read_timeline, within
 from lamp.prepare.names import clip_names
 from lamp.prepare.plan import ClipText, Plan
@@ -81,7 +81,7 @@ def plan_bones_seed(root: Path, seed: int, own_mirrors: bool, lists: Path | None
     rows = list(_read_table(root))
     takes = [take for take in rows if own_mirrors or not take.mirrored]
     paths = {take.name: path for take in takes if (path := _file_of(take, files)) is not None}
-    known = listed(read_lists(lists)) if lists is not None else None
+    known = by_name(read_lists(lists)) if lists is not None else None
     fit = (take for take in takes if take.name in paths and take.texts and (known is None or take.name in known))
     used = list({take.name: take for take in fit}.values())
     if not used:

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 
 from lamp.prepare.own_captures import filled
 from lamp.utils.errors import UserError
-from lamp.utils.files import files_below
 from lamp.utils.reading import decode, reading
 
 TEST, VAL = 0.15, 0.05
@@ -36,7 +35,7 @@ def read_lists(folder: Path) -> dict[str, str]:
         UserError: there are no such lists, or a name is in two of them.
     """
     found: dict[str, str] = {}
-    for path in files_below(folder, ".txt") if folder.is_dir() else []:
+    for path in sorted(folder.glob("*.txt")):
         if (match := _LIST.fullmatch(path.stem.lower())) is None:
             continue
         with reading(path, "list of a split"):
@@ -55,12 +54,12 @@ def key_of(path: str) -> str:
     return str(pure.with_suffix("") if pure.suffix.lower() in (".bvh", ".npy", ".npz", ".csv") else pure)
 
 
-def listed(lists: Mapping[str, str]) -> dict[str, str]:
-    """The split of each key of lists, and of each last part of one that no other split has."""
+def by_name(lists: Mapping[str, str]) -> dict[str, str]:
+    """The split of each last part of the keys of lists, where it is one split."""
     names: dict[str, set[str]] = {}
     for key, split in lists.items():
         names.setdefault(key.rsplit("/", 1)[-1], set()).add(split)
-    return {name: next(iter(splits)) for name, splits in names.items() if len(splits) == 1} | dict(lists)
+    return {name: next(iter(splits)) for name, splits in names.items() if len(splits) == 1}
 
 
 class Splits:

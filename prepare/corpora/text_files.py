@@ -13,7 +13,7 @@ from torch import Tensor
 from lamp.data.text import parse_captions
 from lamp.prepare.clips import Clip, Job
 from lamp.prepare.corpora.smpl import MotionX
-from lamp.prepare.corpora.splits import Splits, listed, read_lists
+from lamp.prepare.corpora.splits import Splits, read_lists
 from lamp.prepare.names import clip_names
 from lamp.prepare.plan import ClipText, Plan
 from lamp.prepare.texts import mirror_caption
@@ -99,8 +99,8 @@ def plan_texts(
         for path in files_below(texts, ".txt")
         if (name := path.relative_to(texts).with_suffix("").as_posix()) in files and (sentences := read_texts(path))
     }
-    known = listed(read_lists(lists)) if lists is not None else None
-    split = {name: known.get(name) or known.get(name.rsplit("/", 1)[-1]) for name in said} if known is not None else {}
+    known = read_lists(lists) if lists is not None else None
+    split = {name: _split_of(name, known) for name in said} if known is not None else {}
     used = [name for name in sorted(said) if known is None or split[name]]
     if not used:
         first = next(iter(files), "")
@@ -110,7 +110,7 @@ def plan_texts(
         )
     by_job = dict(zip(clip_names([f"{name}.txt" for name in used]).values(), used))
     groups = {job: _group(name) for job, name in by_job.items()}
-    stated = {job: str(split[name]) for job, name in by_job.items()} if known is not None else None
+    stated = {job: split[name] for job, name in by_job.items()} if known is not None else None
     splits = Splits(groups, seed, stated)
 
     def describe(clip: Clip) -> ClipText:
@@ -125,6 +125,12 @@ def plan_texts(
     jobs = [Job(files[name], job, read=read.get(name)) for job, name in by_job.items()]
     names = {job: name for job, name in by_job.items() if job != name}
     return Plan(jobs, describe, files=names, resplit=splits.resplit, source=source)
+
+
+def _split_of(name: str, lists: Mapping[str, str]) -> str:
+    """The split of a motion in lists of paths, or in lists of plain names; "" where it is in none."""
+    plain = not any("/" in key for key in lists)
+    return lists.get(name.rsplit("/", 1)[-1] if plain else name, "")
 
 
 def read_texts(path: Path) -> list[str]:
