@@ -73,6 +73,8 @@ class Clip:
         job: name of its `Job`.
         segment: index of the segment it was cut from, -1 for the whole take.
         features, mirrored: (T, 263) float32.
+        start: second of the file at which it begins.
+        whole: whether it is all of its segment, or of the take, rather than one of several pieces of it.
     """
 
     id: str
@@ -80,6 +82,8 @@ class Clip:
     segment: int
     features: np.ndarray
     mirrored: np.ndarray
+    start: float = 0.0
+    whole: bool = True
 
 
 @dataclass
@@ -124,8 +128,8 @@ def _cut(job: Job, captured: CapturedJoints, options: CutOptions, result: JobRes
     """Cut and filter the joints of a file."""
     joints = captured.joints
     seconds = captured.lead_in + (len(joints) - 1) / FPS
-    for segment, piece, suffix in _pieces(joints, job.segments, captured.lead_in):
-        name = f"{job.name}{suffix}"
+    for segment, frames, suffix in _pieces(len(joints), job.segments, captured.lead_in):
+        name, piece = f"{job.name}{suffix}", joints[frames]
         if segment >= 0 and (end := job.segments[segment][1]) > seconds + _END_TOLERANCE:
             result.dropped.append((name, f"its part ends at {end:g} s, the take at {seconds:.2f} s"))
             continue
@@ -138,24 +142,26 @@ def _cut(job: Job, captured: CapturedJoints, options: CutOptions, result: JobRes
         if reason := broken(canonical, options, job):
             result.dropped.append((name, reason))
             continue
+        both = (_features(canonical), _features(mirror_joints(canonical, HUMANML3D)))
         result.clips.append(
-            Clip(name, job.name, segment, _features(canonical), _features(mirror_joints(canonical, HUMANML3D)))
+            Clip(name, job.name, segment, *both, captured.lead_in + frames.start / FPS, "_p" not in suffix)
         )
 
 
-def _pieces(joints: Tensor, segments: Sequence[tuple[float, float]], lead_in: float) -> list[tuple[int, Tensor, str]]:
-    """Parts of a take, none longer than the model's maximum: (segment index, joints, id suffix)."""
-    parts = [(-1, joints)]
+def _pieces(length: int, segments: Sequence[tuple[float, float]], lead_in: float) -> list[tuple[int, slice, str]]:
+    """Parts of a take of `length` frames, none longer than the model's maximum: (segment index, frames, id suffix)."""
+    parts = [(-1, 0, length)]
     if segments:
-        frames = [(max(0, round((a - lead_in) * FPS)), round((b - lead_in) * FPS)) for a, b in segments]
-        parts = [(i, joints[a : b + 1]) for i, (a, b) in enumerate(frames)]
+        spans = [(max(0, round((a - lead_in) * FPS)), round((b - lead_in) * FPS) + 1) for a, b in segments]
+        # A part that begins or ends after the take is empty or shorter, as slices are.
+        parts = [(i, min(a, length), max(min(a, length), min(b, length))) for i, (a, b) in enumerate(spans)]
     pieces = []
-    for index, part in parts:
-        count = max(1, -(-(len(part) - 1) // MAX_FRAMES))
-        edges = np.linspace(0, len(part) - 1, count + 1).astype(int)
+    for index, first, stop in parts:
+        count = max(1, -(-(stop - first - 1) // MAX_FRAMES))
+        edges = np.linspace(0, stop - first - 1, count + 1).astype(int)
         for k in range(count):
             suffix = (f"_s{index}" if len(parts) > 1 else "") + (f"_p{k}" if count > 1 else "")
-            pieces.append((index, part[edges[k] : edges[k + 1] + 1], suffix))
+            pieces.append((index, slice(first + int(edges[k]), first + int(edges[k + 1]) + 1), suffix))
     return pieces
 
 

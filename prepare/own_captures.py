@@ -4,7 +4,10 @@ import random
 import sys
 import unicodedata
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from torch import Tensor
 
 from lamp.data.caption_table import CaptionRow, read_caption_table
 from lamp.prepare.clips import Clip, Job
@@ -19,8 +22,14 @@ NEEDED = ("train", "val", "test")
 """Splits that training and evaluation need."""
 
 
-def plan_folder(source: Path, captions: Path, seed: int) -> Plan:
+def plan_folder(source: Path, captions: Path, seed: int, read: Callable[[Path], Tensor] | None = None) -> Plan:
     """Plan for a user's folder of motion files and caption table; split 80/5/15 by file unless the table says.
+
+    Args:
+        source: the folder.
+        captions: the table.
+        seed: of the splits.
+        read: reader of .npz files, see `Job`; None for arrays of joints.
 
     Raises:
         UserError: the folder or the table cannot be read, or they do not fit each other.
@@ -33,7 +42,8 @@ def plan_folder(source: Path, captions: Path, seed: int) -> Plan:
     splits, stated = _splits(names, seed), {name: _stated(rows) for name, rows in table.items()}
     segments = {name: sorted({(row.start, row.end) for row in rows if not row.whole}) for name, rows in table.items()}
     by_job = {job: name for name, job in clip_names(names).items()}
-    jobs = [Job(paths[name], job, tuple(segments[name])) for job, name in by_job.items()]
+    readers = {name: read if paths[name].suffix.lower() == ".npz" else None for name in names}
+    jobs = [Job(paths[name], job, tuple(segments[name]), readers[name]) for job, name in by_job.items()]
 
     def describe(clip: Clip) -> ClipText:
         name = by_job[clip.job]
@@ -44,7 +54,7 @@ def plan_folder(source: Path, captions: Path, seed: int) -> Plan:
 
     def resplit(jobs_left: list[str]) -> dict[str, str]:
         now = {job: stated[by_job[job]] or splits[by_job[job]] for job in jobs_left}
-        return _filled(now, [job for job in jobs_left if not stated[by_job[job]]], seed)
+        return filled(now, [job for job in jobs_left if not stated[by_job[job]]], seed)
 
     files = {job: name for job, name in by_job.items() if job != Path(name).with_suffix("").as_posix()}
     return Plan(jobs, describe, files=files, resplit=resplit)
@@ -84,7 +94,7 @@ def _splits(names: list[str], seed: int) -> dict[str, str]:
     return {name: "test" if p < 0.15 else "val" if p < 0.2 else "train" for name, p in shares.items()}
 
 
-def _filled(splits: dict[str, str], free: list[str], seed: int) -> dict[str, str]:
+def filled(splits: Mapping[str, str], free: Sequence[str], seed: int) -> dict[str, str]:
     """The splits, with files moved from a larger one to each that training and evaluation need and that has none.
 
     Where there are fewer files than splits, one file is in several, "train+val", and a warning says so.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from lamp.prepare.clips import Clip, Job
 from lamp.prepare.names import check_names
@@ -16,6 +17,7 @@ class ClipText:
         split: "train", "val", "test", or "test_<part>", which is also in "test".
         heldout, heldout_mirrored: captions in wording that training never uses, for a test of language.
         label, mirrored_label: key of the action; equal labels are the same action.
+        timed, timed_mirrored: captions of parts of the clip and of its mirror image, with first and last second.
     """
 
     captions: list[str]
@@ -25,6 +27,8 @@ class ClipText:
     heldout_mirrored: list[str] = field(default_factory=list)
     label: str = ""
     mirrored_label: str = ""
+    timed: list[tuple[str, float, float]] = field(default_factory=list)
+    timed_mirrored: list[tuple[str, float, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -39,6 +43,7 @@ class Plan:
         files: name of the file of a job, where the job could not be called like it.
         resplit: a split for each job that has clips, by job, if the plan's own did not leave a clip in each split that
             training needs; called once all is processed with the jobs that have clips.
+        source: of a public set, what was found of it and what its licence is; it may be filled in by `describe`.
 
     Raises:
         UserError: clips of two jobs could not be told apart by their names.
@@ -49,6 +54,7 @@ class Plan:
     balance: float = 1.0
     files: dict[str, str] = field(default_factory=dict)
     resplit: Callable[[list[str]], dict[str, str]] | None = None
+    source: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_names((job.name, job.path) for job in self.jobs)

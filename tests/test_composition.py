@@ -17,7 +17,7 @@ from lamp.prepare.mini.composition.bank import Bank, act_of, actions, acts_of
 from lamp.prepare.mini.noise import noisy
 from lamp.prepare.mini.tables import WORDINGS
 from lamp.prepare.mini.wording import Act, caption
-from lamp.prepare.write_dataset import Entry, write_dataset
+from lamp.prepare.write_dataset import Entry, Remarks, write_dataset
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.scores.following.arms import wave
@@ -127,7 +127,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, (label, joints) in enumerate(clips.items())
         for take in range(2)
     ]
-    write_dataset(folder, entries, [], 0.4)
+    write_dataset(folder, entries, Remarks(balance=0.4))
     return folder
 
 

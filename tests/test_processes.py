@@ -97,6 +97,18 @@ def test_every_script_trains_together_or_refuses():
     assert scripts == ALONE | {script for script, _ in STAGES.values()}
 
 
+def test_a_job_of_slurm_starts_one_launcher_a_node(tmp_path):
+    for name, text in (("scontrol", "printf 'node4\\nnode7\\n'"), ("srun", 'exec "$@"'), ("torchrun", 'echo "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_JOB_NODELIST": "node[4,7]", "SLURM_NTASKS": "2", "SLURM_JOB_ID": "31"}
+    env = os.environ | slurm | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", str(ROOT / "docs" / "train.sbatch"), "train_vq.py", "--name", "a b"]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    launcher = "--nnodes 2 --nproc_per_node 8 --rdzv_backend c10d --rdzv_id 31 --rdzv_endpoint node4:29500"
+    assert result.stdout == f"{launcher} train_vq.py --name a b\n" and not result.stderr
+
+
 @pytest.mark.parametrize("script", sorted(ALONE))
 def test_other_scripts_refuse_several_processes(script, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

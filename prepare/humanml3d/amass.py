@@ -75,7 +75,7 @@ def load_bodies(folder: Path) -> dict[str, BodyJoints]:
     Raises:
         UserError: a model is missing or is not SMPL+H.
     """
-    return {gender: _load_body(_body_path(folder, gender)) for gender in GENDERS}
+    return {gender: load_body(_body_path(folder, gender)) for gender in GENDERS}
 
 
 def _body_path(folder: Path, gender: str) -> Path:
@@ -90,7 +90,12 @@ def _body_path(folder: Path, gender: str) -> Path:
     )
 
 
-def _load_body(path: Path) -> BodyJoints:
+def load_body(path: Path) -> BodyJoints:
+    """The body joints of an SMPL+H or SMPL-X model in an .npz file.
+
+    Raises:
+        UserError: it is another model, or cannot be read.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             regressor = np.asarray(file["J_regressor"], dtype=np.float64)[:NUM_JOINTS]
@@ -105,7 +110,7 @@ def _load_body(path: Path) -> BodyJoints:
     except UNREADABLE as error:
         raise UserError(
             f"{path} is not an SMPL+H body model ({error}); it needs the .npz of the 'Extended SMPL+H model' from "
-            "https://mano.is.tue.mpg.de, not SMPL, SMPL-X or a .pkl file"
+            "https://mano.is.tue.mpg.de, or of SMPL-X, not SMPL or a .pkl file"
         ) from error
     directions = np.einsum("jv,vcb->jcb", regressor, shapes)
     return BodyJoints(torch.from_numpy(regressor @ vertices), torch.from_numpy(directions))
