@@ -15,7 +15,7 @@ from lamp.options.corpora.bulk import BulkOptions
 from lamp.stages.bulk.cluster import work_on_cluster
 from lamp.stages.bulk.items import find_items, plan_of
 from lamp.stages.bulk.parts import begin, write_manifest
-from lamp.stages.bulk.run import TABLE, missing_parts, work, write_table
+from lamp.stages.bulk.run import missing_parts, work, write_table
 from lamp.stages.bulk.tasks import make_task
 from lamp.utils.capture.files import tell_left_out
 from lamp.utils.capture.upright import join_up

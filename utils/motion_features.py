@@ -76,9 +76,7 @@ class FeatureReader:
 
     def is_cut(self, motion: Motion) -> bool:
         """Whether a motion is so long that only its beginning is read."""
-        return self.max_frames is not None and (
-            motion.seconds * self.skeleton.fps >= self.max_frames + 2 * self.unit
-        )
+        return self.max_frames is not None and (motion.seconds * self.skeleton.fps >= self.max_frames + 2 * self.unit)
 
     def features(self, motion: Motion) -> Tensor:
         """Features (T, D) of what is read of a motion, T a multiple of a token's frames.

@@ -66,9 +66,7 @@ def read_prompts(path: str | Path, flag: str = "--text_path") -> Prompts:
     except UnicodeDecodeError as error:
         raise UserError(f"{flag} {path} is not a UTF-8 text file") from error
     if path.suffix.lower() in TABLES or _is_table(content):
-        raise UserError(
-            f"{flag} {path} is a table, not sentences; write a text file with one <text>#<frames> a line"
-        )
+        raise UserError(f"{flag} {path} is a table, not sentences; write a text file with one <text>#<frames> a line")
     lines = content.translate(_INSIDE).split("\n")
     sequences = []
     for number, line in enumerate(lines, start=1):

@@ -57,7 +57,9 @@ def work_on_cluster(options: BulkOptions, items: list[Item], numbers: list[int],
     try:
         ray.init(None if options.ray == LOCAL else options.ray, log_to_driver=False, **_beginning(options))
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise UserError(f"--ray {options.ray}: no cluster there ({brief(error)}); ray start --head begins one") from error
+        raise UserError(
+            f"--ray {options.ray}: no cluster there ({brief(error)}); ray start --head begins one"
+        ) from error
     try:
         return _work(options, items, numbers, bar)
     finally:

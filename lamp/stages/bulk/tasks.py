@@ -186,9 +186,7 @@ class Generate(Task):
         return part
 
 
-def chunks(
-    features: Sequence[np.ndarray], size: int, tokenizer: RVQVAE
-) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+def chunks(features: Sequence[np.ndarray], size: int, tokenizer: RVQVAE) -> Iterator[tuple[list[int], Tensor, Tensor]]:
     """Places, normalised features (B, T, D) and lengths (B,) of motions of similar length, on the tokenizer's device.
 
     Args:
