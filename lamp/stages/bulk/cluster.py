@@ -71,7 +71,8 @@ def _beginning(options: BulkOptions) -> dict[str, Any]:
     if options.ray != LOCAL:
         return {}
     here: dict[str, Any] = {"include_dashboard": False}
-    return here | ({"num_cpus": options.ray_workers} if options.ray_workers else {})
+    # One more than work: Ray Data's own small tasks want a CPU, too.
+    return here | ({"num_cpus": options.ray_workers + 1} if options.ray_workers else {})
 
 
 def _work(options: BulkOptions, items: list[Item], numbers: list[int], bar: tqdm) -> Report:
@@ -91,7 +92,7 @@ def _work(options: BulkOptions, items: list[Item], numbers: list[int], bar: tqdm
     answers = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         PartWorker,
         fn_constructor_args=(replace(options, models=models, **absolute),),
-        concurrency=workers,
+        compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
         num_gpus=min(1.0, gpus / workers),
     )
