@@ -15,6 +15,7 @@ from lamp.models.lamp.embedder import LaMPEmbedder, pooled
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.pipeline import LaMPPipeline
 from lamp.models.vq.model import RVQVAE
 from lamp.options.corpora.bulk import BulkOptions
 from lamp.stages.bulk.items import FileReader, Item, Read
@@ -50,19 +51,25 @@ def make_task(options: BulkOptions, device: torch.device) -> Task:
     Raises:
         UserError: a model is missing or cannot be read.
     """
-    tasks: dict[str, Callable[[BulkOptions, torch.device], Task]] = {
-        "embed": Embed,
-        "caption": Caption,
-        "tokenize": Tokenize,
-        "generate": Generate,
-    }
+    if options.task == "generate":
+        return Generate(load_pipeline(options, device), options.sampling())
+    tasks = {"embed": Embed.from_options, "caption": Caption, "tokenize": Tokenize}
     return tasks[options.task](options, device)
 
 
 class Embed(Task):
     """LaMP's embeddings of motions: of each query, and their mean."""
 
-    def __init__(self, options: BulkOptions, device: torch.device) -> None:
+    def __init__(self, lamp: LaMP, tokenizer: RVQVAE, size: int) -> None:
+        check_built_on(lamp, "tokenizer", tokenizer)
+        speed_up(lamp)
+        speed_up(tokenizer, frozen=True)
+        self.embedder, self.tokenizer, self.size = LaMPEmbedder(lamp, tokenizer), tokenizer, size
+        self.shape = (lamp.config.num_query_tokens, lamp.config.embed_dim)
+
+    @classmethod
+    def from_options(cls, options: BulkOptions, device: torch.device) -> "Embed":
+        """With the models that the options name."""
         if options.name:
             root, space = _root(options), _space(options, LaMP)
             lamp = LaMP.from_pretrained(model_folder(space, options.which_epoch), device=device)
@@ -72,13 +79,10 @@ class Embed(Task):
             source = options.models or shipped_models()
             lamp = LaMP.from_pretrained(source, "lamp", device)
             tokenizer = RVQVAE.from_pretrained(source, "tokenizer", device)
-        check_built_on(lamp, "tokenizer", tokenizer)
-        speed_up(lamp)
-        speed_up(tokenizer, frozen=True)
-        self.embedder, self.tokenizer, self.size = LaMPEmbedder(lamp, tokenizer), tokenizer, options.batch_size
-        self.models = {"lamp": lamp.identity, "tokenizer": tokenizer.identity}
-        self.read = _file_reader(options, tokenizer, lamp.config.num_query_tokens)
-        self.shape = (lamp.config.num_query_tokens, lamp.config.embed_dim)
+        task = cls(lamp, tokenizer, options.batch_size)
+        task.models = {"lamp": lamp.identity, "tokenizer": tokenizer.identity}
+        task.read = _file_reader(options, tokenizer, lamp.config.num_query_tokens)
+        return task
 
     def __call__(self, read: Read) -> Part:
         """Arrays "queries" (B, nq, E) and "pooled" (B, E), float16."""
@@ -160,15 +164,15 @@ class Caption(Task):
 class Generate(Task):
     """Motions from sentences."""
 
-    def __init__(self, options: BulkOptions, device: torch.device) -> None:
-        self.pipe, self.sampling, self.read = load_pipeline(options, device), options.sampling(), list
-        networks = {"tokenizer": self.pipe.tokenizer, "masked": self.pipe.masked, "residual": self.pipe.residual}
-        networks["length"] = self.pipe.length
-        self.models = {name: network.identity for name, network in networks.items() if network is not None}
-        guidance = self.pipe.guidance
+    def __init__(self, pipe: LaMPPipeline, sampling: dict[str, Any]) -> None:
+        self.pipe, self.sampling, self.read = pipe, sampling, list
+        networks = {"tokenizer": pipe.tokenizer, "masked": pipe.masked, "residual": pipe.residual}
+        networks["length"] = pipe.length
+        loaded = {name: part for name, part in networks.items() if part is not None and part.folder is not None}
+        self.models = {name: part.identity for name, part in loaded.items()}
         self.models |= {
-            "text encoder": self.pipe.text.identity,
-            "guidance": f"{guidance.cond_scale:g} {guidance.res_cond_scale:g}",
+            "text encoder": pipe.text.identity,
+            "guidance": f"{pipe.guidance.cond_scale:g} {pipe.guidance.res_cond_scale:g}",
         }
 
     def __call__(self, read: list[Item]) -> Part:
