@@ -106,7 +106,8 @@ def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
     if known.get("task") != wanted["task"]:
         return f"of {known.get('task')}, not of {wanted['task']}"
     for group in ("models", "settings"):
-        old = known.get(group) if isinstance(known.get(group), dict) else {}
+        held = known.get(group)
+        old: dict[str, Any] = held if isinstance(held, dict) else {}
         for name, value in wanted[group].items():
             if old.get(name) != value:
                 flag = "--" * (group == "settings")
