@@ -43,7 +43,8 @@ def run(*words: object) -> int:
 def start(*words: object) -> subprocess.Popen[bytes]:
     """`bulk.py` in a process of its own."""
     command = [sys.executable, "bulk.py", *map(str, words), "--gpu_id", "-1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    # Ray's own processes would wait for all others of the machine.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -149,7 +150,7 @@ def test_shares_a_kill_and_what_a_second_start_finds(
 def test_a_cluster_does_the_same_and_outlives_a_killed_worker(folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "many"
     source.mkdir()
-    for number in range(60):
+    for number in range(24):
         shutil.copy(folder / "sample0000000_repeat0.npy", source / f"{number:02d}.npy")
     flags = ("tokenize", source, "--batch_size", 1)
     process = start(*flags, "--out", tmp_path / "ray", "--ray", "local", "--ray_workers", 2)
@@ -161,7 +162,7 @@ def test_a_cluster_does_the_same_and_outlives_a_killed_worker(folder: Path, tmp_
     assert workers
     workers[0].kill()
     said = process.communicate(timeout=600)
-    assert process.returncode == 0 and b"60 of 60 parts are there" in said[0], said
+    assert process.returncode == 0 and b"24 of 24 parts are there" in said[0], said
     assert run(*flags, "--out", tmp_path / "alone") == 0
     assert contents(tmp_path / "ray") == contents(tmp_path / "alone")
 
