@@ -25,7 +25,7 @@ COND_DIM = 768
 class GivenCondition:
     """Text embeddings that are there already."""
 
-    dim, words = COND_DIM, False
+    dim, words, identity = COND_DIM, False, "given"
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -35,13 +35,18 @@ class GivenCondition:
         return torch.randn(len(texts), COND_DIM, generator=torch.Generator().manual_seed(0)).to(self.device)
 
 
-def generation(bench: Bench, prompts: int, frames: int, precision: str = "float32") -> Callable[[], object]:
+def random_pipeline(bench: Bench, precision: str) -> LaMPPipeline:
     """The pipeline of published sizes with random weights."""
     sizes = bench.pick({}, TRANSFORMER_QUICK) | {"cond_dim": COND_DIM}
     models = RVQVAE(tokenizer_config(bench)), MaskedTransformer(MaskedConfig(**sizes))
     tokenizer, masked = (model.to(bench.device).eval() for model in models)
     residual = ResidualTransformer(ResidualConfig(**sizes)).to(bench.device).eval()
-    pipe = LaMPPipeline(tokenizer, GivenCondition(bench.device), masked, residual).with_precision(precision)
+    return LaMPPipeline(tokenizer, GivenCondition(bench.device), masked, residual).with_precision(precision)
+
+
+def generation(bench: Bench, prompts: int, frames: int, precision: str = "float32") -> Callable[[], object]:
+    """The pipeline on some prompts at once."""
+    pipe = random_pipeline(bench, precision)
     texts = [f"a person does thing {index}" for index in range(prompts)]
     return lambda: pipe(texts, frames, time_steps=10, cond_scale=4.0, res_cond_scale=5.0, batch_size=prompts)
 

@@ -2,10 +2,12 @@
 
 bash benchmarks/gpu_check.sh
 bash benchmarks/gpu_check.sh --minutes 4 --only tests masked_train_plain masked_train_bf16
+bash benchmarks/gpu_check.sh --part 2 --repeat 3
 bash benchmarks/gpu_check.sh --device cpu --quick
 
 From a bare checkout: random weights of published sizes, no data. First the tests marked `gpu`, then training in
-bfloat16 against a plain float32 loop, generation at three batch sizes, training compiled and by CUDA graphs. The JSON
+bfloat16 against a plain float32 loop, generation at three batch sizes, training compiled and by CUDA graphs. Part 2,
+for a call of its own, is bulk generation and embedding by size of the batch, and an evaluation of 4,600 motions. JSON
 is written after each row and the check ends by itself when its time is over, so that nothing measured is lost. Exit
 code 1: a test failed.
 """
@@ -18,11 +20,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from benchmarks import bench_gpu
+from benchmarks import bench_bulk, bench_gpu
 from benchmarks.all import markdown_lines
 from benchmarks.bench_generate import generation_part
 from benchmarks.common import ROOT, Bench, NotMeasured, Part, Row, Settings, measure_all, select
@@ -45,13 +47,17 @@ class CheckOptions(Settings):
     """cuda, or cpu to try the check itself"""
     minutes: float = 8.0
     """end after this time, whatever is left to measure"""
-    json: Path | None = Path("generation/gpu_check.json")
-    """write machine, tests and rows to this file, and the table beside it as .md"""
+    part: Literal[1, 2] = 1
+    """1: tests, training, generation; 2: bulk work and an evaluation (tests only where --only names them)"""
+    json: Path | None = None
+    """write machine, tests and rows to this file, and the table beside it as .md; by default
+    generation/gpu_check.json, of part 2 generation/gpu_check_2.json"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.minutes <= 0:
             raise UserError(f"--minutes {self.minutes:g} must be above 0")
+        self.json = self.json or Path("generation") / ("gpu_check.json" if self.part == 1 else "gpu_check_2.json")
 
 
 class _TimeIsOver(BaseException):
@@ -94,6 +100,11 @@ def parts(bench: Bench) -> list[Part]:
     return [_guarded(part) for part in [*first, *generation, *compiled]]
 
 
+def bulk_parts(bench: Bench) -> list[Part]:
+    """What part 2 times, most valuable first."""
+    return [_guarded(part) for part in bench_bulk.parts(bench)]
+
+
 def _guarded(part: Part) -> Part:
     """The part, of which a failure is a row that says so and not the end of the check."""
 
@@ -114,6 +125,8 @@ def _told(function: Callable[[], Any]) -> Any:
 def write(report: dict[str, Any], rows: Sequence[Row], path: Path | None) -> None:
     """Write what is known so far."""
     report["rows"] = [asdict(row) for row in rows]
+    if best := bench_bulk.best(rows):
+        report["best"] = best
     if path is not None:
         write_json(path, report)
         with atomic_path(path.with_suffix(".md")) as aside:
@@ -122,9 +135,10 @@ def write(report: dict[str, Any], rows: Sequence[Row], path: Path | None) -> Non
 
 def check(options: CheckOptions, bench: Bench, report: dict[str, Any]) -> None:
     """Tests and rows; the report has all that was done when the time is over."""
-    chosen = select(parts(bench), [key for key in options.only if key != TESTS])
+    timed = parts(bench) if options.part == 1 else bulk_parts(bench)
+    chosen = select(timed, [key for key in options.only if key != TESTS])
     report["tests"] = None
-    if not options.only or TESTS in options.only:
+    if TESTS in options.only or (options.part == 1 and not options.only):
         report["tests"] = run_tests(options.device, options.minutes * 60 * SHARE_OF_TESTS)
         write(report, [], options.json)
     if options.only != [TESTS]:
@@ -149,6 +163,8 @@ def main() -> None:
             signal.signal(signal.SIGALRM, before)
     report.setdefault("rows", [])
     for line in report_lines(report):
+        print(line)
+    for line in report.get("best", {}).values():
         print(line)
     if report.get("tests") and report["tests"]["code"]:
         raise SystemExit(1)

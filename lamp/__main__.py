@@ -12,6 +12,7 @@ COMMANDS = {
     "caption": "caption",
     "convert": "convert",
     "view": "view",
+    "bulk": "bulk",
     "index": "index_mocap",
     "search": "search_mocap",
 }

@@ -201,6 +201,22 @@ def test_the_check_of_a_gpu_runs_without_one(tmp_path):
     assert "RVQ-VAE" in file.with_suffix(".md").read_text(encoding="utf-8")
 
 
+def test_the_second_part_of_the_check_names_the_best_batch(monkeypatch, tmp_path, capsys):
+    keys = ["bulk_embed_1", "bulk_embed_2", "bulk_generate_bfloat16_2", "evaluate"]
+    file = tmp_path / "check.json"
+    monkeypatch.setattr(
+        sys, "argv", ["gpu_check", "--part", "2", "--device", "cpu", "--quick", "--json", str(file), "--only", *keys]
+    )
+    gpu_check.main()
+    report = json.loads(file.read_text(encoding="utf-8"))
+    rows = {row["key"]: row for row in report["rows"]}
+    assert report["tests"] is None and rows.keys() == {*keys} and all(row["seconds"] > 0 for row in rows.values())
+    fastest = max((rows[key] for key in keys[:2]), key=lambda row: row["items_per_second"])
+    assert f"bulk_embed: best batch {fastest['items']}, " in report["best"]["bulk_embed"]
+    assert report["best"].keys() == {"bulk_embed", "bulk_generate_bfloat16"}
+    assert report["best"]["bulk_embed"] in capsys.readouterr().out
+
+
 def test_the_check_of_a_gpu_outlives_failures_and_its_time(monkeypatch, tmp_path, capsys):
     def fail():
         raise RuntimeError("out of memory")

@@ -90,6 +90,7 @@ def same_ends(folder: Path, name: str) -> list[dict[str, Any]]:
 # What they refuse comes before anything else is looked at, so that no other flag matters.
 ALONE = {"eval_evaluator", "eval_retrieval", "eval_t2m_trans_res", "eval_t2m_vq", "M2T_eval", "gen_t2m", "caption"}
 ALONE |= {"convert", "edit_t2m", "view", "eval_follow", "index_mocap", "search_mocap", "serve_mcp", "serve_mmcp", "app"}
+ALONE |= {"bulk"}
 
 
 def test_every_script_trains_together_or_refuses():
@@ -114,6 +115,7 @@ def test_other_scripts_refuse_several_processes(script, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     flags = {"caption": ["--motion", "x.npy"], "M2T_eval": ["--name", "x"], "gen_t2m": ["--text_prompt", "walk"]}
     flags |= {"convert": ["x.npy", "y.bvh"], "view": ["x.npy"], "index_mocap": ["."], "search_mocap": ["wave"]}
+    flags |= {"bulk": ["tokenize", ".", "--out", "x"]}
     flags |= {"serve_mcp": [], "serve_mmcp": [], "app": []}
     flags["edit_t2m"] = ["--source_motion", "x.npy", "--mask_edit_section", "0.2,0.5", "--text_prompt", "walk"]
     monkeypatch.setattr(sys, "argv", [f"{script}.py", *flags.get(script, ["--name", "x"])])

@@ -1,5 +1,8 @@
 """Motion features of any `Motion`: its own where it has some, otherwise made from its joints."""
 
+import itertools
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
@@ -36,6 +39,61 @@ def motion_features(motion: Motion, skeleton: Skeleton) -> Tensor:
         return torch.zeros(0, FeatureLayout(skeleton.num_joints).dim)
     lengths = None if skeleton.bone_lengths is None else torch.tensor(skeleton.bone_lengths)
     return joints_to_features(joints, skeleton, lengths, repair_turns=True)
+
+
+@dataclass(frozen=True)
+class FeatureReader:
+    """What models read of motions; it needs no model, so that other processes can do it.
+
+    Attributes:
+        skeleton: of the models' data.
+        unit: frames of a token.
+        max_frames: that the models read of a motion; None for all.
+    """
+
+    skeleton: Skeleton
+    unit: int
+    max_frames: int | None = None
+
+    def parts(self, motion: Motion) -> list[tuple[float, float, Motion]]:
+        """Start and end in seconds of equal parts, none longer than `max_frames`, and the parts."""
+        longest = len(motion) if self.max_frames is None else self.max_frames / self.skeleton.fps * motion.fps
+        count = max(1, -(-len(motion) // int(longest)))
+        edges = [len(motion) * k // count for k in range(count + 1)]
+        features = motion.features
+        return [
+            (
+                start / motion.fps,
+                end / motion.fps,
+                replace(
+                    motion,
+                    joints=motion.joints[start:end],
+                    features=None if features is None else features[start:end],
+                ),
+            )
+            for start, end in itertools.pairwise(edges)
+        ]
+
+    def is_cut(self, motion: Motion) -> bool:
+        """Whether a motion is so long that only its beginning is read."""
+        return self.max_frames is not None and (motion.seconds * self.skeleton.fps >= self.max_frames + 2 * self.unit)
+
+    def features(self, motion: Motion) -> Tensor:
+        """Features (T, D) of what is read of a motion, T a multiple of a token's frames.
+
+        Raises:
+            UserError: another skeleton, too short, or values that are not finite.
+        """
+        features = motion_features(motion, self.skeleton)
+        frames = len(features) if self.max_frames is None else min(len(features), self.max_frames)
+        frames = frames // self.unit * self.unit
+        if not frames:
+            raise UserError(f"the motion has too few frames ({len(motion)}); at least {self.unit + 1} are needed")
+        features = features[:frames]
+        if not features.isfinite().all():
+            frame = int((~features.isfinite()).any(1).nonzero()[0])
+            raise UserError(f"the motion's frame {frame} has a value that is not finite, or bones of no length")
+        return features
 
 
 def _resample(joints: Tensor, fps: float, wanted: float) -> Tensor:

@@ -22,6 +22,7 @@ EXTRAS = {
     "gradio": "app",
     "fastapi": "mmcp",
     "uvicorn": "mmcp",
+    "ray": "cluster",
 }
 """Extra of `pyproject.toml` that installs each optional package."""
 

@@ -46,10 +46,14 @@ class Prompts:
     sequences: list[list[Step]] | None = None
 
 
-def read_prompts(path: str | Path) -> Prompts:
+def read_prompts(path: str | Path, flag: str = "--text_path") -> Prompts:
     """Read a prompt file; empty lines are left out, and one NA makes all lengths NA, as in the public systems.
 
     Only line feeds and carriage returns end a line. In a file with a sequence, an NA is of its own sentence only.
+
+    Args:
+        path: the file.
+        flag: what the user gave `path` with, for errors.
 
     Raises:
         UserError: no such file, not text, a table, no prompts, or a length that is neither NA nor a number.
@@ -58,13 +62,11 @@ def read_prompts(path: str | Path) -> Prompts:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UserError(f"cannot read --text_path {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {flag} {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--text_path {path} is not a UTF-8 text file") from error
+        raise UserError(f"{flag} {path} is not a UTF-8 text file") from error
     if path.suffix.lower() in TABLES or _is_table(content):
-        raise UserError(
-            f"--text_path {path} is a table, not sentences; write a text file with one <text>#<frames> a line"
-        )
+        raise UserError(f"{flag} {path} is a table, not sentences; write a text file with one <text>#<frames> a line")
     lines = content.translate(_INSIDE).split("\n")
     sequences = []
     for number, line in enumerate(lines, start=1):
@@ -72,7 +74,7 @@ def read_prompts(path: str | Path) -> Prompts:
             with naming(f"{path} line {number}"):
                 sequences.append(read_steps(line.split(JOIN)))
     if not sequences:
-        raise UserError(f"--text_path {path} holds no prompts; write one <text>#<frames> a line")
+        raise UserError(f"{flag} {path} holds no prompts; write one <text>#<frames> a line")
     return as_prompts(sequences)
 
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lamp.library.reader import MotionReader, copies, pooled, shape_of
+from lamp.library.reader import MotionReader, copies, shape_of
 from lamp.library.store import Row, Store, is_library
 from lamp.library.table import read_table, update_table
+from lamp.models.lamp.embedder import pooled
 from lamp.utils.capture.files import find_motion_files, read_motion
 from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError
 from lamp.utils.errors import UserError, told

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lamp.models.lamp.embedder import LaMPEmbedder
 from lamp.models.lamp.model import LaMP
@@ -93,11 +92,6 @@ class MotionReader:
     def texts(self, sentences: Sequence[str]) -> Tensor:
         """Embeddings (N, W) of sentences."""
         return self.embedder.texts(sentences).float().cpu()
-
-
-def pooled(queries: Tensor) -> Tensor:
-    """(N, W) of length 1: the mean of a segment's queries (N, nq, W)."""
-    return F.normalize(queries.mean(1), dim=-1)
 
 
 def shape_of(features: Tensor, skeleton: Skeleton) -> np.ndarray:

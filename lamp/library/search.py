@@ -9,9 +9,10 @@ import torch
 
 from lamp.library.indexing import check_models
 from lamp.library.nearest import exact, index_of
-from lamp.library.reader import MotionReader, pooled
+from lamp.library.reader import MotionReader
 from lamp.library.store import Store
 from lamp.library.table import corrected, read_table
+from lamp.models.lamp.embedder import pooled
 from lamp.models.lamp.losses import similarity
 from lamp.utils.capture.files import read_motion
 from lamp.utils.errors import UserError

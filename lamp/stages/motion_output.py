@@ -9,6 +9,8 @@ from lamp.utils.litter import sweep
 
 # Torch and the models take a second to import: mistakes on the command line are answered before that.
 if TYPE_CHECKING:
+    import torch
+
     from lamp.models.pipeline import LaMPPipeline
     from lamp.utils.character.character import Character
     from lamp.utils.motion import Motion
@@ -33,12 +35,12 @@ def check_output(folder: Path) -> None:
         raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --output_dir") from error
 
 
-def load_pipeline(options: ModelOptions) -> "LaMPPipeline":
-    """The models that the options name, computing as the options say."""
+def load_pipeline(options: ModelOptions, device: "torch.device | None" = None) -> "LaMPPipeline":
+    """The models that the options name, computing as the options say, on a device of theirs or another."""
     from lamp.models.pipeline import LaMPPipeline
     from lamp.utils.run.device import resolve_device
 
-    device = resolve_device(options.gpu_id)
+    device = resolve_device(options.gpu_id) if device is None else device
     if options.name:
         pipe = LaMPPipeline.from_runs(
             options.checkpoints_dir / options.dataset_name,

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from lamp.models.lamp.model import LaMP
@@ -65,6 +66,11 @@ def require_fit(lamp: LaMP, tokenizer: RVQVAE) -> None:
             f"LaMP reads motion features of width {lamp.config.motion_width}, the tokenizer gives "
             f"{tokenizer.config.code_dim}; use the tokenizer that it was trained on"
         )
+
+
+def pooled(queries: Tensor) -> Tensor:
+    """(N, E) of length 1: the mean of a motion's query embeddings (N, nq, E)."""
+    return F.normalize(queries.mean(1), dim=-1)
 
 
 class LaMPEmbedder:

@@ -1,9 +1,7 @@
 """`CaptionPipeline`: motions in, sentences out; needs a tokenizer, LaMP and a captioner, no generator."""
 
-import itertools
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout
 from lamp.utils.kinematics.skeleton import SKELETONS
 from lamp.utils.motion import Motion
-from lamp.utils.motion_features import motion_features
+from lamp.utils.motion_features import FeatureReader
 
 LAMP_FOLDER = "lamp"
 """Folder of a captioner's checkpoint with the LaMP that was trained along with it, if one was."""
@@ -60,6 +58,7 @@ class CaptionPipeline:
         self.skeleton = SKELETONS[FeatureLayout.of_dim(tokenizer.input_width).num_joints]
         self.unit = tokenizer.frames_per_token
         self.max_frames = lamp.num_query_tokens * self.unit
+        self.reader = FeatureReader(self.skeleton, self.unit, self.max_frames)
 
     @classmethod
     def from_pretrained(cls, source: str | Path | None = None, device: torch.device | str = "cpu") -> "CaptionPipeline":
@@ -148,26 +147,11 @@ class CaptionPipeline:
 
     def parts(self, motion: Motion) -> list[tuple[float, float, Motion]]:
         """Start and end in seconds of equal parts, none longer than `max_frames`, and the parts."""
-        limit = int(self.max_frames / self.skeleton.fps * motion.fps)
-        count = max(1, -(-len(motion) // limit))
-        edges = [len(motion) * k // count for k in range(count + 1)]
-        features = motion.features
-        return [
-            (
-                start / motion.fps,
-                end / motion.fps,
-                replace(
-                    motion,
-                    joints=motion.joints[start:end],
-                    features=None if features is None else features[start:end],
-                ),
-            )
-            for start, end in itertools.pairwise(edges)
-        ]
+        return self.reader.parts(motion)
 
     def is_cut(self, motion: Motion) -> bool:
         """Whether a motion is so long that only its beginning is described."""
-        return motion.seconds * self.skeleton.fps >= self.max_frames + 2 * self.unit
+        return self.reader.is_cut(motion)
 
     def features(self, motion: Motion) -> Tensor:
         """Features (T, D) of what is described of a motion, T a multiple of a token's frames.
@@ -175,15 +159,7 @@ class CaptionPipeline:
         Raises:
             UserError: another skeleton, too short, or values that are not finite.
         """
-        features = motion_features(motion, self.skeleton)
-        frames = min(len(features), self.max_frames) // self.unit * self.unit
-        if not frames:
-            raise UserError(f"the motion has too few frames ({len(motion)}); at least {self.unit + 1} are needed")
-        features = features[:frames]
-        if not features.isfinite().all():
-            frame = int((~features.isfinite()).any(1).nonzero()[0])
-            raise UserError(f"the motion's frame {frame} has a value that is not finite, or bones of no length")
-        return features
+        return self.reader.features(motion)
 
     def _encode(self, features: Sequence[Tensor]) -> Tensor:
         """Queries (B, nq, H) of motions' features, not normalised."""

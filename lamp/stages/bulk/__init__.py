@@ -1,0 +1,1 @@
+"""Work on whole corpora: parts that are written once, by one process, many, or a cluster."""

@@ -1,0 +1,1 @@
+"""Options of work on whole corpora."""
