@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lamp.data.cache import open_cache, shorten
-from lamp.data.motion import CaptionChoice, MotionBatch, MotionTextDataset, TextMotionBatch, WindowDataset
+from lamp.data.motion import MotionBatch, MotionTextDataset, TextMotionBatch, WindowDataset
+from lamp.data.samples import CaptionChoice
 from lamp.data.sampling import EpochSampler
 from lamp.data.spec import DatasetSpec
 from lamp.data.text import parse_captions

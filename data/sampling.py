@@ -1,7 +1,7 @@
 """Which samples an epoch holds: shuffling, weights and random numbers that depend on nothing but seed and index."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -88,9 +88,11 @@ def permuted(places: np.ndarray, size: int, seed: int, epoch: int) -> np.ndarray
     return result
 
 
-def clip_weights(names: list[str], weights: dict[str, float] | None) -> np.ndarray:
-    """Weight of each clip (N,)."""
-    values = np.array([(weights or {}).get(name, 1.0) for name in names], dtype=np.float64)
+def clip_weights(names: Iterable[str], count: int, weights: dict[str, float] | None) -> np.ndarray:
+    """Weight of each of `count` clips (N,)."""
+    if not weights:
+        return np.ones(count)
+    values = np.fromiter((weights.get(name, 1.0) for name in names), dtype=np.float64, count=count)
     if not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
         raise UserError("weights.json must hold finite weights, none negative and not all 0 in a split")
     return values

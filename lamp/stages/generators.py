@@ -27,7 +27,7 @@ def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.devi
     tokenizer = RVQVAE.from_pretrained(model_folder(root / options.vq_name), device=device).requires_grad_(False)
     known = open_cache(spec).captions
     names = load_split(spec, "train") + load_split(spec, "val")
-    texts = [caption.text for name in names for caption in known.get(name, ())]
+    texts = (caption.text for name in names for caption in known.get(name, ()))
     if options.text_encoder == "clip":
         return tokenizer, CachedCondition(ClipCondition(options.clip_source, device), texts)
     lamp = LaMP.from_pretrained(model_folder(root / options.lamp_name), device=device)
