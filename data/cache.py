@@ -14,14 +14,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
 from lamp.data.captions import CaptionStore, mapped, read_lines, write_lines
 from lamp.data.names import ChosenNames
-from lamp.data.spec import DatasetSpec
+from lamp.data.spec import DatasetSpec, is_sharded
 from lamp.data.text import Caption, parse_captions
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_folder, read_json, write_json
@@ -31,6 +31,20 @@ FRAMES_FILE = "frames.npy"
 INDEX_FILE = "index.json"
 
 logger = logging.getLogger(__name__)
+
+
+class FrameRows(Protocol):
+    """Rows (F, D) of all clips one after the other: an array, or what is indexed like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +62,7 @@ class MotionCache:
     """
 
     folders: tuple[Path, Path]
-    frames: np.ndarray
+    frames: FrameRows
     names: Sequence[str]
     rows: Mapping[str, int]
     offsets: np.ndarray
@@ -82,11 +96,15 @@ class MotionCache:
 
 
 def open_cache(spec: DatasetSpec) -> MotionCache:
-    """The cache of a data folder, built if it is missing or out of date.
+    """The cache of a data folder, built if it is missing or out of date; of a folder of shards, what it has.
 
     Raises:
         UserError: the folder has no usable motion, or no place can be written for the cache.
     """
+    if is_sharded(spec):
+        from lamp.data.shards import open_shards  # which needs what is here
+
+        return open_shards(spec)
     motions, texts = list_files(spec.motion_folder, ".npy"), list_files(spec.text_folder, ".txt")
     motion_part = _part(
         spec.root, "motions", (spec.feature_dim, motions), lambda folder: _build_motions(spec, motions, folder)

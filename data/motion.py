@@ -188,6 +188,8 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         device: see `Frames`.
     """
 
+    batch_type: type[TextMotionBatch] = TextMotionBatch
+
     def __init__(
         self,
         cache: MotionCache,
@@ -272,13 +274,12 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
             ids = np.asarray(indices, dtype=np.int64) % len(self)
         else:
             ids, _ = draw_stratified(self._cumulative, len(self), indices, self._seed)
-        starts, sizes = self._crop(ids, indices)
-        motion, lengths = self._frames.cut(starts, sizes, int(sizes.max()))
+        motion, lengths = self._cut(ids, indices)
         picks = np.zeros(len(ids), dtype=np.int64)
         if self._random_caption:
             picks = (uniform(self._seed, indices, stream=1) * self._counts[ids]).astype(np.int64)
         captions = self._cache.captions.at(self._places[ids] + picks)
-        return TextMotionBatch(
+        return self.batch_type(
             motion=motion,
             lengths=lengths,
             names=[self._cache.names[row] for row in self._clips[ids]],
@@ -288,6 +289,11 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
             sample_ids=torch.from_numpy(ids),
             keys=torch.from_numpy(draw_keys(self._seed, indices)),
         )
+
+    def _cut(self, ids: np.ndarray, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Normalised motion (B, T, D) of some samples, and its lengths (B,)."""
+        starts, sizes = self._crop(ids, indices)
+        return self._frames.cut(starts, sizes, int(sizes.max()))
 
     def _crop(self, ids: np.ndarray, indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """First row in the cache and length of each sample."""

@@ -98,6 +98,25 @@ def test_the_best_by_fid_is_kept(workshop):
         assert (workshop[0] / "checkpoints" / "t2m" / name / "net_best_fid" / "config.json").is_file()
 
 
+def test_generators_train_from_tokens(workshop, sample_data, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("datasets")
+    folder, common, stages = workshop
+    source = f"--dataset_name t2m --data_root {sample_data} --out {tmp_path}/shards"
+    to_shards = f"{source} --tokenizer {folder}/checkpoints/t2m/vq_name --only_tokens --gpu_id -1"
+    run("lamp.prepare.corpus.to_shards", to_shards, monkeypatch)
+    shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints")
+    common = common.replace(f"{folder}/", f"{tmp_path}/").replace(str(sample_data), f"{tmp_path}/shards")
+    for script, arguments in stages[3:6]:
+        arguments = re.sub(r"--name (\S+)", r"--name \1_of_tokens", arguments)
+        still = "--animate_every_e 0" if "transformer" in script else ""
+        run(script, f"{common} {FEW} {arguments} {still} --max_iter 2 --max_epoch 1", monkeypatch)
+        space = tmp_path / "checkpoints" / "t2m" / re.search(r"--name (\S+)", arguments)[1]
+        assert list(space.glob("net_best_loss/model.safetensors")) and not list(space.glob("net_best_fid"))
+    with pytest.raises(SystemExit):
+        run("train_t2m_transformer", f"{common} {FEW} --name x --vq_name vq_name --max_iter 2", monkeypatch)
+    assert "tokens and no features" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("stage", range(7))
 def test_resume(workshop, stage, tmp_path, monkeypatch):
     origin, common, stages = workshop
