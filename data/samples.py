@@ -52,7 +52,8 @@ def find_samples(
         for column, values in zip(columns, (start + clips, *others), strict=True):
             column.append(values)
     kept = {reason: count for reason, count in dropped.items() if count}
-    return Samples(*(np.concatenate(column) for column in columns), dropped=kept)
+    clips, starts, lengths, captions, counts = map(np.concatenate, columns)
+    return Samples(clips, starts, lengths, captions, counts, dropped=kept)
 
 
 def _of_some(

@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 from lamp.utils.errors import UserError
 
 LARGEST_ORDER = 2**22
-"""Samples of an epoch whose order is kept as a whole (16 MB); HumanML3D has 2 million windows."""
+"""Samples of an epoch whose order is kept as a whole (16 MB); HumanML3D has about 2 million windows to train on."""
 SHEET = 2**14
 """Indices that are made at a time."""
 _ROUNDS = 6

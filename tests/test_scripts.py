@@ -117,6 +117,21 @@ def test_generators_train_from_tokens(workshop, sample_data, tmp_path, monkeypat
     assert "tokens and no features" in capsys.readouterr().err
 
 
+def test_captioner_trains_without_keeping_queries(workshop, tmp_path, monkeypatch):
+    folder, common, stages = workshop
+    shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints")
+    monkeypatch.setattr("lamp.stages.captioner_validation.MOST_KEPT", 0)
+    script, arguments = stages[6]
+    arguments = f"{common} {FEW} {arguments} --max_iter 2 --max_epoch 1".replace("m2t_name", "m2t_other")
+    run(script, arguments.replace(f"{folder}/checkpoints", f"{tmp_path}/checkpoints"), monkeypatch)
+    spaces = (tmp_path / "checkpoints" / "t2m" / name for name in ("m2t_name", "m2t_other"))
+    kept, other = ([json.loads(line) for line in (space / "metrics.jsonl").open()] for space in spaces)
+    assert len(kept) == len(other)
+    for one, two in zip(kept, other):
+        for key in ("train/loss", "val/loss", "val/cider"):
+            assert one.get(key) == pytest.approx(two.get(key), rel=1e-3)  # kept ones are rounded to float16
+
+
 @pytest.mark.parametrize("stage", range(7))
 def test_resume(workshop, stage, tmp_path, monkeypatch):
     origin, common, stages = workshop

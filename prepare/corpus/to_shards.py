@@ -9,7 +9,7 @@ length estimator are trained; --only_tokens leaves the features out, which the t
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -96,9 +96,9 @@ def to_shards(
         for texts in sorted(path for path in spec.root.glob("texts*") if path.is_dir()):
             _write_captions(spec, texts, names, aside / texts.name, problems)
         _write_splits(spec, names, aside / SPLITS)
-        with writing(aside / CLIPS_FILE, {"name": "string", "frames": "int64"}) as add:
+        with writing(aside / CLIPS_FILE, {"name": "string", "frames": "int64"}) as writer:
             for name, length in zip(names, lengths, strict=True):
-                add({"name": name, "frames": length})
+                writer.write({"name": name, "frames": length})
         for name in _COPIED:
             if (spec.root / name).is_file():
                 shutil.copyfile(spec.root / name, aside / name)
@@ -210,13 +210,13 @@ def _write_captions(
     found = read_captions(replace(spec, texts=texts.name), [name for name in names if name in there], problems)
     index = IndexWriter()
     columns = {**dict.fromkeys(("clip", "text", "tokens"), "string"), **dict.fromkeys(("start", "end"), "float64")}
-    with writing(out / CAPTIONS_FILE, columns) as add:
+    with writing(out / CAPTIONS_FILE, columns) as writer:
         for name in names:
             captions = next(found) if name in there else []
             index.add(captions)
             for caption in captions:
-                tags = " ".join(caption.tokens)
-                add({"clip": name, "text": caption.text, "tokens": tags, "start": caption.start, "end": caption.end})
+                said = {"clip": name, "text": caption.text, "tokens": " ".join(caption.tokens)}
+                writer.write({**said, "start": caption.start, "end": caption.end})
     index.save(out)
 
 
@@ -231,14 +231,14 @@ def _write_splits(spec: DatasetSpec, names: list[str], out: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path, columns: dict[str, str]) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Context in which rows are added to a table of Arrow with some columns, each of a type that `datasets` knows."""
+def writing(path: Path, columns: dict[str, str]) -> Iterator[Any]:
+    """Context with the writer of a table of Arrow, which has some columns, each of a type that `datasets` knows."""
     from datasets import Features, Value
     from datasets.arrow_writer import ArrowWriter
 
     writer = ArrowWriter(path=str(path), features=Features({name: Value(kind) for name, kind in columns.items()}))
     try:
-        yield writer.write
+        yield writer
         writer.finalize()
     finally:
         writer.close()
