@@ -8,8 +8,8 @@ from torch.utils.data import Sampler
 
 from lamp.utils.errors import UserError
 
-LARGEST_ORDER = 2**22
-"""Samples of an epoch whose order is kept as a whole (16 MB); HumanML3D has about 2 million windows to train on."""
+LARGEST_ORDER = 2**21
+"""Samples of an epoch whose order is kept as a whole (8 MB); HumanML3D has about 1.9 million windows to train on."""
 SHEET = 2**14
 """Indices that are made at a time."""
 _ROUNDS = 6
@@ -53,8 +53,9 @@ class EpochSampler(Sampler[int]):
     def _indices(self, first: int, epoch: int) -> Iterator[int]:
         whole = None
         if self._shuffle and self._size <= LARGEST_ORDER:
-            # Of 4 bytes each; NumPy shuffles them as it would those of 8.
-            whole = np.random.default_rng((self._seed, epoch)).permutation(np.arange(self._size, dtype=np.int32))
+            # Of 4 bytes each: this is NumPy's `permutation` in half the memory.
+            whole = np.arange(self._size, dtype=np.int32)
+            np.random.default_rng((self._seed, epoch)).shuffle(whole)
         for start in range(first, self._size, SHEET):
             places = np.arange(start, min(start + SHEET, self._size))
             if whole is not None:
