@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.common import ROOT
 from lamp.data.captions import IndexWriter
-from lamp.data.shards import CAPTIONS_FILE, FEATURES, LENGTHS_FILE, NAMES_FILE, SPLITS, TOKENS, VERSION
+from lamp.data.corpus.shards import CAPTIONS_FILE, FEATURES, LENGTHS_FILE, NAMES_FILE, SPLITS, TOKENS, VERSION
 from lamp.data.spec import SHARDS_FILE, get_spec
 from lamp.data.text import Caption
 from lamp.prepare.corpus.to_shards import writing

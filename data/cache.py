@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lamp.data.captions import CaptionStore, mapped, read_lines, write_lines
-from lamp.data.names import ChosenNames
+from lamp.data.corpus.names import ChosenNames
 from lamp.data.spec import DatasetSpec, is_sharded
 from lamp.data.text import Caption, parse_captions
 from lamp.utils.errors import UserError
@@ -102,7 +102,7 @@ def open_cache(spec: DatasetSpec) -> MotionCache:
         UserError: the folder has no usable motion, or no place can be written for the cache.
     """
     if is_sharded(spec):
-        from lamp.data.shards import open_shards  # which needs what is here
+        from lamp.data.corpus.shards import open_shards  # which needs what is here
 
         return open_shards(spec)
     motions, texts = list_files(spec.motion_folder, ".npy"), list_files(spec.text_folder, ".txt")

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lamp.data.cache import open_cache, shorten
+from lamp.data.corpus.shards import Absent, ShardedMotions, shard_split
+from lamp.data.corpus.tokens import TokenTextDataset
 from lamp.data.motion import MotionBatch, MotionTextDataset, TextMotionBatch, WindowDataset
 from lamp.data.samples import CaptionChoice
 from lamp.data.sampling import EpochSampler
-from lamp.data.shards import Absent, ShardedMotions, shard_split
 from lamp.data.spec import DatasetSpec, is_sharded
 from lamp.data.text import parse_captions
-from lamp.data.tokens import TokenTextDataset
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 from lamp.utils.kinematics.features import FeatureLayout

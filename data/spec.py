@@ -15,7 +15,7 @@ DATASETS = Path("dataset")
 MOTIONS = "new_joint_vecs"
 """Folder of the motion features in a data folder."""
 SHARDS_FILE = "shards.json"
-"""What tells a folder of shards (`lamp.data.shards`) from one of files."""
+"""What tells a folder of shards (`lamp.data.corpus.shards`) from one of files."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from lamp.data.cache import open_cache
+from lamp.data.corpus.names import Names
+from lamp.data.corpus.shards import SPLITS, ShardedMotions, Stack
+from lamp.data.corpus.tokens import TextTokenBatch, TokenTextDataset
 from lamp.data.draws import TestDraws
 from lamp.data.loaders import has_features, load_split, load_stats, text_loader, tokenizer_loader
-from lamp.data.names import Names
-from lamp.data.shards import SPLITS, ShardedMotions, Stack
 from lamp.data.spec import SHARDS_FILE, DatasetSpec, get_spec
-from lamp.data.tokens import TextTokenBatch, TokenTextDataset
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.prepare import check_data
 from lamp.prepare.corpus import to_shards as module

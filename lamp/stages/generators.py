@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from lamp.data.cache import open_cache
+from lamp.data.corpus.shards import ShardedMotions
+from lamp.data.corpus.tokens import TextTokenBatch
 from lamp.data.loaders import TextLoader, load_split
 from lamp.data.motion import TextMotionBatch
-from lamp.data.shards import ShardedMotions
 from lamp.data.spec import DatasetSpec
-from lamp.data.tokens import TextTokenBatch
 from lamp.models.checkpoints import model_folder
 from lamp.models.lamp.model import LaMP
 from lamp.models.t2m.masked import MaskedTransformer

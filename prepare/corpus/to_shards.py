@@ -20,7 +20,7 @@ import torch
 
 from lamp.data.cache import list_files, read_captions, read_motions, shorten
 from lamp.data.captions import IndexWriter
-from lamp.data.shards import (
+from lamp.data.corpus.shards import (
     CAPTIONS_FILE,
     CLIPS_FILE,
     FEATURES,

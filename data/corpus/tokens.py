@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lamp.data.corpus.shards import ShardedMotions
 from lamp.data.motion import MotionTextDataset, TextMotionBatch
 from lamp.data.samples import CaptionChoice
 from lamp.data.sampling import uniform
-from lamp.data.shards import ShardedMotions
 from lamp.data.spec import DatasetSpec
 
 

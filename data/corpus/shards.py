@@ -22,7 +22,7 @@ import numpy as np
 
 from lamp.data.cache import FrameRows, MotionCache
 from lamp.data.captions import CaptionStore, Read, mapped
-from lamp.data.names import ChosenNames, Names
+from lamp.data.corpus.names import ChosenNames, Names
 from lamp.data.spec import SHARDS_FILE, DatasetSpec
 from lamp.data.text import Caption
 from lamp.utils.errors import UserError
