@@ -48,12 +48,14 @@ class Measured:
         samples: of an epoch.
         megabytes: private memory.
         seconds: from the start of opening the folder until the first step at 90 % of an epoch was done.
+        busy: seconds of the processor in them.
     """
 
     kind: str
     samples: int
     megabytes: float
     seconds: float
+    busy: float
 
 
 def make_corpus(folder: Path, hours: float, seed: int = 0) -> int:
@@ -141,10 +143,10 @@ def measure(folder: Path, kind: str, space: Path, steps: int = STEPS) -> Measure
         else:
             loss = module(batch.motion[..., 0], text(batch.captions), batch.lengths // UNIT, keys=batch.keys).loss
         peak = max(peak, private_megabytes())
-        marks.append(time.monotonic())
+        marks.append((time.monotonic(), time.process_time()))
         return {"loss": loss}
 
-    began = time.monotonic()
+    began, busy = time.monotonic(), time.process_time()
     loader: WindowLoader | TextLoader
     if kind == "windows":
         loader = tokenizer_loader(spec, "train", batch_size=64)
@@ -158,7 +160,9 @@ def measure(folder: Path, kind: str, space: Path, steps: int = STEPS) -> Measure
     trainer = Trainer(model, optimizer, scheduler=warmup_multistep(optimizer), options=options, step=step)
     trainer.progress.batch = trainer.progress.iteration = first
     trainer.fit(loader)
-    return Measured(kind, len(loader.dataset), max(peak, private_megabytes()), marks[0] - began)
+    return Measured(
+        kind, len(loader.dataset), max(peak, private_megabytes()), *(marks[0][0] - began, marks[0][1] - busy)
+    )
 
 
 def measure_apart(folder: Path, kind: str, space: Path) -> Measured:
@@ -181,7 +185,10 @@ def compare(hours: float, scales: list[int], run: Callable[[Path, str, Path], Me
                 found = run(folder / "corpus", kind, folder / "runs")
                 growth = found.megabytes / least.setdefault(kind, found.megabytes) - 1
                 cells = (f"{hours * scale:g} h", f"{clips:,}", kind, f"{found.samples:,}", f"{found.megabytes:.0f}")
-                yield f"| {' | '.join((*cells, f'{growth:+.1%}', f'{found.seconds:.2f}'))} |", growth
+                yield (
+                    f"| {' | '.join((*cells, f'{growth:+.1%}', f'{found.seconds:.1f}', f'{found.busy:.1f}'))} |",
+                    growth,
+                )
 
 
 @main_with_errors
@@ -197,7 +204,10 @@ def main() -> None:
     if options.folder:
         print(json.dumps(asdict(measure(options.folder, options.kind, options.space))))
         return
-    print("| corpus | clips | trained on | samples | private MB | growth | seconds to 90 % |\n|" + "---|" * 7)
+    print(
+        "| corpus | clips | trained on | samples | private MB | growth | seconds to 90 % | of the processor |\n|"
+        + "---|" * 8
+    )
     worst = 0.0
     for line, growth in compare(options.hours, options.scales, measure_apart):
         print(line, flush=True)

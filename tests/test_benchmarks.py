@@ -247,6 +247,6 @@ def test_memory_and_resuming_of_corpora(tmp_path, monkeypatch, capsys):
     assert [line.split(" | ")[2] for line in lines] == ["windows", "tokens"]
     grown = iter((100, 200, 105, 230))
     found = bench_corpus.compare(
-        0.01, [1, 2], lambda folder, kind, space: bench_corpus.Measured(kind, 1, next(grown), 0.5)
+        0.01, [1, 2], lambda folder, kind, space: bench_corpus.Measured(kind, 1, next(grown), 0.5, 0.4)
     )
     assert [round(growth, 2) for _, growth in found] == [0, 0, 0.05, 0.15]

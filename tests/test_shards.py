@@ -1,6 +1,7 @@
 """Corpora in shards: the same batches as from files, tokens, what is refused."""
 
 import pickle
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from lamp.data.cache import open_cache
+from lamp.data.corpus import shards as shards_module
 from lamp.data.corpus.names import Names
 from lamp.data.corpus.shards import SPLITS, ShardedMotions, Stack
 from lamp.data.corpus.tokens import TextTokenBatch, TokenTextDataset
@@ -165,7 +167,12 @@ def test_what_is_no_folder_of_shards_is_told(pair: tuple[DatasetSpec, DatasetSpe
     broken = tmp_path / "broken"
     broken.mkdir()
     facts = read_json(sharded.root / SHARDS_FILE)
-    for text, message in (("{", "cannot be read"), ('{"version": 9}', "version 9, not 1")):
+    for text, message in (
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"version": 1, "features": true, "tokenizer": ""}', "no unit_length, width"),
+        ('{"version": 9}', "version 9, not 1"),
+    ):
         (broken / SHARDS_FILE).write_text(text)
         with pytest.raises(UserError, match=message):
             open_cache(get_spec("mini", broken))
@@ -175,6 +182,20 @@ def test_what_is_no_folder_of_shards_is_told(pair: tuple[DatasetSpec, DatasetSpe
         open_cache(get_spec("mini", broken))
     with pytest.raises(UserError, match="is not complete"):
         Stack(broken / "features", np.float32)
+    shutil.rmtree(broken)
+    shutil.copytree(sharded.root, broken)
+    next((broken / "tokens").iterdir()).unlink()
+    with pytest.raises(UserError, match="tokens is not complete"):
+        open_cache(get_spec("mini", broken))
+    shutil.copytree(sharded.root, broken, dirs_exist_ok=True)
+    next((broken / "features").iterdir()).unlink()
+    with pytest.raises(UserError, match=r"features is not complete \(\d+ rows instead of \d+\)"):
+        open_cache(get_spec("mini", broken))
+    shutil.copytree(sharded.root, broken, dirs_exist_ok=True)
+    (broken / "texts" / "captions.arrow").write_bytes(b"ARROW1")
+    shards_module._open.cache_clear()
+    with pytest.raises(UserError, match="is not complete"):
+        open_cache(get_spec("mini", broken))
 
 
 def test_unusable_motions_are_left_out(tmp_path: Path) -> None:

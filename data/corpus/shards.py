@@ -30,6 +30,7 @@ from lamp.utils.files import read_json
 from lamp.utils.packages import need
 
 VERSION = 1
+_FACTS = {"width", "unit_length", "features", "tokenizer"}
 FEATURES, TOKENS, SPLITS = "features", "tokens", "splits"
 CAPTIONS_FILE, CLIPS_FILE, NAMES_FILE, LENGTHS_FILE = "captions.arrow", "clips.arrow", "names.npy", "lengths.npy"
 
@@ -134,8 +135,15 @@ def _open(root: Path, texts: Path) -> ShardedMotions:
         captions = CaptionStore(texts, names.rows, _read_captions(texts / CAPTIONS_FILE))
     except (ValueError, OSError) as error:
         raise _incomplete(root, error) from error
-    frames: FrameRows = Stack(root / FEATURES, np.float32) if facts["features"] else Absent(root)
     token_lengths = lengths // facts["unit_length"]
+    features = Stack(root / FEATURES, np.float32) if facts["features"] else None
+    tokens = Stack(root / TOKENS, np.int64) if facts["tokenizer"] else None
+    for kind, stack, wanted in ((FEATURES, features, lengths.sum()), (TOKENS, tokens, token_lengths.sum())):
+        if stack is not None and len(stack) != wanted:
+            raise _incomplete(root / kind, f"{len(stack)} rows instead of {wanted}")
+    if not len(names) == len(lengths) == len(captions.bounds) - 1:
+        raise _incomplete(root, f"{len(names)} names, {len(lengths)} lengths, captions of {len(captions.bounds) - 1}")
+    frames: FrameRows = Absent(root) if features is None else features
     return ShardedMotions(
         folders=(root, texts),
         frames=frames,
@@ -145,7 +153,7 @@ def _open(root: Path, texts: Path) -> ShardedMotions:
         lengths=lengths,
         captions=captions,
         problems={},
-        tokens=Stack(root / TOKENS, np.int64) if facts["tokenizer"] else None,
+        tokens=tokens,
         token_offsets=np.cumsum(token_lengths) - token_lengths,
         tokenizer=facts["tokenizer"],
     )
@@ -161,6 +169,8 @@ def read_shards_file(root: Path) -> dict[str, Any]:
     try:
         facts = read_json(path)
         version = facts["version"]
+        if version == VERSION and not _FACTS <= facts.keys():
+            raise ValueError(f"no {', '.join(sorted(_FACTS - facts.keys()))}")
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error}); make the folder again by lamp to-shards") from error
     if version != VERSION:
@@ -181,7 +191,7 @@ def shard_split(spec: DatasetSpec, split: str) -> ChosenNames:
     return ChosenNames(Names(mapped(spec.root / NAMES_FILE)), mapped(path))
 
 
-def _incomplete(folder: Path, error: Exception) -> UserError:
+def _incomplete(folder: Path, error: Exception | str) -> UserError:
     return UserError(f"{folder} is not complete ({error}); copy it again, or make it by lamp to-shards")
 
 
