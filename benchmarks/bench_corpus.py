@@ -37,6 +37,7 @@ TAGS = "a/DET person/NOUN walk/VERB step/NOUN forward/ADV and/CCONJ then/ADV tur
 STEPS, RESUMED_AT = 30, 0.9
 GROWTH = 0.1
 KINDS = ("windows", "tokens")
+COLUMNS = ("corpus", "clips", "trained on", "samples", "private MB", "growth", "seconds to 90 %", "of the processor")
 
 
 @dataclass
@@ -125,7 +126,7 @@ def measure(folder: Path, kind: str, space: Path, steps: int = STEPS) -> Measure
     from lamp.utils.run.trainer import Trainer
 
     seed_everything(0)
-    peak, marks = 0.0, []
+    peak, marks = 0.0, list[tuple[float, float]]()
     spec = get_spec("corpus", folder)
     model: nn.Module
     if kind == "windows":
@@ -160,9 +161,8 @@ def measure(folder: Path, kind: str, space: Path, steps: int = STEPS) -> Measure
     trainer = Trainer(model, optimizer, scheduler=warmup_multistep(optimizer), options=options, step=step)
     trainer.progress.batch = trainer.progress.iteration = first
     trainer.fit(loader)
-    return Measured(
-        kind, len(loader.dataset), max(peak, private_megabytes()), *(marks[0][0] - began, marks[0][1] - busy)
-    )
+    seconds, used = marks[0][0] - began, marks[0][1] - busy
+    return Measured(kind, len(loader.dataset), max(peak, private_megabytes()), seconds, used)
 
 
 def measure_apart(folder: Path, kind: str, space: Path) -> Measured:
@@ -185,10 +185,8 @@ def compare(hours: float, scales: list[int], run: Callable[[Path, str, Path], Me
                 found = run(folder / "corpus", kind, folder / "runs")
                 growth = found.megabytes / least.setdefault(kind, found.megabytes) - 1
                 cells = (f"{hours * scale:g} h", f"{clips:,}", kind, f"{found.samples:,}", f"{found.megabytes:.0f}")
-                yield (
-                    f"| {' | '.join((*cells, f'{growth:+.1%}', f'{found.seconds:.1f}', f'{found.busy:.1f}'))} |",
-                    growth,
-                )
+                rest = (f"{growth:+.1%}", f"{found.seconds:.1f}", f"{found.busy:.1f}")
+                yield f"| {' | '.join((*cells, *rest))} |", growth
 
 
 @main_with_errors
@@ -204,10 +202,7 @@ def main() -> None:
     if options.folder:
         print(json.dumps(asdict(measure(options.folder, options.kind, options.space))))
         return
-    print(
-        "| corpus | clips | trained on | samples | private MB | growth | seconds to 90 % | of the processor |\n|"
-        + "---|" * 8
-    )
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     worst = 0.0
     for line, growth in compare(options.hours, options.scales, measure_apart):
         print(line, flush=True)
