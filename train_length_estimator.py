@@ -32,8 +32,8 @@ def main() -> None:
     tokenizer, text = load_frozen(options, spec, device)
     model = LengthEstimator(LengthConfig(cond_dim=text.dim, condition=options.condition))
     stats = Stats.of(tokenizer)
-    train = text_loader(spec, "train", stats=stats, **loading(options, spec, device))
-    validation = evaluation_loader(spec, "val", batch_size=options.batch_size, stats=stats)
+    train = text_loader(spec, "train", stats=stats, tokens=True, **loading(options, spec, device))
+    validation = evaluation_loader(spec, "val", batch_size=options.batch_size, stats=stats, tokens=True)
 
     def step(module: nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:
         output = module(text(batch.captions), batch.lengths // tokenizer.config.frames_per_token)

@@ -29,7 +29,14 @@ from lamp.models.m2t.queries import LaMPCaptioner, MotionQueries, freeze_unused
 from lamp.models.vq.model import RVQVAE
 from lamp.options.m2t import M2TOptions
 from lamp.stages.captioner import create_captioner, find_tokenizer, save
-from lamp.stages.captioner_validation import ENCODE_BATCH, Validation, encode_all, evaluate_captions, show_captions
+from lamp.stages.captioner_validation import (
+    ENCODE_BATCH,
+    Validation,
+    encode_all,
+    encode_batches,
+    evaluate_captions,
+    show_captions,
+)
 from lamp.stages.loading import loading
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
@@ -43,7 +50,8 @@ from lamp.utils.run.trainer import Trainer
 class Recipe:
     """What a training step and an evaluation do, for a frozen LaMP and for one that is trained along.
 
-    The queries of a frozen LaMP are computed once, those of training motions unless `--augment` crops them anew.
+    The queries of a frozen LaMP are computed once, those of training motions unless `--augment` crops them anew; where
+    they are too many to be kept, they are computed for each batch.
 
     Args:
         options: of the run.
@@ -66,7 +74,8 @@ class Recipe:
             if not options.augment:
                 how |= {"batch_size": ENCODE_BATCH, "workers": 0}
                 in_order = text_loader(spec, "train", stats=stats, augment=False, shuffle=False, drop_last=False, **how)
-                self.known = encode_all(queries, in_order, "training").to(device)
+                known = encode_all(queries, in_order, "training")
+                self.known = None if known is None else known.to(device)
 
     def model(self) -> Captioner | LaMPCaptioner:
         """What the trainer trains."""
@@ -91,12 +100,14 @@ class Recipe:
 
     def evaluate(self, module: Captioner | LaMPCaptioner) -> tuple[dict[str, float], list[str]]:
         """Scores and captions of the validation motions."""
-        if isinstance(module, LaMPCaptioner):
-            queries = MotionQueries(self.queries.tokenizer, module.lamp)
-            table = encode_all(queries, self.validation.loader, "validation")
-            return evaluate_captions(module.captioner, table, self.validation)
-        assert self.known_validation is not None, "the queries of a frozen LaMP are known from the start"
-        return evaluate_captions(module, self.known_validation, self.validation)
+        captioner = module.captioner if isinstance(module, LaMPCaptioner) else module
+        lamp = module.lamp if isinstance(module, LaMPCaptioner) else self.queries.lamp
+        if self.known_validation is not None:
+            parts = iter(self.known_validation.split(ENCODE_BATCH))
+        else:
+            queries = MotionQueries(self.queries.tokenizer, lamp)
+            parts = (found for _, found in encode_batches(queries, self.validation.loader, "validation"))
+        return evaluate_captions(captioner, parts, self.validation)
 
 
 @main_with_errors

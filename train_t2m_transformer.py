@@ -15,11 +15,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lamp.data.draws import TestDraws
-from lamp.data.loaders import Stats, evaluation_loader, text_loader
+from lamp.data.loaders import Stats, evaluation_loader, has_features, text_loader
 from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import DatasetSpec, get_spec
 from lamp.models.checkpoints import start_from
@@ -31,7 +30,7 @@ from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
 from lamp.models.text_condition import CachedCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.options.t2m import T2MOptions
-from lamp.stages.generators import generate, load_frozen, validation_means
+from lamp.stages.generators import codes_of, generate, load_frozen, validation_means
 from lamp.stages.loading import loading
 from lamp.stages.pages.animations import Animations
 from lamp.utils.cli import parse, print_options
@@ -73,8 +72,7 @@ def make_step(options: T2MOptions, tokenizer: RVQVAE, text: CachedCondition) -> 
     encode = compiled(tokenizer.encode, options.compile)
 
     def step(model: nn.Module, batch: TextMotionBatch) -> dict[str, Tensor]:
-        with torch.no_grad():
-            codes = encode(batch.motion, batch.lengths)
+        codes = codes_of(batch, encode)
         if options.transformer == "masked":
             codes = codes[..., 0]
         tokens = batch.lengths // tokenizer.config.frames_per_token
@@ -87,10 +85,10 @@ def make_step(options: T2MOptions, tokenizer: RVQVAE, text: CachedCondition) -> 
 def judged_by(
     options: T2MOptions, spec: DatasetSpec, tokenizer: RVQVAE, text: CachedCondition
 ) -> Callable[[Transformer], dict[str, float]] | None:
-    """What gives FID and R-precision of generated validation motions; None without an evaluator."""
+    """What gives FID and R-precision of generated validation motions; None without an evaluator or real motions."""
     root = options.checkpoints_dir / options.dataset_name
     evaluator = optional_evaluator(root, options.evaluator, spec.feature_dim, tokenizer.device)
-    if evaluator is None:
+    if evaluator is None or not has_features(spec):
         return None
     draws, judge = TestDraws(spec, "val", seed=options.seed), Judge(evaluator)
 
@@ -113,8 +111,8 @@ def main() -> None:
         start_from(model, options.checkpoints_dir / options.dataset_name / options.start_from)
     step, scores = make_step(options, tokenizer, text), judged_by(options, spec, tokenizer, text)
     stats = Stats.of(tokenizer)
-    train = text_loader(spec, "train", stats=stats, **loading(options, spec, device))
-    validation = evaluation_loader(spec, "val", batch_size=options.batch_size, stats=stats)
+    train = text_loader(spec, "train", stats=stats, tokens=True, **loading(options, spec, device))
+    validation = evaluation_loader(spec, "val", batch_size=options.batch_size, stats=stats, tokens=True)
 
     def evaluate(module: Transformer, epoch: int) -> dict[str, float]:
         losses = validation_means(step, module, validation, device)

@@ -1,4 +1,4 @@
-"""All motions of a data folder in one memory-mapped array, and all its captions in one file.
+"""All motions of a data folder in one memory-mapped array, and all its captions in one memory-mapped file.
 
 HumanML3D is 58,456 small files; opening them takes minutes on a cold disk. The first use concatenates them beside the
 data; later uses map the result. Motions and captions are each keyed by names, sizes and times of their files, so that a
@@ -6,21 +6,22 @@ change rebuilds them.
 """
 
 import hashlib
-import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from lamp.data.spec import DatasetSpec
+from lamp.data.captions import CaptionStore, mapped, read_lines, write_lines
+from lamp.data.corpus.names import ChosenNames
+from lamp.data.spec import DatasetSpec, is_sharded
 from lamp.data.text import Caption, parse_captions
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_folder, read_json, write_json
@@ -28,9 +29,22 @@ from lamp.utils.files import atomic_folder, read_json, write_json
 CACHE_VERSION = 2
 FRAMES_FILE = "frames.npy"
 INDEX_FILE = "index.json"
-CAPTIONS_FILE = "captions.json"
 
 logger = logging.getLogger(__name__)
+
+
+class FrameRows(Protocol):
+    """Rows (F, D) of all clips one after the other: an array, or what is indexed like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,24 +54,36 @@ class MotionCache:
     Attributes:
         folders: where motions and captions of the cache lie.
         frames: (F, D) float32, all clips one after the other; memory-mapped, read-only.
-        names: clip ids.
+        names: clip ids, in order.
+        rows: index of each clip id.
         offsets, lengths: (N,) first row and number of rows of each clip.
         captions: of each clip that has a text file.
         problems: what was left out, by kind, each entry naming a file.
     """
 
     folders: tuple[Path, Path]
-    frames: np.ndarray
-    names: tuple[str, ...]
+    frames: FrameRows
+    names: Sequence[str]
+    rows: Mapping[str, int]
     offsets: np.ndarray
     lengths: np.ndarray
-    captions: dict[str, tuple[Caption, ...]]
+    captions: CaptionStore
     problems: dict[str, list[str]]
 
-    @cached_property
-    def rows(self) -> dict[str, int]:
-        """Index of each clip id."""
-        return {name: row for row, name in enumerate(self.names)}
+    def find(self, names: Sequence[str]) -> np.ndarray:
+        """Rows (n,) of those of some clips that there are."""
+        if isinstance(names, ChosenNames):
+            return names.rows
+        return np.array([self.rows[name] for name in names if name in self.rows], dtype=np.int64)
+
+    def caption_places(self, rows: np.ndarray) -> np.ndarray:
+        """Where the captions of some clips are: places (n, 2) of the first and of the one after the last."""
+        bounds, numbers = self.captions.bounds, self.captions.numbers
+        if numbers is self.rows:
+            found = rows
+        else:
+            found = np.array([numbers.get(self.names[row], -1) for row in rows], dtype=np.int64)
+        return np.stack((bounds[found], bounds[found + 1]), axis=1) * (found >= 0)[:, None]
 
     def motion(self, name: str) -> np.ndarray:
         """Features (T, D) of a clip; a read-only view."""
@@ -70,16 +96,22 @@ class MotionCache:
 
 
 def open_cache(spec: DatasetSpec) -> MotionCache:
-    """The cache of a data folder, built if it is missing or out of date.
+    """The cache of a data folder, built if it is missing or out of date; of a folder of shards, what it has.
 
     Raises:
         UserError: the folder has no usable motion, or no place can be written for the cache.
     """
-    motions, texts = _files(spec.motion_folder, ".npy"), _files(spec.text_folder, ".txt")
+    if is_sharded(spec):
+        from lamp.data.corpus.shards import open_shards  # which needs what is here
+
+        return open_shards(spec)
+    motions, texts = list_files(spec.motion_folder, ".npy"), list_files(spec.text_folder, ".txt")
     motion_part = _part(
         spec.root, "motions", (spec.feature_dim, motions), lambda folder: _build_motions(spec, motions, folder)
     )
-    text_part = _part(spec.root, spec.text_folder.name, texts, lambda folder: _build_captions(spec, texts, folder))
+    text_part = _part(
+        spec.root, spec.text_folder.name, ("lines", texts), lambda folder: _build_captions(spec, texts, folder)
+    )
     return _read(motion_part, text_part)
 
 
@@ -149,7 +181,7 @@ def _writable(home: Path) -> bool:
     return os.access(home, os.W_OK)
 
 
-def _files(folder: Path, suffix: str) -> dict[str, tuple[int, int]]:
+def list_files(folder: Path, suffix: str) -> dict[str, tuple[int, int]]:
     """Size and modification time of each file of a folder, by stem, in order of name."""
     if not folder.is_dir():
         return {}
@@ -169,7 +201,7 @@ def _build_motions(spec: DatasetSpec, names: Iterable[str], folder: Path) -> dic
     problems: dict[str, list[str]] = {}
     with open(folder / FRAMES_FILE, "wb") as file:
         _write_header(file, 0, spec.feature_dim)
-        for name, motion in _motions(spec, list(names), problems):
+        for name, motion in read_motions(spec, list(names), problems):
             used.append(name)
             lengths.append(len(motion))
             file.write(motion.data)
@@ -187,19 +219,25 @@ def _build_motions(spec: DatasetSpec, names: Iterable[str], folder: Path) -> dic
 
 def _build_captions(spec: DatasetSpec, names: Iterable[str], folder: Path) -> dict[str, list[str]]:
     """Write the captions into `folder`."""
-    captions, broken = {}, []
-    for name in tqdm(list(names), desc="reading captions", disable=None):
-        parsed = parse_captions((spec.text_folder / f"{name}.txt").read_text(encoding="utf-8-sig", errors="replace"))
-        captions[name] = [(c.text, " ".join(c.tokens), c.start, c.end) for c in parsed.captions]
-        broken += [f"{name}.txt {text}" for text in parsed.problems]
-    problems = {"broken caption lines": broken} if broken else {}
-    # Without indentation: HumanML3D has 87,000 captions.
-    text = json.dumps({"captions": captions, "problems": problems}, ensure_ascii=False)
-    (folder / CAPTIONS_FILE).write_text(text, encoding="utf-8")
+    problems: dict[str, list[str]] = {}
+    used = list(names)
+    write_lines(folder, read_captions(spec, used, problems))
+    write_json(folder / INDEX_FILE, {"names": used, "problems": problems})
     return problems
 
 
-def _motions(spec: DatasetSpec, names: list[str], problems: dict[str, list[str]]) -> Iterator[tuple[str, np.ndarray]]:
+def read_captions(spec: DatasetSpec, names: list[str], problems: dict[str, list[str]]) -> Iterator[list[Caption]]:
+    """Captions of each clip; broken lines are entered in `problems`."""
+    for name in tqdm(names, desc="reading captions", disable=None):
+        parsed = parse_captions((spec.text_folder / f"{name}.txt").read_text(encoding="utf-8-sig", errors="replace"))
+        if parsed.problems:
+            problems.setdefault("broken caption lines", []).extend(f"{name}.txt {text}" for text in parsed.problems)
+        yield parsed.captions
+
+
+def read_motions(
+    spec: DatasetSpec, names: list[str], problems: dict[str, list[str]]
+) -> Iterator[tuple[str, np.ndarray]]:
     """Name and float32 features (T, D) of each usable clip; the others are entered in `problems`."""
     for name in tqdm(names, desc="reading motions", disable=None):
         try:
@@ -225,19 +263,16 @@ def _write_header(file: BinaryIO, rows: int, columns: int) -> None:
 
 @lru_cache(maxsize=8)
 def _read(motion_part: Path, text_part: Path) -> MotionCache:
-    index, texts = read_json(motion_part / INDEX_FILE), read_json(text_part / CAPTIONS_FILE)
+    index, texts = read_json(motion_part / INDEX_FILE), read_json(text_part / INDEX_FILE)
     lengths = np.array(index["lengths"], dtype=np.int64)
-    captions = {
-        name: tuple(Caption(text, tags.split(), start, end) for text, tags, start, end in entries)
-        for name, entries in texts["captions"].items()
-    }
+    numbers = {name: number for number, name in enumerate(texts["names"])}
     return MotionCache(
         folders=(motion_part, text_part),
-        # A plain array view: indexing a memmap object itself is slower.
-        frames=np.asarray(np.load(motion_part / FRAMES_FILE, mmap_mode="r")),
+        frames=mapped(motion_part / FRAMES_FILE),
         names=tuple(index["names"]),
+        rows={name: row for row, name in enumerate(index["names"])},
         offsets=np.cumsum(lengths) - lengths,
         lengths=lengths,
-        captions=captions,
+        captions=CaptionStore(text_part, numbers, read_lines(text_part)),
         problems=index["problems"] | texts["problems"],
     )

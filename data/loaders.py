@@ -1,6 +1,7 @@
 """Splits, statistics and loaders of a data folder."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lamp.data.cache import open_cache, shorten
-from lamp.data.motion import CaptionChoice, MotionBatch, MotionTextDataset, TextMotionBatch, WindowDataset
+from lamp.data.corpus.shards import Absent, ShardedMotions, shard_split
+from lamp.data.corpus.tokens import TokenTextDataset
+from lamp.data.motion import MotionBatch, MotionTextDataset, TextMotionBatch, WindowDataset
+from lamp.data.samples import CaptionChoice
 from lamp.data.sampling import EpochSampler
-from lamp.data.spec import DatasetSpec
+from lamp.data.spec import DatasetSpec, is_sharded
 from lamp.data.text import parse_captions
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
@@ -95,12 +99,19 @@ def load_stats(spec: DatasetSpec) -> Stats:
     return Stats(mean=values["Mean"], std=values["Std"])
 
 
-def load_split(spec: DatasetSpec, split: str) -> list[str]:
+def has_features(spec: DatasetSpec) -> bool:
+    """Whether a data folder has motions, not their tokens alone."""
+    return not isinstance(open_cache(spec).frames, Absent)
+
+
+def load_split(spec: DatasetSpec, split: str) -> Sequence[str]:
     """Clip ids of a split whose motion file exists, in the order of the split file.
 
     Raises:
         UserError: no such split file, or none of its clips exists.
     """
+    if is_sharded(spec):
+        return shard_split(spec, split)
     path = spec.root / f"{split}.txt"
     if not path.is_file():
         known = sorted(file.stem for file in spec.root.glob("*.txt"))
@@ -182,6 +193,7 @@ def text_loader(
     seed: int = 0,
     workers: int = 0,
     device: torch.device | None = None,
+    tokens: bool = False,
 ) -> TextLoader:
     """Loader of `TextMotionBatch`es.
 
@@ -199,21 +211,23 @@ def text_loader(
         workers: loading processes; 0 is fastest unless the disk is slow.
         device: holds all motions and makes the batches (see `motions_device`), without further processes; None makes
             them on the host.
+        tokens: give `TextTokenBatch`es where the folder has tokens, on the host.
     """
-    stats = stats or load_stats(spec)
-    dataset = MotionTextDataset(
-        open_cache(spec),
-        load_split(spec, split),
-        spec=spec,
-        mean=stats.mean,
-        std=stats.std,
-        captions=captions,
-        augment=augment,
-        weights=_optional_json(spec.root / "weights.json") if shuffle and weighted else None,
-        labels=load_labels(spec),
-        seed=seed,
-        device=device,
-    )
+    cache, names = open_cache(spec), load_split(spec, split)
+    how: dict[str, Any] = {
+        "spec": spec,
+        "captions": captions,
+        "augment": augment,
+        "weights": _optional_json(spec.root / "weights.json") if shuffle and weighted else None,
+        "labels": load_labels(spec),
+        "seed": seed,
+    }
+    dataset: MotionTextDataset
+    if tokens and isinstance(cache, ShardedMotions) and cache.tokens is not None:
+        device, dataset = None, TokenTextDataset(cache, names, **how)
+    else:
+        stats = stats or load_stats(spec)
+        dataset = MotionTextDataset(cache, names, mean=stats.mean, std=stats.std, device=device, **how)
     if dataset.dropped:
         counts = ", ".join(f"{count} {reason}" for reason, count in dataset.dropped.items())
         logger.info("%s, split %s: left out %s", spec.root, split, counts)
@@ -221,7 +235,9 @@ def text_loader(
     return TextLoader(dataset, **common)
 
 
-def evaluation_loader(spec: DatasetSpec, split: str, *, batch_size: int, stats: Stats | None = None) -> TextLoader:
+def evaluation_loader(
+    spec: DatasetSpec, split: str, *, batch_size: int, stats: Stats | None = None, tokens: bool = False
+) -> TextLoader:
     """`text_loader` of every motion of a split once, whole, in order, with its first caption."""
     return text_loader(
         spec,
@@ -232,6 +248,7 @@ def evaluation_loader(spec: DatasetSpec, split: str, *, batch_size: int, stats: 
         augment=False,
         shuffle=False,
         drop_last=False,
+        tokens=tokens,
     )
 
 

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,12 +19,12 @@ from torch.utils.data import Dataset
 
 from lamp.data.cache import MotionCache
 from lamp.data.frames import Frames
+from lamp.data.samples import CaptionChoice, find_samples
 from lamp.data.sampling import clip_weights, draw_keys, draw_stratified, uniform
 from lamp.data.spec import DatasetSpec
 from lamp.data.text import Caption
 from lamp.utils.errors import UserError
 
-CaptionChoice = Literal["random", "first", "all"]
 Batch = TypeVar("Batch", bound="MotionBatch")
 
 
@@ -137,7 +137,7 @@ class WindowDataset(_BatchedDataset[MotionBatch]):
         seed: int = 0,
         device: torch.device | None = None,
     ) -> None:
-        rows = np.array([cache.rows[name] for name in names if name in cache.rows], dtype=np.int64)
+        rows = cache.find(names)
         rows = rows[cache.lengths[rows] >= unit_length]
         if not len(rows):
             raise UserError(
@@ -147,7 +147,7 @@ class WindowDataset(_BatchedDataset[MotionBatch]):
         self._frames, self._seed = Frames(cache, mean, std, device), seed
         windows = np.maximum(cache.lengths[rows] - window + 1, 1)
         self._windows = windows
-        self._cumulative = np.cumsum(windows * clip_weights([cache.names[row] for row in rows], weights))
+        self._cumulative = np.cumsum(windows * clip_weights((cache.names[row] for row in rows), len(rows), weights))
         self._size = epoch_size or int(windows.sum())
 
     def __len__(self) -> int:
@@ -188,6 +188,8 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         device: see `Frames`.
     """
 
+    batch_type: type[TextMotionBatch] = TextMotionBatch
+
     def __init__(
         self,
         cache: MotionCache,
@@ -205,24 +207,29 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
     ) -> None:
         self._cache, self._spec, self._augment, self._seed = cache, spec, augment, seed
         self._frames, self._random_caption = Frames(cache, mean, std, device), captions == "random"
-        self.dropped: dict[str, int] = {}
-        self._samples: list[tuple[str, slice, Sequence[Caption]]] = []
-        for name in names:
-            if name in cache.rows:
-                self._add_clip(name, captions)
-        if not self._samples:
+        rows = cache.find(names)
+        found = find_samples(cache.lengths[rows], cache.caption_places(rows), cache.captions.times, spec, captions)
+        self.dropped = found.dropped
+        if not len(found.clips):
             raise UserError(
                 f"no motion with a caption is left in this split of {spec.root} (dropped: {self.dropped}); "
                 f"run `python -m lamp.prepare.check_data --dataset_name {spec.name}`"
             )
-        sample_names = [name for name, _, _ in self._samples]
-        self._starts = np.array([cache.offsets[cache.rows[name]] + part.start for name, part, _ in self._samples])
-        self._lengths = np.array([part.stop - part.start for _, part, _ in self._samples])
-        self._counts = np.array([len(choices) for _, _, choices in self._samples])
-        keys = [(labels or {}).get(name, f"clip {name}") for name in sample_names]
-        self._motion_ids = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+        # Forty bytes a sample: a corpus has millions.
+        self._clips = rows[found.clips].astype(np.int32)
+        self._starts = cache.offsets[self._clips] + found.starts
+        self._lengths, self._places, self._counts = found.lengths, found.captions, found.counts
+        if labels:
+            keys = [labels.get(name, f"clip {name}") for name in self._clip_names()]
+            self._motion_ids = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+        else:  # the names are in order
+            self._motion_ids = np.unique(self._clips, return_inverse=True)[1].astype(np.int64)
         weighted = bool(weights) and captions == "random"
-        self._cumulative = np.cumsum(clip_weights(sample_names, weights)) if weighted else None
+        self._cumulative = np.cumsum(clip_weights(self._clip_names(), len(self), weights)) if weighted else None
+
+    def _clip_names(self) -> Iterator[str]:
+        """Clip id of each sample."""
+        return (self._cache.names[row] for row in self._clips)
 
     @property
     def motion_ids(self) -> list[int]:
@@ -232,11 +239,11 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
     @property
     def texts(self) -> set[str]:
         """Every caption that can be drawn."""
-        return {caption.text for _, _, captions in self._samples for caption in captions}
+        return {caption.text for sample in range(len(self)) for caption in self.captions(sample)}
 
     def captions(self, sample: int) -> Sequence[Caption]:
         """Captions that a sample's is drawn from."""
-        return self._samples[sample][2]
+        return self._cache.captions.at(np.arange(self._counts[sample]) + self._places[sample])
 
     @cached_property
     def sample_names(self) -> list[str]:
@@ -245,8 +252,10 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         Further samples of the same part have `_2`, `_3`, ... behind that.
         """
         names: dict[str, None] = {}
-        for clip, part, captions in self._samples:
-            plain = clip if captions[0].whole else f"{clip}_{part.start}_{part.stop - 1}"
+        firsts = self._starts - self._cache.offsets[self._clips]
+        whole = (self._cache.captions.times[self._places] == 0).all(axis=1)
+        for clip, first, length, is_whole in zip(self._clip_names(), firsts, self._lengths, whole, strict=True):
+            plain = clip if is_whole else f"{clip}_{first}_{first + length - 1}"
             numbered = (f"{plain}_{number}" for number in itertools.count(2))
             names[plain if plain not in names else next(name for name in numbered if name not in names)] = None
         return list(names)
@@ -256,32 +265,8 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
         """Frames (N,) of each sample before it is cut."""
         return self._lengths
 
-    def _add_clip(self, name: str, choice: CaptionChoice) -> None:
-        """Enter the samples of a clip."""
-        frames = int(self._cache.lengths[self._cache.rows[name]])
-        captions = self._cache.captions.get(name, ())
-        if not captions:
-            self._drop("clips without a caption")
-        whole = [caption for caption in captions if caption.whole]
-        parts = [[caption] for caption in captions if not caption.whole]
-        if choice == "first":
-            whole = whole[:1]
-        groups = [[caption] for caption in whole] if choice == "all" else [whole] if whole else []
-        for group in groups + parts:
-            part = group[0].frames(frames, self._spec.fps)
-            length = part.stop - part.start
-            if length < self._spec.min_frames:
-                self._drop(f"samples under {self._spec.min_frames} frames")
-            elif length >= self._spec.frame_limit:
-                self._drop(f"samples not under {self._spec.frame_limit} frames")
-            else:
-                self._samples.append((name, part, group))
-
-    def _drop(self, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._clips)
 
     def __getitems__(self, indices: list[int]) -> TextMotionBatch:
         """The batch of several samples at once, padded to the longest."""
@@ -289,22 +274,26 @@ class MotionTextDataset(_BatchedDataset[TextMotionBatch]):
             ids = np.asarray(indices, dtype=np.int64) % len(self)
         else:
             ids, _ = draw_stratified(self._cumulative, len(self), indices, self._seed)
-        starts, sizes = self._crop(ids, indices)
-        motion, lengths = self._frames.cut(starts, sizes, int(sizes.max()))
+        motion, lengths = self._cut(ids, indices)
         picks = np.zeros(len(ids), dtype=np.int64)
         if self._random_caption:
             picks = (uniform(self._seed, indices, stream=1) * self._counts[ids]).astype(np.int64)
-        captions = [self._samples[i][2][pick] for i, pick in zip(ids, picks)]
-        return TextMotionBatch(
+        captions = self._cache.captions.at(self._places[ids] + picks)
+        return self.batch_type(
             motion=motion,
             lengths=lengths,
-            names=[self._samples[i][0] for i in ids],
+            names=[self._cache.names[row] for row in self._clips[ids]],
             captions=[caption.text for caption in captions],
             tokens=[caption.tokens for caption in captions],
             motion_ids=torch.from_numpy(self._motion_ids[ids]),
             sample_ids=torch.from_numpy(ids),
             keys=torch.from_numpy(draw_keys(self._seed, indices)),
         )
+
+    def _cut(self, ids: np.ndarray, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Normalised motion (B, T, D) of some samples, and its lengths (B,)."""
+        starts, sizes = self._crop(ids, indices)
+        return self._frames.cut(starts, sizes, int(sizes.max()))
 
     def _crop(self, ids: np.ndarray, indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """First row in the cache and length of each sample."""

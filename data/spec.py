@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lamp.utils.errors import UserError
+from lamp.utils.files import read_json
 from lamp.utils.kinematics.features import FeatureLayout
 from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, MAX_FRAMES, SKELETONS, Skeleton
 
@@ -13,6 +14,8 @@ DATASETS = Path("dataset")
 """Folder of the data sets' folders."""
 MOTIONS = "new_joint_vecs"
 """Folder of the motion features in a data folder."""
+SHARDS_FILE = "shards.json"
+"""What tells a folder of shards (`lamp.data.corpus.shards`) from one of files."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ SPECS: dict[str, DatasetSpec] = {
 }  # fmt: skip
 
 
+def is_sharded(spec: DatasetSpec) -> bool:
+    """Whether a data folder is one of shards."""
+    return (spec.root / SHARDS_FILE).is_file()
+
+
 def get_spec(name: str, data_root: str | Path | None = None) -> DatasetSpec:
     """Specification of a data set whose folder exists.
 
@@ -112,7 +120,7 @@ def get_spec(name: str, data_root: str | Path | None = None) -> DatasetSpec:
             "name the data folder with --data_root"
         )
     motions = root / MOTIONS
-    if not motions.is_dir():
+    if not motions.is_dir() and not (root / SHARDS_FILE).is_file():
         state = f"has no folder {MOTIONS}" if root.is_dir() else "does not exist"
         remedy = "give" if data_root is not None or known is None else f"{known.obtain}, or give"
         raise UserError(f"data folder {root} {state}; {remedy} the right one with --data_root")
@@ -121,6 +129,8 @@ def get_spec(name: str, data_root: str | Path | None = None) -> DatasetSpec:
 
 def _own_spec(name: str, root: Path) -> DatasetSpec:
     """Specification of a folder that is no published data set."""
+    if (root / SHARDS_FILE).is_file():
+        return _own_shards(name, root)
     first = next(iter(sorted((root / MOTIONS).glob("*.npy"))), None)
     if first is None:
         raise UserError(f"data folder {root} has no motions {MOTIONS}/*.npy; build it again")
@@ -130,5 +140,16 @@ def _own_spec(name: str, root: Path) -> DatasetSpec:
     except (ValueError, OSError, EOFError, IndexError, KeyError) as error:
         raise UserError(f"{first} is no motion of 263 (HumanML3D) or 251 (KIT-ML) features: {error}") from error
     tests = tuple(path.stem for path in sorted(root.glob("test*.txt")))
+    splits = ("test",) if "test" in tests or not tests else tests
+    return DatasetSpec(name, root, skeleton, min_frames=SPECS["mini"].min_frames, test_splits=splits)
+
+
+def _own_shards(name: str, root: Path) -> DatasetSpec:
+    """The same of a folder of shards."""
+    try:
+        skeleton = SKELETONS[FeatureLayout.of_dim(read_json(root / SHARDS_FILE)["width"]).num_joints]
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise UserError(f"{root / SHARDS_FILE} cannot be used ({error}); make the folder by lamp to-shards") from error
+    tests = tuple(path.stem for path in sorted((root / "splits").glob("test*.npy")))
     splits = ("test",) if "test" in tests or not tests else tests
     return DatasetSpec(name, root, skeleton, min_frames=SPECS["mini"].min_frames, test_splits=splits)

@@ -14,6 +14,8 @@ from lamp.utils.errors import UserError
 CLIP_SOURCE = "openai/clip-vit-base-patch32"
 SHEET = 64
 """Sentences that are encoded together."""
+LIMIT = 2 * 2**30
+"""Bytes of conditions that are remembered; those of HumanML3D's captions take 0.2 GB."""
 
 
 class TextCondition(Protocol):
@@ -96,15 +98,23 @@ class CachedCondition:
     """Remembers the condition of each sentence: training sees the same captions every epoch.
 
     What is encoded together depends on the captions of the data alone, not on which of them were seen before: in
-    other company a sentence's condition differs in the last bits, and a resumed run would not be the same.
+    other company a sentence's condition differs in the last bits, and a resumed run would not be the same. Where the
+    expected sentences are too many to be remembered, none is, and those of a call are encoded together.
+
+    Args:
+        encoder: whose conditions are remembered.
+        texts: see `expect`; None: nothing is remembered.
+        limit: bytes of conditions to remember, of the expected sentences and of all others.
     """
 
-    def __init__(self, encoder: TextCondition, texts: Iterable[str] = ()) -> None:
-        """Remember conditions of `encoder`, see `expect` for `texts`."""
-        self.encoder, self.dim, self.words = encoder, encoder.dim, encoder.words
+    def __init__(self, encoder: TextCondition, texts: Iterable[str] | None = (), limit: int = LIMIT) -> None:
+        self.encoder, self.dim, self.words, self._limit = encoder, encoder.dim, encoder.words, limit
         self._known: dict[str, Tensor] = {}
         self._sheets: dict[str, list[str]] = {}
-        self.expect(texts)
+        self._others: dict[str, Tensor] = {}
+        self._others_size = 0
+        self.remembers = texts is not None
+        self.expect(texts or ())
 
     @property
     def identity(self) -> str:
@@ -116,19 +126,47 @@ class CachedCondition:
 
         They are encoded in sheets of similar length, each when the first of its sentences is needed.
         """
-        new = sorted({*texts} - self._sheets.keys(), key=lambda text: (len(text), text))
-        for start in range(0, len(new), SHEET):
-            sheet = new[start : start + SHEET]
+        new: set[str] = set()
+        size = sum(map(self._size, self._sheets))
+        for text in texts:
+            if text not in new and text not in self._sheets:
+                new.add(text)
+                size += self._size(text)
+            if size > self._limit:
+                self.remembers = False
+                self._sheets.clear()
+                self._known.clear()
+                return
+        in_order = sorted(new, key=lambda text: (len(text), text))
+        for start in range(0, len(in_order), SHEET):
+            sheet = in_order[start : start + SHEET]
             self._sheets.update(dict.fromkeys(sheet, sheet))
+
+    def _size(self, text: str) -> int:
+        """About how many bytes the condition of a sentence takes: a vector, or one for each word, [CLS] and [SEP]."""
+        return 4 * self.dim * (text.count(" ") + 3 if self.words else 1)
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Condition vectors (B, dim), or of words (B, L, dim)."""
-        for text in texts:
-            if text not in self._known:
-                sheet = self._sheets.get(text, [text])
-                self._known.update(zip(sheet, self.encoder(sheet).clone()))
-        known = [self._known[text] for text in texts]
+        if not self.remembers:
+            return self.encoder(texts).clone()
+        known = [self._one(text) for text in texts]
         return torch.stack(known) if known[0].dim() == 1 else pad_sequence(known, batch_first=True)
+
+    def _one(self, text: str) -> Tensor:
+        """Condition of a sentence, remembered from now on."""
+        if sheet := self._sheets.get(text):
+            if text not in self._known:
+                self._known.update(zip(sheet, self.encoder(sheet).clone()))
+            return self._known[text]
+        if text not in self._others:
+            (condition,) = self.encoder([text]).clone()
+            self._others[text] = condition
+            self._others_size += condition.nbytes
+            while self._others_size > self._limit and len(self._others) > 1:
+                # The one that came first: encoded again by itself, it is the same.
+                self._others_size -= self._others.pop(next(iter(self._others))).nbytes
+        return self._others[text]
 
 
 def lamp_of(encoder: TextCondition) -> LaMP | None:

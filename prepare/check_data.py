@@ -16,7 +16,7 @@ import torch
 
 from lamp.data.cache import MotionCache, open_cache, shorten
 from lamp.data.loaders import Stats, load_stats
-from lamp.data.spec import DatasetSpec, get_spec
+from lamp.data.spec import DatasetSpec, get_spec, is_sharded
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import read_json
 from lamp.utils.kinematics.features import features_to_joints, normalization_std
@@ -71,6 +71,8 @@ def check_data(spec: DatasetSpec, *, compare: Stats | None = None, joint_clips: 
     Raises:
         UserError: there is no usable motion.
     """
+    if is_sharded(spec):
+        raise UserError(f"{spec.root} is a folder of shards; check the data folder that they were made of")
     report = Report()
     cache = open_cache(spec)
     report.fact("data set", f"{spec.name} in {spec.root}")

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import all as everything
-from benchmarks import bench_commands, bench_gpu, common, gpu_check, seams
+from benchmarks import bench_commands, bench_corpus, bench_gpu, common, gpu_check, seams
 from benchmarks.common import BASELINE_FILE, Bench, NotMeasured, Part, Settings, measure_all
 from benchmarks.report import report_lines
 from benchmarks.training import Job
@@ -249,3 +250,19 @@ def test_a_jump_is_found_at_its_seam():
     values = seams.accelerations(joints, 20)
     at, inside = seams.greatest(values, [80])
     assert at == [pytest.approx(40)] and inside == [0, 0]
+
+
+def test_memory_and_resuming_of_corpora(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("datasets")
+    monkeypatch.setattr(bench_corpus, "measure_apart", partial(bench_corpus.measure, steps=2))
+    monkeypatch.setattr(sys, "argv", ["bench_corpus", "--hours", "0.03", "--scales", "1"])
+    with pytest.raises(SystemExit) as stop:
+        bench_corpus.main()
+    assert not stop.value.code
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 0.03 h | 18 |")]
+    assert [line.split(" | ")[2] for line in lines] == ["windows", "tokens"]
+    grown = iter((100, 200, 105, 230))
+    found = bench_corpus.compare(
+        0.01, [1, 2], lambda folder, kind, space: bench_corpus.Measured(kind, 1, next(grown), 0.5, 0.4)
+    )
+    assert [round(growth, 2) for _, growth in found] == [0, 0, 0.05, 0.15]

@@ -1,11 +1,13 @@
 """The data layer on procedural data sets: captions, cache, windows, text samples, loaders, and the data tools."""
 
+import itertools
 import multiprocessing
 import os
 import pickle
 import shutil
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +18,13 @@ import pytest
 import torch
 
 from lamp.data import cache as cache_module
+from lamp.data import sampling
 from lamp.data.cache import open_cache
 from lamp.data.draws import TestDraws
 from lamp.data.frames import motions_device
 from lamp.data.loaders import load_split, load_stats, text_loader, tokenizer_loader
 from lamp.data.motion import MotionTextDataset, WindowDataset
-from lamp.data.sampling import EpochSampler, draw_stratified, uniform
+from lamp.data.sampling import EpochSampler, draw_stratified, permuted, uniform
 from lamp.data.spec import SPECS, DatasetSpec, get_spec
 from lamp.data.text import Caption, format_caption, parse_captions
 from lamp.prepare import check_data
@@ -288,6 +291,43 @@ def test_sampler_changes_order_with_the_epoch_and_repeats_by_seed() -> None:
     second = list(sampler)
     assert sorted(second) == list(range(10, 20)) and [i - 10 for i in second] != first
     assert list(EpochSampler(4, shuffle=False)) == [0, 1, 2, 3]
+    # NumPy's order of 8-byte numbers, which runs of before had.
+    assert first == np.random.default_rng((3, 0)).permutation(10).tolist()
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("largest", [10**6, 10])
+def test_sampler_starts_inside_an_epoch(shuffle: bool, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "LARGEST_ORDER", largest)
+    monkeypatch.setattr(sampling, "SHEET", 64)
+    sampler = EpochSampler(1000, shuffle=shuffle, seed=3)
+    sampler.set_epoch(2)
+    whole = list(sampler)
+    assert sorted(whole) == list(range(2000, 3000)) and (whole != sorted(whole)) == shuffle
+    sampler.start_at(900)
+    assert list(sampler) == whole[900:]
+    assert list(sampler) == whole
+
+
+@pytest.mark.parametrize("size", [1, 2, 17, 1000, 65537])
+def test_keyed_order_is_a_permutation(size: int) -> None:
+    orders = [permuted(np.arange(size), size, seed, epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    for order in orders:
+        assert np.array_equal(np.sort(order), np.arange(size))
+    assert np.array_equal(permuted(np.arange(size)[size // 2 :], size, 0, 1), orders[1][size // 2 :])
+    if size > 500:
+        ranks = np.stack([*orders, np.arange(size), np.roll(orders[0], 1)])
+        np.testing.assert_allclose(np.corrcoef(ranks), np.eye(5), atol=4 / size**0.5)
+
+
+def test_sampler_of_a_huge_epoch_is_cheap() -> None:
+    sampler, start = EpochSampler(144_000_000, shuffle=True, seed=1), time.monotonic()
+    tracemalloc.start()
+    sampler.start_at(130_000_000)
+    drawn = list(itertools.islice(sampler, 50_000))
+    assert tracemalloc.get_traced_memory()[1] < 20e6 and time.monotonic() - start < 5
+    tracemalloc.stop()
+    assert len(set(drawn)) == 50_000 and 0 <= min(drawn) and max(drawn) < 144_000_000
 
 
 # Windows

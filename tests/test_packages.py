@@ -113,7 +113,10 @@ def test_every_script_has_a_help_without_optional_packages() -> None:
         *SCRIPTS,
         "convert",
         "bulk",
-        *(f"lamp.prepare.{name}" for name in ("build_dataset", "check_data", "download", "blender_retarget")),
+        *(
+            f"lamp.prepare.{name}"
+            for name in ("build_dataset", "check_data", "download", "blender_retarget", "corpus.to_shards")
+        ),
     ]
     # PyTorch itself looks for some of them.
     code = BLOCKED.format(names=set(packages.EXTRAS) - {"requests"}, scripts=modules)

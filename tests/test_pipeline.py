@@ -186,6 +186,22 @@ def test_cached_conditions_do_not_depend_on_what_was_seen_before(pipe):
     assert sorted(calls) == [1, 22, 64, 64]  # each sentence once, many at a time
 
 
+def test_cached_conditions_are_bounded(pipe):
+    texts = [f"a person walks {i} steps" for i in range(40)]
+    size = 4 * pipe.text.dim
+    one = pipe.text(["not expected"])
+    many = CachedCondition(pipe.text, texts, limit=39 * size)
+    assert torch.equal(many(texts[:8]), pipe.text(texts[:8])) and not many._known and not many._others
+    assert CachedCondition(pipe.text, texts, limit=40 * size).remembers
+    assert not CachedCondition(pipe.text, None).remembers
+    few = CachedCondition(pipe.text, limit=2 * size)
+    for text in [*texts[:5], "not expected", "not expected"]:
+        few([text])
+    assert list(few._others) == [texts[4], "not expected"]
+    assert torch.equal(few(["not expected"]), one)
+    assert len(few(texts[:6])) == 6
+
+
 def test_bfloat16_generates_repeatably():
     pipe = assemble(tiny_parts())
     exact = pipe("a person walks", 40, seed=3)[0].joints

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lamp.stages.captioner_validation import MOST_KEPT
 from lamp.utils import packages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,6 +97,42 @@ def test_training_leaves_a_model_logs_and_state(workshop, name):
 def test_the_best_by_fid_is_kept(workshop):
     for name in ("vq_name", "mtrans_name", "rtrans_name"):
         assert (workshop[0] / "checkpoints" / "t2m" / name / "net_best_fid" / "config.json").is_file()
+
+
+def test_generators_train_from_tokens(workshop, sample_data, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("datasets")
+    folder, common, stages = workshop
+    source = f"--dataset_name t2m --data_root {sample_data} --out {tmp_path}/shards"
+    to_shards = f"{source} --tokenizer {folder}/checkpoints/t2m/vq_name --only_tokens --gpu_id -1"
+    run("lamp.prepare.corpus.to_shards", to_shards, monkeypatch)
+    shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints")
+    common = common.replace(f"{folder}/", f"{tmp_path}/").replace(str(sample_data), f"{tmp_path}/shards")
+    for script, arguments in stages[3:6]:
+        arguments = re.sub(r"--name (\S+)", r"--name \1_of_tokens", arguments)
+        still = "--animate_every_e 0" if "transformer" in script else ""
+        run(script, f"{common} {FEW} {arguments} {still} --max_iter 2 --max_epoch 1", monkeypatch)
+        space = tmp_path / "checkpoints" / "t2m" / re.search(r"--name (\S+)", arguments)[1]
+        assert list(space.glob("net_best_loss/model.safetensors")) and not list(space.glob("net_best_fid"))
+    with pytest.raises(SystemExit):
+        run("train_t2m_transformer", f"{common} {FEW} --name x --vq_name vq_name --max_iter 2", monkeypatch)
+    assert "tokens and no features" in capsys.readouterr().err
+
+
+def test_captioner_trains_without_keeping_queries(workshop, tmp_path, monkeypatch):
+    folder, common, stages = workshop
+    shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints")
+    common = common.replace(f"{folder}/checkpoints", f"{tmp_path}/checkpoints")
+    script, arguments = stages[6]
+    found = []
+    for name, limit in (("kept", MOST_KEPT), ("computed", 0)):
+        monkeypatch.setattr("lamp.stages.captioner_validation.MOST_KEPT", limit)
+        # Without dropout: the loader that fills the table moves the random stream on.
+        flags = f"{arguments.replace('m2t_name', name)} --drop_out_rate 0 --max_iter 2 --max_epoch 1"
+        run(script, f"{common} {FEW} {flags}", monkeypatch)
+        lines = (tmp_path / "checkpoints" / "t2m" / name / "metrics.jsonl").read_text().splitlines()
+        found.append([{key: value for key, value in json.loads(line).items() if "/loss" in key} for line in lines])
+    for kept, computed in zip(*found, strict=True):
+        assert kept == pytest.approx(computed, rel=1e-3)  # kept ones are rounded to float16
 
 
 @pytest.mark.parametrize("stage", range(7))

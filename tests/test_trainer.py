@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lamp.data.sampling import EpochSampler
 from lamp.models.hub import LaMPModel
 from lamp.options.common import TrainOptions
 from lamp.utils.errors import UserError
 from lamp.utils.run.optim import parameter_groups
+from lamp.utils.run.runs import start_of
 from lamp.utils.run.schedule import sharded_batches, total_iterations, warmup_cosine, warmup_multistep
 from lamp.utils.run.seed import seed_everything
 from lamp.utils.run.trainer import Trainer
@@ -333,6 +335,40 @@ def test_loader_may_start_inside_an_epoch(tmp_path: Path) -> None:
         trainer(options(tmp_path / "b", max_iter=stop, is_continue=stop == 7)).fit(Seekable())
     a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_sampler_that_can_starts_inside_an_epoch(tmp_path: Path) -> None:
+    class Counted(Dataset):
+        drawn = 0
+
+        def __len__(self) -> int:
+            return 4 * BATCHES
+
+        def __getitem__(self, index: int) -> Tensor:
+            self.drawn += 1
+            return torch.tensor([index, index % 3]) / 16
+
+    def run(folder: str, stop: int, resume: bool = False) -> int:
+        data = Counted()
+        loader = DataLoader(data, batch_size=4, sampler=EpochSampler(len(data), shuffle=True), drop_last=True)
+        trainer(options(tmp_path / folder, max_iter=stop, is_continue=resume)).fit(loader)
+        return data.drawn
+
+    run("a", 7), run("b", 7 - 2)
+    assert run("b", 7, resume=True) <= 3 * 4  # two batches, and the one that the loader draws ahead
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_start_counts_the_batches_of_all_processes() -> None:
+    sampler = EpochSampler(64, shuffle=False)
+    whole, rest = (DataLoader(range(64), batch_size=4, sampler=sampler, drop_last=drop) for drop in (True, False))
+    start = start_of(whole, 2)
+    assert start is not None
+    start(3)
+    assert next(iter(sampler)) == 24
+    assert start_of(rest, 1) is not None and start_of(rest, 2) is None
+    assert start_of(DataLoader(range(64), batch_size=4), 1) is None
 
 
 def test_schedules() -> None:

@@ -9,6 +9,7 @@ EXTRAS = {
     "tensorboard": "train",
     "transformers": "train",
     "matplotlib": "train",
+    "datasets": "corpus",
     "spacy": "data",
     "pycocoevalcap": "captions",
     "bert_score": "captions",

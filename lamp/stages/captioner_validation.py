@@ -1,6 +1,8 @@
 """Validation of a captioner while it is trained: loss, scores of greedy captions, and some of them to look at."""
 
+import math
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,16 +21,29 @@ from lamp.utils.scores.captions import caption_scores
 SHOWN = 6
 """Validation captions shown at each evaluation."""
 ENCODE_BATCH = 64
+MOST_KEPT = 4 * 2**30
+"""Bytes of queries that are kept; those of HumanML3D take 2 GB, those of a million motions 77."""
 
 
-def encode_all(queries: MotionQueries, loader: TextLoader, what: str) -> Tensor:
-    """Queries (N, nq, H) of every sample of an unshuffled loader, in float16 on the CPU."""
-    device, config = queries.lamp.device, queries.lamp.config
-    table = torch.empty(len(loader.dataset), config.num_query_tokens, config.hidden_size, dtype=torch.float16)
+def encode_all(queries: MotionQueries, loader: TextLoader, what: str) -> Tensor | None:
+    """Queries (N, nq, H) of every sample of an unshuffled loader, in float16 on the CPU; None if over `MOST_KEPT`."""
+    config = queries.lamp.config
+    shape = (len(loader.dataset), config.num_query_tokens, config.hidden_size)
+    if 2 * math.prod(shape) > MOST_KEPT:
+        return None
+    table = torch.empty(shape, dtype=torch.float16)
+    for batch, found in encode_batches(queries, loader, what):
+        table[batch.sample_ids] = found
+    return table
+
+
+def encode_batches(queries: MotionQueries, loader: TextLoader, what: str) -> Iterator[tuple[TextMotionBatch, Tensor]]:
+    """Each batch of a loader with its queries (B, nq, H), in float16 on the CPU."""
+    device = queries.lamp.device
     for batch in tqdm(loader, desc=f"queries of {what} motions", unit="batch", disable=None):
         with torch.inference_mode():
-            table[batch.sample_ids] = queries(batch.motion.to(device), batch.lengths.to(device)).half().cpu()
-    return table
+            found = queries(batch.motion.to(device), batch.lengths.to(device)).half().cpu()
+        yield batch, found
 
 
 @dataclass
@@ -65,27 +80,26 @@ def plain(text: str) -> str:
 
 
 def evaluate_captions(
-    captioner: Captioner, table: Tensor, validation: Validation
+    captioner: Captioner, queries: Iterable[Tensor], validation: Validation
 ) -> tuple[dict[str, float], list[str]]:
     """Loss on the first true captions, scores of greedy captions against all of them, and those captions.
 
     Args:
         captioner: in eval mode.
-        table: queries (N, nq, H) of the validation motions.
+        queries: those (B, nq, H) of the validation motions, batch after batch.
         validation: true captions.
     """
     captions: list[str] = []
     loss = 0.0
-    for start in tqdm(range(0, len(table), ENCODE_BATCH), desc="captions", leave=False, disable=None):
-        part = slice(start, start + ENCODE_BATCH)
-        queries = table[part].to(captioner.device).float()
-        text = captioner.read([texts[0] for texts in validation.references[part]])
-        loss += captioner(queries, text).loss.item() * len(queries)
-        captions += [one for (one,) in captioner.caption(queries, num_beams=1)]
+    for part in tqdm(queries, desc="captions", leave=False, disable=None):
+        states = part.to(captioner.device).float()
+        text = captioner.read([texts[0] for texts in validation.references[len(captions) :][: len(part)]])
+        loss += captioner(states, text).loss.item() * len(part)
+        captions += [one for (one,) in captioner.caption(states, num_beams=1)]
     truth = [[plain(text) for text in texts] for texts in validation.references]
     scores = caption_scores([plain(text) for text in captions], truth)
     results = {key: getattr(scores, key) for key in ("cider", "bleu4", "rouge_l")}
-    return {"loss": loss / len(table), **results}, captions
+    return {"loss": loss / len(captions), **results}, captions
 
 
 def show_captions(

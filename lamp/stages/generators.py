@@ -1,9 +1,13 @@
 """What training the masked transformer, the residual transformer and the length estimator have in common."""
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor, nn
 
 from lamp.data.cache import open_cache
+from lamp.data.corpus.shards import ShardedMotions
+from lamp.data.corpus.tokens import TextTokenBatch
 from lamp.data.loaders import TextLoader, load_split
 from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import DatasetSpec
@@ -14,6 +18,7 @@ from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.text_condition import CachedCondition, ClipCondition, LaMPCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.options.t2m import GeneratorOptions
+from lamp.utils.errors import UserError
 from lamp.utils.run.trainer import Step
 
 
@@ -25,14 +30,39 @@ def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.devi
     """
     root = options.checkpoints_dir / options.dataset_name
     tokenizer = RVQVAE.from_pretrained(model_folder(root / options.vq_name), device=device).requires_grad_(False)
-    known = open_cache(spec).captions
-    names = load_split(spec, "train") + load_split(spec, "val")
-    texts = [caption.text for name in names for caption in known.get(name, ())]
+    cache = open_cache(spec)
+    if isinstance(cache, ShardedMotions):
+        texts: Iterable[str] | None = None  # too many to be remembered
+        check_tokens(cache, spec, tokenizer)
+    else:
+        names = [*load_split(spec, "train"), *load_split(spec, "val")]
+        texts = (caption.text for name in names for caption in cache.captions.get(name, ()))
     if options.text_encoder == "clip":
         return tokenizer, CachedCondition(ClipCondition(options.clip_source, device), texts)
     lamp = LaMP.from_pretrained(model_folder(root / options.lamp_name), device=device)
     bfloat16 = options.mixed_precision == "bf16"
     return tokenizer, CachedCondition(LaMPCondition(lamp, options.condition == "words", bfloat16), texts)
+
+
+def check_tokens(cache: ShardedMotions, spec: DatasetSpec, tokenizer: RVQVAE) -> None:
+    """Make sure that the tokens of a corpus, if it has some, are those of a tokenizer.
+
+    Raises:
+        UserError: they are another's.
+    """
+    if cache.tokens is not None and cache.tokenizer != tokenizer.identity:
+        raise UserError(
+            f"the tokens of {spec.root} were made by the tokenizer {cache.tokenizer}, and --vq_name is "
+            f"{tokenizer.identity}; name that one, or make the shards again by lamp to-shards --tokenizer"
+        )
+
+
+def codes_of(batch: TextMotionBatch, encode: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Codes (B, L, Q) of a batch, -1 beyond the end: its own, else what `encode` makes of motion and lengths."""
+    if isinstance(batch, TextTokenBatch):
+        return batch.motion
+    with torch.no_grad():
+        return encode(batch.motion, batch.lengths)
 
 
 def validation_means(

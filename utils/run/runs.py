@@ -67,6 +67,19 @@ class Batches(Protocol[Gives]):
     def __iter__(self) -> Iterator[Gives]: ...
 
 
+def start_of(loader: Any, processes: int) -> Callable[[int], None] | None:
+    """What begins the next iteration of a torch DataLoader at a batch of each process, without drawing those before it.
+
+    Its sampler's `start_at(sample)` does, which promises that batches depend on their indices alone; None without one.
+    """
+    start = getattr(loader.sampler, "start_at", None)
+    # Without drop_last, several processes fill up the last batch with the first ones, which must be seen for that.
+    if start is None or loader.batch_size is None or not (loader.drop_last or processes == 1):
+        return None
+    samples = loader.batch_size * processes
+    return lambda batch: start(batch * samples)
+
+
 class Animation(Protocol[Shown]):
     """What shows people how far a model is; the same motions each time, and it draws nothing that training draws.
 

@@ -29,7 +29,7 @@ from lamp.utils.run.accelerator import make_accelerator
 from lamp.utils.run.compiling import compile_in_place, uncompiled
 from lamp.utils.run.logging import LossWindow, MetricsRecorder, run_logger
 from lamp.utils.run.optim import AveragedWeights
-from lamp.utils.run.runs import ANIMATIONS, Animation, Batches, Progress, RunOptions, stop_signals
+from lamp.utils.run.runs import ANIMATIONS, Animation, Batches, Progress, RunOptions, start_of, stop_signals
 from lamp.utils.run.schedule import set_base_rates, total_iterations
 from lamp.utils.run.seed import RandomStream, combined_seed, seed_everything
 from lamp.utils.run.state import (
@@ -147,7 +147,7 @@ class Trainer(Generic[Model, Batch]):
         Args:
             loader: the batches of an epoch, anew each time it is iterated, with a length: a torch DataLoader, or any
                 iterable (which gives each of several processes its own). Resuming inside an epoch draws and drops the
-                batches done, or calls the loader's `start_at(batch)` if it has one, to begin its next iteration there.
+                batches done, unless the loader, or a DataLoader's sampler (see `start_of`), has a `start_at`.
             set_epoch: called before each epoch; by default that of a DataLoader's sampler, if it has one. A loader's
                 own `set_epoch` is called in any case.
 
@@ -161,8 +161,10 @@ class Trainer(Generic[Model, Batch]):
                 self._lock.release()
 
     def _fit(self, loader: Batches[Batch], set_epoch: Callable[[int], None] | None) -> Progress:
+        self._start_at = getattr(loader, "start_at", None)
         if isinstance(loader, DataLoader):
             set_epoch = set_epoch or getattr(loader.sampler, "set_epoch", None)
+            self._start_at = start_of(loader, self.accelerator.num_processes)
             loader = self.accelerator.prepare(loader)
         if not len(loader):
             count = self.accelerator.num_processes
@@ -256,8 +258,8 @@ class Trainer(Generic[Model, Batch]):
 
         stream, skip = RandomStream(self.options.seed * 1_000_003 + self.progress.epoch), self.progress.batch
         with stream:
-            if skip and hasattr(loader, "start_at"):
-                loader.start_at(skip)
+            if skip and self._start_at:
+                self._start_at(skip)
                 skip = 0
             batches = iter(loader)
             for _ in range(skip):

@@ -1,0 +1,1 @@
+"""Corpora larger than memory: shards, names on the disk, tokens."""
