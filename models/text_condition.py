@@ -14,8 +14,8 @@ from lamp.utils.errors import UserError
 CLIP_SOURCE = "openai/clip-vit-base-patch32"
 SHEET = 64
 """Sentences that are encoded together."""
-LIMIT = 2 * 2**30
-"""Bytes of conditions that are remembered; those of HumanML3D's captions take 0.2 GB."""
+LIMIT = 4 * 2**30
+"""Bytes of conditions that are remembered; those of HumanML3D's captions take 0.2 GB, words of 100,000 sentences 3."""
 
 
 class TextCondition(Protocol):
