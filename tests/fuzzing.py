@@ -50,6 +50,8 @@ def fuzz(share: float = 1.0) -> Callable[[Callable[..., None]], Callable[..., No
         derandomize=not ASKED,
         deadline=None,
         database=None,
+        # An input that fails is shown as it is: making it smaller takes minutes where files are read.
+        phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
 
