@@ -169,6 +169,9 @@ class _Watch:
             if (isinstance(flags, int) and flags & writes) or set("wax+") & set(mode or ""):
                 self._inside(event, path)
         elif event in _CHANGES:
+            # Relative to an open folder, which `shutil.rmtree` opened as one of those inside.
+            if event in ("os.remove", "os.rmdir") and arguments[1] != -1:
+                return
             for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
                 self._inside(event, path)
 

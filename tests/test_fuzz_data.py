@@ -75,7 +75,7 @@ def tried(spec: DatasetSpec, name: str, content: bytes, read) -> None:
     path = spec.root / name
     before = path.read_bytes()
     try:
-        check(lambda file: read(spec), path, content, named=str(spec.root))
+        check(lambda file: read(spec), path, content, named=str(spec.root), folder=spec.root)
     finally:
         path.write_bytes(before)
 
@@ -203,7 +203,8 @@ def _zip(files: dict[str, bytes]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            if name:  # which the writer refuses
+                archive.writestr(name, content)
     return file.getvalue()
 
 

@@ -189,6 +189,11 @@ def is_plain_name(name: str) -> bool:
     )
 
 
+def is_below(name: str) -> bool:
+    """Whether a name with / in it, relative to a folder, leads to a place below that folder."""
+    return bool(name) and "\0" not in name and not name.startswith("/") and ".." not in name.split("/")
+
+
 def shown(name: str, longest: int = 60) -> str:
     """A user's word for a message: quoted, and cut where it is long."""
     return repr(name if len(name) <= longest else f"{name[:longest]}...")
