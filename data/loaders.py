@@ -303,8 +303,8 @@ def _optional_table(path: Path, kind: type[Value]) -> dict[str, Value] | None:
     if not isinstance(values, dict):
         raise UserError(f"{path} does not hold an object of clips and their values; make it again or delete it")
     for name, value in values.items():
-        numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
+        numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _LARGEST
         if not (numeric if kind is float else isinstance(value, kind)):
-            wanted = "a number" if kind is float else "a text"
+            wanted = "a number from 0 on" if kind is float else "a text"
             raise UserError(f"{path}: the value of {shown(name)} is not {wanted}; make it again or delete it")
     return values

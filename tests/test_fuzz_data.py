@@ -70,12 +70,12 @@ def batch(spec: DatasetSpec) -> None:
     assert all(next(iter(text_loader(spec, "train", batch_size=2))).motion.isfinite().flatten())
 
 
-def tried(spec: DatasetSpec, name: str, content: bytes, read) -> None:
+def tried(spec: DatasetSpec, name: str, content: bytes, read, named: str | None = None) -> None:
     """`check` of a file of the data folder, which is put back."""
     path = spec.root / name
     before = path.read_bytes()
     try:
-        check(lambda file: read(spec), path, content, named=str(spec.root), folder=spec.root)
+        check(lambda file: read(spec), path, content, str(spec.root) if named is None else named, folder=spec.root)
     finally:
         path.write_bytes(before)
 
@@ -91,7 +91,7 @@ def test_splits(data, drawn):
 @hypothesis.given(st.sampled_from(["labels.json", "weights.json"]), st.data())
 def test_labels_and_weights(data, name, drawn):
     seed = json.loads((data.root / name).read_text())
-    tried(data, name, drawn.draw(any_json(seed)), lambda spec: (load_labels(spec), batch(spec)))
+    tried(data, name, drawn.draw(any_json(seed)), lambda spec: (load_labels(spec), batch(spec)), "")
 
 
 @fuzz()
