@@ -130,13 +130,14 @@ def _flush(path: Path) -> None:
 
 def flush_tree(folder: Path) -> None:
     """Have everything below a folder written to the disk itself."""
-    paths = [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+    # Of folders the lists of names, after what they name.
+    found = [(Path(parent), names) for parent, _, names in os.walk(folder, topdown=False)]
+    paths = [path for parent, names in found for path in (*(parent / name for name in names), parent)]
     if len(paths) > _MANY and hasattr(os, "sync"):
         os.sync()
         return
     for path in paths:
         _flush(path)
-    _flush(folder)
 
 
 def check_replaceable(folder: str | Path, marker: str) -> None:
