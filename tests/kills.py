@@ -179,7 +179,7 @@ def main() -> None:
         words = "a the person man walks forward runs waves with right left hand stands and turns".split()
         (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n")
         # What the other stages are built on.
-        for stage in ("tokenizer", "lamp") if {*given.stages} - {"tokenizer"} else ():
+        for stage in ("tokenizer", "lamp") if {*given.stages} - {"tokenizer"} else []:
             script, flags = STAGES[stage]
             asked = [*arguments(flags, 8, "kills"), "--max_iter", "2"]
             if any(ended(start(script, asked, folder, 1, folder / "before.log"))):
@@ -192,8 +192,8 @@ def main() -> None:
     for fault in report.faults:
         print(fault)
     print(
-        f"{report.kills} kills of {report.runs} runs in {time.monotonic() - began:.0f} s: {report.early} before a state "
-        f"was saved, {report.writing} inside a write; {len(report.faults)} faults"
+        f"{report.kills} kills of {report.runs} runs in {time.monotonic() - began:.0f} s: {report.early} before a state"
+        f" was saved, {report.writing} inside a write; {len(report.faults)} faults"
     )
     raise SystemExit(bool(report.faults))
 

@@ -1,4 +1,4 @@
-"""Data folders, libraries, recordings and archives, damaged or made up: what is in them, or a line that names the file."""
+"""Data folders, libraries, recordings and archives, damaged or made up: read, or refused by a line that names them."""
 
 import io
 import json

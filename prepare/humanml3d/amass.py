@@ -107,14 +107,16 @@ def _load_body(path: Path) -> BodyJoints:
         shapes = arrays["shapedirs"].astype(np.float64)[..., :NUM_BETAS]
         # The root's parent is written as the largest unsigned number.
         parents = arrays["kintree_table"].astype(np.int64)[0, :NUM_JOINTS]
-        if vertices.shape[1:] != (3,) or regressor.shape != (NUM_JOINTS, len(vertices)) or shapes.shape != (len(vertices), 3, NUM_BETAS):
+        count = len(vertices)
+        wanted = ((count, 3), (NUM_JOINTS, count), (count, 3, NUM_BETAS))
+        if (vertices.shape, regressor.shape, shapes.shape) != wanted:
             raise ValueError(f"J_regressor {regressor.shape}, v_template {vertices.shape}, shapedirs {shapes.shape}")
         if tuple(parents[1:]) != HUMANML3D.parents[1:]:
             raise ValueError("kintree_table is not SMPL's")
     except (UserError, ValueError, KeyError, IndexError, OSError) as error:
         raise UserError(
-            f"{path} is not an SMPL+H body model ({brief(error)}); it needs the .npz of the 'Extended SMPL+H model' from "
-            "https://mano.is.tue.mpg.de, not SMPL, SMPL-X or a .pkl file"
+            f"{path} is not an SMPL+H body model ({brief(error)}); it needs the .npz of the 'Extended SMPL+H model' "
+            "from https://mano.is.tue.mpg.de, not SMPL, SMPL-X or a .pkl file"
         ) from error
     directions = np.einsum("jv,vcb->jcb", regressor, shapes)
     return BodyJoints(torch.from_numpy(regressor @ vertices), torch.from_numpy(directions))

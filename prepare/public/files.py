@@ -119,7 +119,7 @@ def read_statistics(folder: Path, width: int) -> tuple[Tensor, Tensor] | None:
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which no more is asked than it has: readers of pickles believe the lengths of texts that stand there."""
+    """A file of which no more is asked than it has: readers of pickles believe the lengths that stand there."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
