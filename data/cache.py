@@ -25,6 +25,7 @@ from lamp.data.spec import DatasetSpec, is_sharded
 from lamp.data.text import Caption, parse_captions
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_folder, read_json, write_json
+from lamp.utils.reading import numbers, read_npy
 
 CACHE_VERSION = 2
 FRAMES_FILE = "frames.npy"
@@ -241,14 +242,15 @@ def read_motions(
     """Name and float32 features (T, D) of each usable clip; the others are entered in `problems`."""
     for name in tqdm(names, desc="reading motions", disable=None):
         try:
-            motion = np.load(spec.motion_folder / f"{name}.npy", allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+            motion = numbers(read_npy(spec.motion_folder / f"{name}.npy"), name)
+        except (UserError, OSError) as error:
             problems.setdefault("unreadable motions", []).append(f"{name}.npy: {error}")
             continue
         if motion.ndim != 2 or motion.shape[1] != spec.feature_dim or not len(motion):
             problems.setdefault("motions of a wrong shape", []).append(f"{name}.npy has shape {motion.shape}")
             continue
-        motion = np.ascontiguousarray(motion, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large is infinite, which is left out
+            motion = np.ascontiguousarray(motion, dtype=np.float32)
         if not np.isfinite(motion).all():
             problems.setdefault("motions with NaN or infinity", []).append(f"{name}.npy")
             continue

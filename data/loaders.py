@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,13 +19,18 @@ from lamp.data.samples import CaptionChoice
 from lamp.data.sampling import EpochSampler
 from lamp.data.spec import DatasetSpec, is_sharded
 from lamp.data.text import parse_captions
-from lamp.utils.errors import UserError
-from lamp.utils.files import read_json
+from lamp.utils.errors import UserError, brief
+from lamp.utils.files import read_json, shown
 from lamp.utils.kinematics.features import FeatureLayout
+from lamp.utils.reading import numbers, read_names, read_npy
 from lamp.utils.run.launch import launched_processes
 
 # Feature groups that the tokenizer's training weighs more.
 _BIASED_GROUPS = ("yaw_velocity", "root_velocity", "root_height", "contacts")
+
+_LARGEST = 1e30
+"""Weights are below it, so that sums of them are finite."""
+Value = TypeVar("Value", str, float)
 
 logger = logging.getLogger(__name__)
 
@@ -84,11 +89,9 @@ def load_stats(spec: DatasetSpec) -> Stats:
     for name in ("Mean", "Std"):
         path = spec.root / f"{name}.npy"
         try:
-            value = np.load(path, allow_pickle=False).astype(np.float32)
+            value = numbers(read_npy(path), str(path)).astype(np.float32)
         except FileNotFoundError:
             raise UserError(f"{path} is missing; copy the data set with its Mean.npy and Std.npy") from None
-        except (ValueError, EOFError, OSError) as error:
-            raise UserError(f"{path} cannot be read ({error}); copy it again") from error
         if value.shape != (spec.feature_dim,) or not np.isfinite(value).all() or (name == "Std" and (value <= 0).any()):
             wanted = "positive" if name == "Std" else "finite"
             raise UserError(
@@ -116,7 +119,7 @@ def load_split(spec: DatasetSpec, split: str) -> Sequence[str]:
     if not path.is_file():
         known = sorted(file.stem for file in spec.root.glob("*.txt"))
         raise UserError(f"{path} is missing; splits there: {', '.join(known) or 'none'}")
-    names = list(dict.fromkeys(path.read_text(encoding="utf-8-sig").split()))
+    names = list(dict.fromkeys(read_names(path)))
     present = {file.name for file in spec.motion_folder.iterdir()}
     missing = [name for name in names if f"{name}.npy" not in present]
     if len(missing) == len(names):
@@ -129,7 +132,12 @@ def load_split(spec: DatasetSpec, split: str) -> Sequence[str]:
 
 def load_labels(spec: DatasetSpec) -> dict[str, str]:
     """Label of each clip, from labels.json; empty where the data have none."""
-    return _optional_json(spec.root / "labels.json") or {}
+    return _optional_table(spec.root / "labels.json", str) or {}
+
+
+def _load_weights(spec: DatasetSpec) -> dict[str, float] | None:
+    """Weight of clips, from weights.json; None where the data have none."""
+    return _optional_table(spec.root / "weights.json", float)
 
 
 def tokenizer_loader(
@@ -170,7 +178,7 @@ def tokenizer_loader(
         mean=stats.mean,
         std=stats.std,
         unit_length=spec.unit_length,
-        weights=_optional_json(spec.root / "weights.json") if shuffle else None,
+        weights=_load_weights(spec) if shuffle else None,
         epoch_size=epoch_size,
         seed=seed,
         device=device,
@@ -218,7 +226,7 @@ def text_loader(
         "spec": spec,
         "captions": captions,
         "augment": augment,
-        "weights": _optional_json(spec.root / "weights.json") if shuffle and weighted else None,
+        "weights": _load_weights(spec) if shuffle and weighted else None,
         "labels": load_labels(spec),
         "seed": seed,
     }
@@ -266,7 +274,7 @@ def read_first_captions(spec: DatasetSpec, names: list[str]) -> list[str]:
     captions = []
     for name in names:
         path = spec.text_folder / f"{name}.txt"
-        parsed = parse_captions(path.read_text(encoding="utf-8")).captions if path.is_file() else ()
+        parsed = parse_captions(path.read_text("utf-8-sig", errors="replace")).captions if path.is_file() else ()
         if not parsed:
             raise UserError(f"{path} is missing or has no caption")
         captions.append(parsed[0].text)
@@ -297,15 +305,23 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _optional_json(path: Path) -> Any | None:
-    """Content of a JSON file that need not exist.
+def _optional_table(path: Path, kind: type[Value]) -> dict[str, Value] | None:
+    """Values of clips in a JSON file that need not exist.
 
     Raises:
-        UserError: it exists and is not valid JSON.
+        UserError: it exists and is not valid JSON, or holds other values.
     """
     if not path.is_file():
         return None
     try:
-        return read_json(path)
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); make it again or delete it") from error
+        values = read_json(path)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON ({brief(error)}); make it again or delete it") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} does not hold an object of clips and their values; make it again or delete it")
+    for name, value in values.items():
+        numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _LARGEST
+        if not (numeric if kind is float else isinstance(value, kind)):
+            wanted = "a number from 0 on" if kind is float else "a text"
+            raise UserError(f"{path}: the value of {shown(name)} is not {wanted}; make it again or delete it")
+    return values

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 from lamp.utils.files import read_json
 from lamp.utils.kinematics.features import FeatureLayout
 from lamp.utils.kinematics.skeleton import HUMANML3D, KIT, MAX_FRAMES, SKELETONS, Skeleton
+from lamp.utils.reading import read_npy
 
 DATASETS = Path("dataset")
 """Folder of the data sets' folders."""
@@ -135,10 +134,10 @@ def _own_spec(name: str, root: Path) -> DatasetSpec:
     if first is None:
         raise UserError(f"data folder {root} has no motions {MOTIONS}/*.npy; build it again")
     try:
-        width = np.load(first, mmap_mode="r", allow_pickle=False).shape[-1]
+        width = read_npy(first).shape[-1]
         skeleton = SKELETONS[FeatureLayout.of_dim(width).num_joints]
-    except (ValueError, OSError, EOFError, IndexError, KeyError) as error:
-        raise UserError(f"{first} is no motion of 263 (HumanML3D) or 251 (KIT-ML) features: {error}") from error
+    except (UserError, ValueError, OSError, IndexError, KeyError) as error:
+        raise UserError(f"{first} is no motion of 263 (HumanML3D) or 251 (KIT-ML) features: {brief(error)}") from error
     tests = tuple(path.stem for path in sorted(root.glob("test*.txt")))
     splits = ("test",) if "test" in tests or not tests else tests
     return DatasetSpec(name, root, skeleton, min_frames=SPECS["mini"].min_frames, test_splits=splits)

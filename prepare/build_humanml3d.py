@@ -56,6 +56,7 @@ from lamp.prepare.humanml3d.sources import (
 )
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import write_json
+from lamp.utils.reading import read_npy
 
 FORMAT = 1
 PUBLISHED_FRAMES = 4_117_392  # of all clips with mirror images, as HumanML3D's notebook printed
@@ -209,7 +210,7 @@ def _compare_reference(spec: DatasetSpec, published: Published) -> dict[str, flo
             own = load_stats_files([spec.root / file.name for file in files], spec)
             found["statistics, in standard deviations"] = stats_distance(own, load_stats_files(files, spec))
         if theirs.is_file() and ours.is_file():
-            a, b = np.load(theirs), np.load(ours)
+            a, b = read_npy(theirs), read_npy(ours)
             same = a.shape == b.shape
             found[f"features of {_EXAMPLE}"] = float(np.abs(a - b).max()) if same else f"{b.shape}, not {a.shape}"
     except (UserError, OSError, ValueError) as error:

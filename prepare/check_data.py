@@ -17,9 +17,10 @@ import torch
 from lamp.data.cache import MotionCache, open_cache, shorten
 from lamp.data.loaders import Stats, load_stats
 from lamp.data.spec import DatasetSpec, get_spec, is_sharded
-from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.errors import UserError, brief, main_with_errors
 from lamp.utils.files import read_json
 from lamp.utils.kinematics.features import features_to_joints, normalization_std
+from lamp.utils.reading import numbers, read_names, read_npy, reading
 
 # Motions published: all, then the splits; KIT-ML's as remembered. What the folder's own files say is used, not these.
 PUBLISHED = {
@@ -88,7 +89,11 @@ def check_data(spec: DatasetSpec, *, compare: Stats | None = None, joint_clips: 
 
 def _check_build(spec: DatasetSpec, report: Report) -> None:
     state = spec.root / BUILD_STATE
-    if state.is_file() and not read_json(state).get("complete"):
+    if not state.is_file():
+        return
+    with reading(state, "state of a build"):
+        whole = read_json(state)["complete"]
+    if not whole:
         report.findings.append("lamp.prepare.build_humanml3d did not finish here; run the same command again")
 
 
@@ -124,7 +129,11 @@ def _check_splits(spec: DatasetSpec, cache: MotionCache, report: Report) -> None
             if split != "all":
                 report.findings.append(f"{path.name} is missing")
             continue
-        listed[split] = path.read_text(encoding="utf-8-sig").split()
+        try:
+            listed[split] = read_names(path)
+        except UserError as error:
+            report.findings.append(str(error))
+            continue
         counts.append(f"{split} {len(listed[split]):,}")
         gone = [name for name in listed[split] if name not in cache.rows]
         if not set(gone) <= set(_PUBLISHED_BROKEN.get(spec.name, ())):
@@ -227,7 +236,11 @@ def _check_joints(spec: DatasetSpec, cache: MotionCache, report: Report, limit: 
     )
     worst, differing = 0.0, []
     for name in chosen:
-        joints = np.load(spec.joint_folder / f"{name}.npy", allow_pickle=False)
+        try:
+            joints = numbers(read_npy(spec.joint_folder / f"{name}.npy"), name)
+        except UserError as error:
+            differing.append(f"{name} cannot be read ({brief(error)})")
+            continue
         recovered = features_to_joints(torch.tensor(cache.motion(name))).numpy()
         if joints.shape != recovered.shape:
             differing.append(f"{name} has shape {joints.shape} instead of {recovered.shape}")
@@ -253,7 +266,7 @@ def _check_stats(spec: DatasetSpec, cache: MotionCache, report: Report, compare:
     train = spec.root / "train.txt"
     if not stats_distance(own, stats) <= _STATS_TOLERANCE and train.is_file():
         # Data sets other than the published ones may take them from the training split, as is sounder.
-        chosen = [name for name in train.read_text(encoding="utf-8-sig").split() if name in cache.rows]
+        chosen = [name for name in read_names(train) if name in cache.rows]
         own, names = measure_stats(cache, spec, chosen or cache.names), "training motions"
     _compare_stats(report, own, stats, names, "Mean.npy and Std.npy")
     if compare is not None:
@@ -299,9 +312,9 @@ def load_stats_files(paths: Sequence[str | Path], spec: DatasetSpec) -> Stats:
     values = []
     for path in map(Path, paths):
         try:
-            value = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path} cannot be read ({error}); give a Mean.npy and a Std.npy") from error
+            value = numbers(read_npy(path), str(path))
+        except (UserError, OSError) as error:
+            raise UserError(f"{path} cannot be read ({brief(error)}); give a Mean.npy and a Std.npy") from error
         if value.shape != (spec.feature_dim,):
             raise UserError(f"{path} has shape {value.shape}, not ({spec.feature_dim},); give other files")
         values.append(torch.from_numpy(value.astype(np.float32)))

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests."""
 
 import os
+import sys
 
 import pytest
 import torch
@@ -58,8 +59,25 @@ def device(request):
     return resolve_device(-1 if request.config.getoption("--gpu_device") == "cpu" else 0)
 
 
+def pytest_sessionfinish(session):
+    """Let a worker tell what its tests of readers saw."""
+    if "tests.fuzzing" in sys.modules and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["fuzz"] = sys.modules["tests.fuzzing"].SEEN.facts()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Add up what workers tell."""
+    if "LAMP_FUZZ" in os.environ and (told := getattr(node, "workeroutput", {}).get("fuzz")):
+        from tests.fuzzing import SEEN
+
+        SEEN.add(told)
+
+
 def pytest_terminal_summary(terminalreporter):
-    """Say how many tests were skipped for files beside the repository."""
+    """Say how many tests were skipped for files beside the repository, and what `LAMP_FUZZ` saw."""
+    if "LAMP_FUZZ" in os.environ and "tests.fuzzing" in sys.modules:
+        terminalreporter.write_line(sys.modules["tests.fuzzing"].SEEN.line())
     count = sum(LACKS in str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
     if count:
         terminalreporter.write_line(f"{count} tests were skipped: they need files of ../shared, {LACKS}")

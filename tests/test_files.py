@@ -181,3 +181,54 @@ def test_many_files_are_flushed(tmp_path: Path) -> None:
         for index in range(files._MANY + 1):
             np.save(aside / f"{index}.npy", np.zeros(1))
     assert len(names(tmp_path / "set")) == files._MANY + 1
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Names that are flushed and renamed, in order."""
+    if sys.platform != "linux":
+        pytest.skip("asks /proc what an open file is called")
+    done: list[tuple[str, str]] = []
+    flush, rename, exchange = os.fsync, os.replace, files._exchange
+
+    def fsync(number: int) -> None:
+        done.append(("fsync", Path(os.readlink(f"/proc/self/fd/{number}")).name))
+        flush(number)
+
+    def replace(one: Path, other: Path) -> None:
+        done.append(("rename", f"{Path(one).name} {Path(other).name}"))
+        rename(one, other)
+
+    def swap(one: Path, other: Path) -> bool:
+        done.append(("rename", f"{one.name} {other.name}"))
+        return exchange(one, other)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(files, "_exchange", swap)
+    return done
+
+
+def test_what_is_renamed_is_on_the_disk_and_its_folder_after_it(tmp_path: Path, done: list[tuple[str, str]]) -> None:
+    with atomic_path(tmp_path / "a.json") as aside:
+        aside.write_text("1")
+    assert done == [("fsync", aside.name), ("rename", f"{aside.name} a.json"), ("fsync", tmp_path.name)]
+    for _ in range(2):  # a new folder, then one in the place of another
+        done.clear()
+        with atomic_folder(tmp_path / "latest") as aside:
+            (aside / "deep").mkdir()
+            (aside / "b").write_text("1")
+            (aside / "deep" / "c").write_text("2")
+        at = done.index(("rename", f"{aside.name} latest"))
+        assert {name for what, name in done[:at] if what == "fsync"} == {"b", "c", "deep", aside.name}
+        assert ("fsync", tmp_path.name) in done[at:]
+
+
+def test_a_state_is_on_the_disk_before_it_has_its_name(tmp_path: Path, done: list[tuple[str, str]]) -> None:
+    from tests.test_trainer import Batches, options, trainer
+
+    trainer(options(tmp_path, max_iter=1)).fit(Batches())
+    at = done.index(("rename", ".unfinished 1"))
+    (state,) = tmp_path.rglob("state/1")
+    assert {("fsync", path.name) for path in state.iterdir()} | {("fsync", ".unfinished")} <= set(done[:at])
+    assert ("fsync", "state") in done[at:]

@@ -1,16 +1,14 @@
 """Readers of options, guidance, word vectors and prompts, fed with damaged files: a line that names them, or values.
 
-A few hundred inputs a reader; `LAMP_FUZZ=20000` in the environment asks for more, which are then drawn anew each time.
+`LAMP_FUZZ=3000` in the environment asks for more of them, see `tests.fuzzing`.
 """
 
 import dataclasses
 import io
 import json
-import os
 import pickle
 import struct
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,76 +22,8 @@ from lamp.utils.cli import load_options, read_opt_txt, save_options
 from lamp.utils.errors import UserError
 from lamp.utils.prompts import read_prompts
 from lamp.utils.reading import read_npy
+from tests.fuzzing import ODD, check, damaged, fuzz, hypothesis, st
 from tests.test_options import OPTIONS
-
-hypothesis = pytest.importorskip("hypothesis")
-from hypothesis import strategies as st  # noqa: E402
-
-fuzz = hypothesis.settings(
-    max_examples=int(os.environ.get("LAMP_FUZZ", "150")),
-    derandomize="LAMP_FUZZ" not in os.environ,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
-# Scalars and shapes that readers of JSON stumble over.
-ODD = st.sampled_from(
-    [
-        None,
-        True,
-        False,
-        "",
-        "x",
-        "../x",
-        "a\0b",
-        "9" * 5000,
-        -1,
-        0,
-        10**30,
-        10**400,
-        1e308,
-        -0.0,
-        [],
-        [[1]],
-        {},
-        {"a": 1},
-    ]
-) | st.floats(allow_nan=True, allow_infinity=True)
-
-
-def damaged(seed: bytes) -> st.SearchStrategy[bytes]:
-    """A good file cut off, with bytes exchanged, or with parts left out or doubled; or bytes of no meaning."""
-    place = st.integers(0, len(seed) - 1)
-    edits = st.lists(st.tuples(st.sampled_from("cxdr"), place, st.integers(1, 200), st.binary(max_size=8)), max_size=4)
-
-    def apply(chosen: list[tuple[str, int, int, bytes]]) -> bytes:
-        data = seed
-        for kind, at, size, new in chosen:
-            parts = {
-                "c": data[:at],
-                "x": data[:at] + new + data[at + len(new) :],
-                "d": data[:at] + data[at + size :],
-                "r": data[: at + size] + data[at:],
-            }
-            data = parts[kind]
-        return data
-
-    return st.one_of(edits.map(apply), st.binary(max_size=200))
-
-
-def check(read: Callable[[Path], object], path: Path, data: bytes, named: str = "", most: int = 64 << 20) -> None:
-    """Read `data` as the file `path`: it succeeds, or fails by name, with at most `most` bytes of Python's memory."""
-    path.write_bytes(data)
-    tracemalloc.start()
-    try:
-        read(path)
-    except UserError as error:
-        text = str(error)
-        assert (named or path.name) in text and "\n" not in text and len(text) < 450 + 2 * len(str(path)), text
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < most
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +41,14 @@ def read_options(path: Path) -> T2MOptions:
     return load_options(T2MOptions, path)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(st.data())
 def test_options_of_any_bytes(folder, options, data):
     content = data.draw(damaged(json.dumps(options).encode()))
     check(read_options, folder / "opt.json", content)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(st.data())
 def test_options_of_any_values(folder, options, data):
     changes = data.draw(st.dictionaries(st.sampled_from(sorted(options)), ODD, min_size=1, max_size=3))
@@ -127,7 +57,7 @@ def test_options_of_any_values(folder, options, data):
     check(lambda path: read_run_options(path.parent)["vq_name"], folder / "opt.json", content)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged(b"------ Options ------\nname: x\nlr: 0.0002\nmilestones: [1, 2]\nis_continue: False\n"))
 def test_public_options(folder, data):
     check(read_options, folder / "opt.txt", data)
@@ -137,7 +67,7 @@ def test_public_options(folder, data):
         pass  # what `load_options` and the import make one line of
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(
     damaged(b'{"cond_scale": 1.5, "res_cond_scale": 2.5}') | ODD.map(lambda odd: json.dumps(odd).encode())
 )
@@ -145,13 +75,13 @@ def test_guidance(folder, data):
     check(lambda path: read_guidance(path.parent), folder / "guidance.json", data)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged(b"a person walks#40\nsomeone jumps, then sits#NA\n\xe2\x80\xa8x#60\n"))
 def test_prompts(folder, data):
     check(read_prompts, folder / "prompts.txt", data)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged("".join(f"{word} {' '.join(['0.5'] * WORD_DIM)}\n" for word in ("walk", "a")).encode()))
 def test_glove(folder, data):
     check(lambda path: read_glove(path, ["walk"]), folder / "glove.txt", data)
@@ -170,7 +100,7 @@ GOOD = {
 }
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(st.sampled_from(sorted(GOOD)), st.data())
 def test_public_words(folder, name, data):
     for other, content in GOOD.items():

@@ -1,6 +1,6 @@
 """Readers of files that people bring, fed with damaged ones: a `UserError` of one line that names the file, or motion.
 
-A few hundred inputs a reader; `LAMP_FUZZ=20000` in the environment asks for more, which are then drawn anew each time.
+`LAMP_FUZZ=3000` in the environment asks for more of them, see `tests.fuzzing`.
 """
 
 import contextlib
@@ -8,13 +8,9 @@ import copy
 import functools
 import io
 import json
-import os
 import struct
 import tempfile
-import tracemalloc
-import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,77 +23,15 @@ from lamp.utils.capture.files import read_motion
 from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.capture.joints import read_joints
 from lamp.utils.character.character import Character
-from lamp.utils.errors import UserError
 from lamp.utils.gltf.container import Gltf
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
+from tests.fuzzing import check, damaged, fuzz, hypothesis, st, ways
 from tests.rigs import Recipe, build
 from tests.test_export import walk
 
-hypothesis = pytest.importorskip("hypothesis")
-from hypothesis import strategies as st  # noqa: E402
-
 CASES = Path(__file__).parent / "cases"
 AMC, ASF = ((CASES / "06" / "base" / name).read_bytes() for name in ("01_01.amc", "01.asf"))
-_EXAMPLES = int(os.environ.get("LAMP_FUZZ", "150"))
-fuzz = hypothesis.settings(
-    max_examples=_EXAMPLES,
-    derandomize="LAMP_FUZZ" not in os.environ,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
-# Words that readers stumble over, put in the place of others.
-WORDS = (
-    b"nan inf -inf 1e308 1e-320 1e9 -1 0 99999999999 9 { } [ ] MOTION ROOT JOINT End OFFSET CHANNELS 0 3 6 "
-    b"Frames: Frame Time: begin end :root :units rad \xff\xfe \x00"
-).split(b" ")
-
-
-def damaged(seed: bytes) -> st.SearchStrategy[bytes]:
-    """Copies of a good file, cut, with bytes flipped, words exchanged, and parts left out or doubled."""
-    place = st.integers(0, max(len(seed) - 1, 0))
-    edit = st.tuples(
-        st.sampled_from(["cut", "flip", "word", "drop", "double"]), place, st.integers(1, 400), st.sampled_from(WORDS)
-    )
-
-    def apply(edits: list[tuple[str, int, int, bytes]]) -> bytes:
-        data = seed
-        for kind, at, size, word in edits:
-            at = min(at, len(data))
-            if kind == "cut":
-                data = data[: at + 1]
-            elif kind == "flip":
-                data = data[:at] + bytes(b ^ (1 << size % 8) for b in data[at : at + 1]) + data[at + 1 :]
-            elif kind == "word":
-                # Whole words, so that what follows keeps its meaning.
-                start = max(data.rfind(b" ", 0, at), data.rfind(b"\n", 0, at), 0)
-                ends = [end for end in (data.find(b" ", at), data.find(b"\n", at)) if end >= 0]
-                data = data[: start + 1] + word + data[min(ends, default=len(data)) :]
-            elif kind == "drop":
-                data = data[:at] + data[at + size :]
-            else:
-                data = data[: at + size] + data[at:]
-        return data
-
-    return st.one_of(st.lists(edit, min_size=1, max_size=4).map(apply), st.binary(max_size=200))
-
-
-def check(read: Callable[[Path], object], path: Path, data: bytes, most: int = 200 << 20) -> None:
-    """Read `data` as the file `path`: it succeeds, or fails by name, with at most `most` bytes of Python's memory."""
-    path.write_bytes(data)
-    tracemalloc.start()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            read(path)
-    except UserError as error:
-        text = str(error)
-        assert path.name in text and "\n" not in text and len(text) < 450 + 2 * len(str(path)), text
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < most
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +39,13 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged((CASES / "07" / "walk.bvh").read_bytes()))
 def test_bvh(folder, data):
     check(read_joints, folder / "a.bvh", data)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(
     damaged((CASES / "06" / "base" / "01_01.amc").read_bytes()),
     damaged((CASES / "06" / "base" / "01.asf").read_bytes()),
@@ -130,14 +64,14 @@ def _npy() -> bytes:
     return file.getvalue()
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged(_npy()))
 def test_npy(folder, data):
     check(read_motion, folder / "a.npy", data)
     check(Motion.load, folder / "a.npy", data)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(st.lists(st.integers(0, 10**19), max_size=5), st.sampled_from("<f4 <f8 |O <c16 |S9 |V0 <U3".split()))
 def test_npy_whose_header_lies(folder, shape, kind):
     header = repr({"descr": kind, "fortran_order": False, "shape": tuple(shape)}).encode()
@@ -152,13 +86,13 @@ def _npz() -> bytes:
     return file.getvalue()
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged(_npz()))
 def test_npz(folder, data):
     check(read_motion, folder / "a.npz", data)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(
     st.one_of(st.floats(), st.integers(), st.text(max_size=5), st.lists(st.floats(), max_size=3)),
     st.one_of(st.text(max_size=30), st.just("[" * 100_000), st.just('{"a": ' * 5000)),
@@ -190,7 +124,7 @@ def _glb() -> bytes:
         return Path(made, "x.glb").read_bytes()
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged(_glb()))
 def test_glb(folder, data):
     check(Gltf.load, folder / "x.glb", data)
@@ -206,7 +140,7 @@ def _put_on(path: Path) -> None:
     Character(path).save(Motion(walk(2)), path.with_name("out.glb"))
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged(_hero()))
 def test_character(folder, data):
     check(_put_on, folder / "x.glb", data)
@@ -218,18 +152,12 @@ def _document() -> Gltf:
         return Gltf.load(Path(made, "x.glb"))
 
 
-def _entries(value: object, path: tuple = ()) -> list[tuple]:
-    """Ways to all entries of a JSON document."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(way for key, below in inner for way in _entries(below, (*path, key)))]
-
-
 _DOCUMENT = _document().document
-_WAYS = [way for way in _entries(_DOCUMENT) if way and way[0] != "materials"]
+_WAYS = [way for way in ways(_DOCUMENT) if way and way[0] != "materials"]
 _VALUES = (None, -1, 0, 1e9, 1e308, "x", "", [], {}, [0, 0, 0], True, 3, 99999)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(st.lists(st.tuples(st.sampled_from(_WAYS), st.sampled_from(_VALUES)), min_size=1, max_size=3))
 def test_character_with_other_entries(folder, changes):
     gltf = _document()
@@ -247,7 +175,7 @@ def test_character_with_other_entries(folder, changes):
 _MAP = json.dumps({name: name for name in HUMANML3D.joint_names}).encode()
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(st.one_of(damaged(_MAP), st.just(b"[" * 100_000), st.just(_MAP.replace(b'"head"', b'"neck"'))))
 def test_joint_maps(folder, data):
     check(load_joint_map, folder / "map.json", data)
@@ -256,7 +184,7 @@ def test_joint_maps(folder, data):
 _TABLE = b'file,caption,start,end,split\na.bvh,"walks, and waves",0,2.5,train\nb.bvh,runs,,,val\nc/d.npy,jumps,1,2,\n'
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged(_TABLE))
 def test_caption_tables(folder, data):
     def read(path: Path) -> None:
@@ -269,7 +197,7 @@ def test_caption_tables(folder, data):
     check(read, folder / "table.csv", data)
 
 
-@fuzz
+@fuzz()
 @hypothesis.given(damaged(b"a man walks#a/DET man/NOUN walk/VERB#0.0#1e308\na man runs#a/DET#nan#2\n"))
 def test_caption_files(data):
     for caption in parse_captions(data.decode(errors="replace")).captions:

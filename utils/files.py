@@ -130,13 +130,14 @@ def _flush(path: Path) -> None:
 
 def flush_tree(folder: Path) -> None:
     """Have everything below a folder written to the disk itself."""
-    paths = [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+    # Of folders the lists of names, after what they name.
+    found = [(Path(parent), names) for parent, _, names in os.walk(folder, topdown=False)]
+    paths = [path for parent, names in found for path in (*(parent / name for name in names), parent)]
     if len(paths) > _MANY and hasattr(os, "sync"):
         os.sync()
         return
     for path in paths:
         _flush(path)
-    _flush(folder)
 
 
 def check_replaceable(folder: str | Path, marker: str) -> None:
@@ -187,6 +188,11 @@ def is_plain_name(name: str) -> bool:
         and name not in (".", "..")
         and not any(character in "/\\:" or ord(character) < 32 for character in name)
     )
+
+
+def is_below(name: str) -> bool:
+    """Whether a name with / in it, relative to a folder, leads to a place below that folder."""
+    return bool(name) and "\0" not in name and not name.startswith("/") and ".." not in name.split("/")
 
 
 def shown(name: str, longest: int = 60) -> str:

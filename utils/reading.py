@@ -6,7 +6,8 @@ not justify.
 
 import io
 import math
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,8 @@ _NPY_HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
     (3, 0): np.lib.format.read_array_header_2_0,
 }
+# A zip file can unpack to a thousand times its size; motions pack to a half, or, where nobody moves, to a hundredth.
+_SMALL, _MOST_PACKED = 64 << 20, 200
 _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 
 
@@ -74,6 +77,16 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", errors="replace")
 
 
+def read_names(path: str | Path) -> list[str]:
+    """Words of a UTF-8 file, as split files list clips.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with reading(path, "list of names"):
+        return Path(path).read_text(encoding="utf-8-sig").split()
+
+
 def read_npy(path: str | Path) -> np.ndarray:
     """The array of an .npy file. Python objects in it are never unpickled.
 
@@ -116,6 +129,20 @@ def read_npy_stream(file: BinaryIO, size: int, what: str) -> np.ndarray:
         raise UserError(f"{what} announces shape {_shown(shape)}, {needed} bytes, and holds {there}; it is damaged")
     flat = np.frombuffer(bytearray(file.read(there)), dtype)
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def npz_members(archive: zipfile.ZipFile, path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays `keys` of an .npz file, as far as it has them; called in the context of `reading`.
+
+    Raises:
+        UserError: they unpack to more than files of this size do, or one is no plain array.
+    """
+    found = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    there = [key for key in keys if key in found]
+    limit = max(_SMALL, _MOST_PACKED * path.stat().st_size)
+    if sum(found[key].file_size for key in there) > limit:
+        raise UserError(f"{path} unpacks to more than {limit >> 20} MiB, which no file of its size does")
+    return {key: npy_of_bytes(archive.read(found[key]), f"{path} ({key})") for key in there}
 
 
 def numbers(array: np.ndarray, what: str) -> np.ndarray:

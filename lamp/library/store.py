@@ -15,6 +15,7 @@ part of a file's lines, which the next one cuts off.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -24,10 +25,12 @@ from typing import Any
 import numpy as np
 
 from lamp.utils.errors import UserError, disk_full, is_disk_full
-from lamp.utils.files import read_json, write_json
+from lamp.utils.files import is_below, read_json, write_json
 
 FORMAT = 1
 ARRAYS = ("queries", "pooled", "shapes")
+LONGEST_TIME = 1e7
+"""Seconds; a later time is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Store:
         """Leave out the lines at the end whose file has more, which were not written, and what arrays lack."""
         count = len(self._lines) - 1
         sizes = [self._file(name).stat().st_size if self._file(name).is_file() else 0 for name in ARRAYS]
-        whole = min(size // (2 * int(np.prod(self.shapes[name]))) for name, size in zip(ARRAYS, sizes))
+        whole = min(size // (2 * math.prod(self.shapes[name])) for name, size in zip(ARRAYS, sizes))
         if whole < count and count - whole > 1_000_000:
             raise UserError(f"{self.folder} is a damaged library; make it anew in another folder")
         count = min(count, whole)
@@ -99,8 +102,8 @@ class Store:
             UserError: its line is damaged.
         """
         try:
-            return Row(**json.loads(self._data[self._lines[index] : self._lines[index + 1]]))
-        except (ValueError, TypeError) as error:
+            return _row(json.loads(self._data[self._lines[index] : self._lines[index + 1]]))
+        except (ValueError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{self.folder / 'rows.jsonl'} line {index + 1} is damaged; make the library anew in another folder"
             ) from error
@@ -126,8 +129,11 @@ class Store:
     def _hidden(self, kind: str) -> np.ndarray:
         mask = np.zeros(len(self), dtype=bool)
         path = self.folder / "hidden.json"
-        for start, stop in read_json(path)[kind] if path.is_file() else ():
-            mask[start:stop] = True
+        try:
+            for start, stop in read_json(path)[kind] if path.is_file() else ():
+                mask[start:stop] = True
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise UserError(f"{path} is damaged; remove it and run lamp index again") from error
         return mask
 
     def hide(self, gone: np.ndarray) -> None:
@@ -178,6 +184,24 @@ class Store:
         return cls(folder)
 
 
+def _row(values: Any) -> Row:
+    """A row of the values of its line.
+
+    Raises:
+        ValueError, TypeError: they are none.
+    """
+    row = Row(**values)
+    whole = (row.size, row.changed, row.copy_of, row.part, row.parts)
+    texts, times = (row.file, row.caption), (row.start, row.end)
+    if not all(type(value) is int for value in whole) or not all(isinstance(value, str) for value in texts):
+        raise ValueError(row)
+    if not all(isinstance(value, (int, float)) and 0 <= value < LONGEST_TIME for value in times):
+        raise ValueError(row)
+    if not is_below(row.file) or not 0 <= row.part < row.parts:
+        raise ValueError(row)
+    return row
+
+
 def is_library(folder: Path) -> bool:
     """Whether a folder holds a library."""
     return (folder / "library.json").is_file()
@@ -191,10 +215,12 @@ def _facts(folder: Path) -> dict[str, Any]:
         facts = read_json(path)
         if facts["format"] != FORMAT:
             raise UserError(f"{folder} is a library of another version; make it anew with lamp index")
-        if not all(isinstance(size, int) and 0 < size < 1e6 for name in ARRAYS for size in facts["arrays"][name]):
+        if not all(type(size) is int and 0 < size < 1e6 for name in ARRAYS for size in facts["arrays"][name]):
             raise ValueError
-        str(facts["source"]), dict(facts["models"])
-    except (ValueError, TypeError, KeyError, OSError) as error:
+        texts = (facts["source"], *dict(facts["models"]).values())
+        if not all(isinstance(text, str) and "\0" not in text for text in texts):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise UserError(f"{path} is damaged; make the library anew with lamp index") from error
     return facts
 

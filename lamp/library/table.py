@@ -10,6 +10,7 @@ from pathlib import Path
 from lamp.data.caption_table import CaptionRow, read_caption_table
 from lamp.library.store import Row, Store
 from lamp.utils.files import atomic_path, read_json, write_json
+from lamp.utils.reading import reading
 
 TABLE, REPLACED = "segments.csv", "segments_replaced.csv"
 _KNOWN = "segments.json"
@@ -77,7 +78,10 @@ def _span(row: CaptionRow) -> tuple[float, float, str]:
 
 def _known(folder: Path) -> dict[str, list[int]]:
     path = folder / _KNOWN
-    return read_json(path) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    with reading(path, "list of files"):
+        return {name: [int(size), int(changed)] for name, (size, changed) in read_json(path).items()}
 
 
 def _write(path: Path, rows: Sequence[CaptionRow]) -> None:

@@ -9,6 +9,7 @@ import json
 import math
 import re
 import threading
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,14 @@ def build_server(backbone: LaMPBackbone, host: str) -> FastAPI:
     app = build_app(backbone, title="LaMP")
     if host in LOCAL:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL))
+
+    @app.exception_handler(TypeError)
+    async def unreadable(request: Request, error: TypeError) -> Response:
+        """The package looks a segment's type up before it knows that it is a text."""
+        if traceback.extract_tb(error.__traceback__)[-1].name != "_gate_segment_types":
+            raise error
+        refuse: Any = app.exception_handlers[ProtocolError]
+        return await refuse(request, ProtocolError("schema_validation", "the type of a segment is no text"))
 
     @app.middleware("http")
     async def packed(request: Request, answer: Callable[[Request], Awaitable[StreamingResponse]]) -> Response:

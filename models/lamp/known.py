@@ -1,5 +1,6 @@
 """Whether a sentence is like the captions that LaMP learnt: far from all of them the models can only guess."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +62,14 @@ class KnownTexts:
             with safe_open(path, "pt") as file:
                 facts, captions = file.metadata() or {}, file.get_tensor("captions")
             threshold = float(facts["threshold"])
+            if not (math.isfinite(threshold) and captions.dim() == 2 and len(captions)):
+                raise ValueError
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise UserError(f"{path} cannot be read; fetch it again or remove it") from error
         if facts.get("lamp") != lamp.meta.get("digest"):
             return None
+        if captions.shape[1] != lamp.config.hidden_size or not captions.float().isfinite().all():
+            raise UserError(f"{path} does not fit {lamp.folder}; fetch it again or remove it")
         return cls(F.normalize(captions.float(), dim=-1), threshold)
 
     def closeness(self, lamp: LaMP, texts: list[str]) -> list[float]:

@@ -42,8 +42,9 @@ def _damage(message: str) -> Iterator[None]:
     except _DAMAGE as error:
         raise LinkError(f"{message} ({error})") from error
     except OSError as error:
-        # gzip reports damage without a number, a damaged index asks for an invalid position; the rest is the disk's.
-        if error.errno in (None, errno.EINVAL):
+        # gzip reports damage without a number, a damaged index asks for an impossible place, a member has no name;
+        # the rest is the disk's.
+        if error.errno in (None, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
             raise LinkError(f"{message} ({error})") from error
         raise
 

@@ -5,8 +5,7 @@ them about their parents. The hands do not move the 22 body joints, and HumanML3
 """
 
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 from lamp.utils.kinematics.geometry import quat_multiply, quat_rotate
 from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.reading import npz_members, numbers, reading
 
 NUM_JOINTS = HUMANML3D.num_joints
 NUM_BETAS = 10
 POSE_WIDTH = 156  # 52 joints of SMPL+H
 GENDERS = ("male", "female")
-# What numpy raises for files that are damaged or of another kind.
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_RATES = ("mocap_framerate", "mocap_frame_rate")
 
 
 class NotSmplhError(UserError):
@@ -90,6 +89,16 @@ def _body_path(folder: Path, gender: str) -> Path:
     )
 
 
+def _arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file, as far as it has them.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with reading(path, "npz file"), zipfile.ZipFile(path) as archive:
+        return npz_members(archive, path, keys)
+
+
 def load_body(path: Path) -> BodyJoints:
     """The body joints of an SMPL+H or SMPL-X model in an .npz file.
 
@@ -97,20 +106,22 @@ def load_body(path: Path) -> BodyJoints:
         UserError: it is another model, or cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            regressor = np.asarray(file["J_regressor"], dtype=np.float64)[:NUM_JOINTS]
-            vertices = np.asarray(file["v_template"], dtype=np.float64)
-            shapes = np.asarray(file["shapedirs"], dtype=np.float64)[..., :NUM_BETAS]
-            # The root's parent is written as the largest unsigned number.
-            parents = np.asarray(file["kintree_table"]).astype(np.int64)[0, :NUM_JOINTS]
-        if regressor.shape != (NUM_JOINTS, len(vertices)) or shapes.shape != (len(vertices), 3, NUM_BETAS):
+        arrays = _arrays(path, ("J_regressor", "v_template", "shapedirs", "kintree_table"))
+        regressor = arrays["J_regressor"].astype(np.float64)[:NUM_JOINTS]
+        vertices = arrays["v_template"].astype(np.float64)
+        shapes = arrays["shapedirs"].astype(np.float64)[..., :NUM_BETAS]
+        # The root's parent is written as the largest unsigned number.
+        parents = arrays["kintree_table"].astype(np.int64)[0, :NUM_JOINTS]
+        count = len(vertices)
+        wanted = ((count, 3), (NUM_JOINTS, count), (count, 3, NUM_BETAS))
+        if (vertices.shape, regressor.shape, shapes.shape) != wanted:
             raise ValueError(f"J_regressor {regressor.shape}, v_template {vertices.shape}, shapedirs {shapes.shape}")
         if tuple(parents[1:]) != HUMANML3D.parents[1:]:
             raise ValueError("kintree_table is not SMPL's")
-    except UNREADABLE as error:
+    except (UserError, ValueError, KeyError, IndexError, OSError) as error:
         raise UserError(
-            f"{path} is not an SMPL+H body model ({error}); it needs the .npz of the 'Extended SMPL+H model' from "
-            "https://mano.is.tue.mpg.de, or of SMPL-X, not SMPL or a .pkl file"
+            f"{path} is not an SMPL+H body model ({brief(error)}); it needs the .npz of the 'Extended SMPL+H model' "
+            "from https://mano.is.tue.mpg.de, or of SMPL-X, not SMPL or a .pkl file"
         ) from error
     directions = np.einsum("jv,vcb->jcb", regressor, shapes)
     return BodyJoints(torch.from_numpy(regressor @ vertices), torch.from_numpy(directions))
@@ -124,14 +135,16 @@ def read_take(path: Path, fps: float = HUMANML3D.fps) -> Take:
         UserError: damaged, or slower than `fps`.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            rate_key = next((key for key in ("mocap_framerate", "mocap_frame_rate") if key in file), None)
-            if rate_key is None or not {"poses", "trans", "betas", "gender"} <= set(file.files):
-                raise NotSmplhError(f"{path} lacks poses, trans, betas, gender or mocap_framerate: no AMASS recording")
-            poses, translation = file["poses"], file["trans"]
-            betas, gender, source_fps = file["betas"], file["gender"], float(file[rate_key])
-    except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read ({error}); unpack it again") from error
+        file = _arrays(path, ("poses", "trans", "betas", "gender", *_RATES))
+        rate_key = next((key for key in _RATES if key in file), None)
+        if rate_key is None or not {"poses", "trans", "betas", "gender"} <= set(file):
+            raise NotSmplhError(f"{path} lacks poses, trans, betas, gender or mocap_framerate: no AMASS recording")
+        poses, translation, betas = (numbers(file[key], f"{path}: {key}") for key in ("poses", "trans", "betas"))
+        gender, source_fps = file["gender"], float(numbers(file[rate_key], f"{path}: {rate_key}"))
+    except NotSmplhError:
+        raise
+    except (UserError, ValueError, TypeError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({brief(error)}); unpack it again") from error
     if poses.ndim != 2 or poses.shape[1] != POSE_WIDTH:
         raise NotSmplhError(f"{path} has poses {poses.shape}, not (T, 156): download AMASS as 'SMPL+H G', not SMPL-X")
     if translation.shape != (len(poses), 3) or betas.ndim != 1 or len(betas) < NUM_BETAS:

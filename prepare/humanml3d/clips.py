@@ -12,12 +12,13 @@ from torch import Tensor
 
 from lamp.data.spec import SPECS
 from lamp.prepare.check_data import BUILD_STATE
-from lamp.prepare.humanml3d.amass import UNREADABLE, BodyJoints, body_joints, choose_body, read_take
+from lamp.prepare.humanml3d.amass import BodyJoints, body_joints, choose_body, read_take
 from lamp.prepare.humanml3d.sources import HUMANACT12, LEAD_IN, Cut, Recording, Source
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 from lamp.utils.files import atomic_path, check_replaceable, read_json, write_json
 from lamp.utils.kinematics.features import features_to_joints, joints_to_features, mirror_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.reading import numbers
 from lamp.utils.workers import worker_pool
 
 REPORT_FILE = "report.json"
@@ -103,9 +104,11 @@ class Work:
 
 def _read_joints(source: Source) -> Tensor:
     try:
-        joints = source.load_array()
-    except UNREADABLE as error:
-        raise UserError(f"{source.path} {source.member} cannot be read ({error})") from error
+        joints = numbers(source.load_array(), f"{source.path} {source.member}")
+    except UserError:
+        raise
+    except Exception as error:  # a damaged archive makes its reader fail in any way
+        raise UserError(f"{source.path} {source.member} cannot be read ({brief(error)})") from error
     if joints.ndim != 3 or joints.shape[1] < HUMANML3D.num_joints or joints.shape[2] != 3:
         raise UserError(f"{source.path} {source.member} has shape {joints.shape}, not (T, 22 or more, 3)")
     return torch.from_numpy(joints[:, : HUMANML3D.num_joints].astype(np.float64))

@@ -1,7 +1,6 @@
 """What HumanML3D is made from: its index of clips, the recordings of AMASS and HumanAct12, captions and split files."""
 
 import csv
-import io
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, files_below
+from lamp.utils.reading import npy_of_bytes, read_names, read_npy, reading
 
 HUMANACT12 = "humanact12"
 SPLITS = ("train", "val", "test", "train_val", "all")
@@ -34,6 +34,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "TotalCapture": (),
     "Transitions_mocap": ("Transitions",),
 }
+_LARGEST_MEMBER = 64 << 20
 _CANONICAL = {alias.lower(): name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
 _CANONICAL[HUMANACT12] = HUMANACT12
 # Frames at 20 a second that HumanML3D leaves out at the start of each recording, before the index counts.
@@ -57,11 +58,16 @@ class Source:
     member: str = ""
 
     def load_array(self) -> np.ndarray:
-        """The array of an .npy file."""
+        """The array of an .npy file.
+
+        Raises:
+            UserError: it is no plain array, or unpacks to too much.
+            Exception: what the reader of archives says of a damaged one.
+        """
         if not self.member:
-            return np.load(self.path, allow_pickle=False)
+            return read_npy(self.path)
         with zipfile.ZipFile(self.path) as archive:
-            return np.load(io.BytesIO(archive.read(self.member)), allow_pickle=False)
+            return npy_of_bytes(_unpacked(archive, self.path, self.member), f"{self.path} {self.member}")
 
 
 @dataclass(frozen=True)
@@ -253,10 +259,10 @@ def copy_texts(source: Path, names: Sequence[str], folder: Path) -> list[str]:
                 write_if_new(folder / f"{name}.txt", files[name].read_bytes())
         return [name for name in names if name not in files]
     members = _members(source, ".txt")
-    with zipfile.ZipFile(source) as archive:
+    with reading(source, "zip archive of captions"), zipfile.ZipFile(source) as archive:
         for name in names:
             if name in members:
-                write_if_new(folder / f"{name}.txt", archive.read(members[name]))
+                write_if_new(folder / f"{name}.txt", _unpacked(archive, source, members[name]))
     return [name for name in names if name not in members]
 
 
@@ -270,12 +276,23 @@ def copy_splits(source: Path, made: set[str], folder: Path) -> dict[str, int]:
     for split in SPLITS:
         path = source / f"{split}.txt"
         if path.is_file():
-            names = [name for name in path.read_text(encoding="utf-8-sig").split() if name in made]
+            names = [name for name in read_names(path) if name in made]
             write_if_new(folder / path.name, "".join(f"{name}\n" for name in names).encode())
             counts[split] = len(names)
     if not counts:
         raise UserError(f"--splits {source} has none of {', '.join(f'{split}.txt' for split in SPLITS)}")
     return counts
+
+
+def _unpacked(archive: zipfile.ZipFile, path: Path, member: str) -> bytes:
+    """A member of an archive.
+
+    Raises:
+        UserError: it is larger than any that is expected.
+    """
+    if archive.getinfo(member).file_size > _LARGEST_MEMBER:
+        raise UserError(f"{path}: {member} unpacks to more than {_LARGEST_MEMBER >> 20} MiB; get the archive again")
+    return archive.read(member)
 
 
 def write_if_new(path: Path, content: bytes) -> None:

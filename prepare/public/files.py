@@ -1,8 +1,10 @@
 """Reading the files of public systems: checkpoints without running anything in them, `opt.txt`, `meta/`."""
 
 import argparse
+import io
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,9 @@ import torch
 from torch import Tensor
 
 from lamp.utils.cli import read_opt_txt
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 from lamp.utils.files import files_below
+from lamp.utils.reading import read_npy
 
 STATISTICS = (("mean.npy", "Mean.npy"), ("std.npy", "Std.npy"))
 DEEPEST = 3
@@ -104,9 +107,9 @@ def read_statistics(folder: Path, width: int) -> tuple[Tensor, Tensor] | None:
         if path is None:
             return None
         try:
-            value = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path} is no array of numbers ({error})") from error
+            value = read_npy(path)
+        except (UserError, OSError) as error:
+            raise UserError(f"{path} is no array of numbers ({brief(error)})") from error
         if value.shape != (width,) or not np.issubdtype(value.dtype, np.floating) or not np.isfinite(value).all():
             raise UserError(f"{path}: {width} finite numbers are needed, not {value.dtype} of shape {value.shape}")
         values.append(torch.from_numpy(value).float())
@@ -115,12 +118,26 @@ def read_statistics(folder: Path, width: int) -> tuple[Tensor, Tensor] | None:
     return values[0], values[1]
 
 
+class _Bounded(io.BufferedReader):
+    """A file of which no more is asked than it has: readers of pickles believe the lengths that stand there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes; all that are left for None or a negative number."""
+        left = max(self._size - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
 def _load(path: Path) -> Any:
     torch.serialization.add_safe_globals(_harmless())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with _Bounded(path) as file:
+                return torch.load(path if zipfile.is_zipfile(path) else file, map_location="cpu", weights_only=True)
     # Hostile or broken bytes can make the reader fail in any way; whatever it is, it is the file's fault.
     except Exception as error:
         # What is before it is the library's advice to run the file's code.
@@ -130,8 +147,8 @@ def _load(path: Path) -> Any:
                 f"{path} holds more than weights ({foreign[1]}) and was not read, for that could run code; "
                 "save its state dict by itself"
             ) from error
-        brief = re.split(r"\. | Check ", reason)[0][:100]
-        why = f"{type(error).__name__}: {brief}" if brief else type(error).__name__
+        short = re.split(r"\. | Check ", reason)[0][:100]
+        why = f"{type(error).__name__}: {short}" if short else type(error).__name__
         raise UserError(f"{path} is no checkpoint of torch, or it is cut off ({why}); fetch it again") from error
 
 

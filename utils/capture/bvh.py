@@ -107,7 +107,7 @@ def _bad_row(text: str, width: int) -> str:
 
 def _parse_hierarchy(text: str) -> _Hierarchy:
     hierarchy, stack = _Hierarchy(), list[int]()
-    rig, pending, used = hierarchy.rig, "", set[str]()
+    rig, pending, used = hierarchy.rig, "", dict[str, int]()
     tokens = iter(text.replace("{", " { ").replace("}", " } ").split())
     for token in tokens:
         key = token.upper()
@@ -158,13 +158,17 @@ def _last(stack: list[int], token: str) -> int:
     return stack[-1]
 
 
-def _unused(name: str, used: set[str]) -> str:
-    """`name`, with a number where it was used before, so that each joint can be told by its name."""
-    number, unused = 1, name
+def _unused(name: str, used: dict[str, int]) -> str:
+    """`name`, with a number where it was used before, so that each joint can be told by its name.
+
+    `used` has the last number of each name: thousands of joints of one name are not tried one after the other.
+    """
+    number, unused = used.get(name, 1), name
     while unused in used:
         number += 1
         unused = f"{name}#{number}"
-    used.add(unused)
+    used[name] = number
+    used.setdefault(unused, 1)
     return unused
 
 

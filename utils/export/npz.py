@@ -30,7 +30,7 @@ from lamp.utils.errors import UserError
 from lamp.utils.export.fit import SkeletonFit
 from lamp.utils.files import atomic_path
 from lamp.utils.kinematics.foot_contact import FEET, detect_contacts, floor_height
-from lamp.utils.reading import npy_of_bytes, numbers, reading
+from lamp.utils.reading import npz_members, numbers, reading
 
 if TYPE_CHECKING:
     from lamp.utils.motion import Motion
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 _KEYS = ("joints", "features", "fps", "text", "meta")
 RATES = (1.0, 1000.0)
 """Frames a second that a file may have; what is outside is a mistake, and would be resampled to no end."""
-# A zip file can unpack to a thousand times its size; motions pack to a half, or, where nobody moves, to a hundredth.
-_SMALL, _MOST_PACKED = 64 << 20, 200
 
 
 @dataclass(frozen=True)
@@ -107,13 +105,10 @@ def read_npz(path: str | Path) -> MotionArchive:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty; save the motion again")
     with reading(path, "motion archive"), zipfile.ZipFile(path) as archive:
-        found = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        found = {name.removesuffix(".npy") for name in archive.namelist()}
         if "joints" not in found:
-            raise UserError(_no_joints(path, set(found)))
-        limit = max(_SMALL, _MOST_PACKED * path.stat().st_size)
-        if sum(found[key].file_size for key in _KEYS if key in found) > limit:
-            raise UserError(f"{path} unpacks to more than {limit >> 20} MiB, which no motion of its size does")
-        arrays = {key: npy_of_bytes(archive.read(found[key]), f"{path} ({key})") for key in _KEYS if key in found}
+            raise UserError(_no_joints(path, found))
+        arrays = npz_members(archive, path, _KEYS)
         return MotionArchive(
             joints=numbers(arrays["joints"], f"{path}: joints"),
             features=numbers(arrays["features"], f"{path}: features") if "features" in arrays else None,

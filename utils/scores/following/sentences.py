@@ -1,5 +1,6 @@
 """The sentences of the benchmark: what is asked, for how long, and the test that a motion must pass."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ def read_sentences(path: Path = SHIPPED) -> list[Sentence]:
     for number, entry in enumerate(entries):
         with naming(f"{path} entry {number}"):
             sentences.append(_sentence(entry))
-    ids = [sentence.id for sentence in sentences]
-    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+    counts = Counter(sentence.id for sentence in sentences)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
         raise UserError(f"{path} has the id {twice[0]} twice; give each sentence its own")
     return sentences
 
