@@ -110,6 +110,8 @@ def main() -> None:
     if options.start_from:
         start_from(model, root / options.start_from)
         stats = Stats.of(model)
+        if options.freeze_codes:
+            model.freeze_codes()
     else:
         stats = load_stats(spec).with_feature_bias(spec.layout, options.feat_bias)
         stats.put_into(model)

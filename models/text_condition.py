@@ -39,10 +39,12 @@ class LaMPCondition:
         lamp: the model.
         words: instead, the states (B, L, dim) of the words in the text-only pass, the sentence's own ([CLS]) first,
             zeros beyond its end. They tell what comes first and what goes with what.
+        bfloat16: compute in bfloat16 where that is safe (autocast), as training with `--mixed_precision bf16` does.
     """
 
-    def __init__(self, lamp: LaMP, words: bool = False) -> None:
+    def __init__(self, lamp: LaMP, words: bool = False, bfloat16: bool = False) -> None:
         self.lamp, self.words = speed_up(lamp.eval().requires_grad_(False)), words
+        self.bfloat16 = bfloat16
         self.dim = lamp.config.hidden_size
 
     @property
@@ -52,9 +54,9 @@ class LaMPCondition:
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        if self.words:
-            return self.lamp.word_states(list(texts)).float()
-        return self.lamp.text_condition(list(texts)).float()
+        condition = self.lamp.word_states if self.words else self.lamp.text_condition
+        with torch.autocast(self.lamp.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return condition(list(texts)).float()
 
 
 class ClipCondition:

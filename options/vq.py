@@ -24,6 +24,8 @@ class VQOptions(AnimationOptions):
     """factor of the learning rate at each of --milestones"""
     start_from: str = ""
     """run, or shipped model, of the same sizes whose weights and statistics training begins with"""
+    freeze_codes: bool = False
+    """train the decoder alone, so that codes stay what the models made for them know (with --start_from)"""
     window_size: int = 64
     """frames of a training window"""
     epoch_size: int = 0
@@ -37,7 +39,7 @@ class VQOptions(AnimationOptions):
     loss_vel: float = field(default=0.5, metadata=alias("--loss_position"))
     """weight of the second reconstruction term, over the local joint positions"""
     further_losses: list[str] = field(default_factory=list)
-    """further terms of the loss, each as NAME=WEIGHT: velocity"""
+    """further terms of the loss, each as NAME=WEIGHT: velocity, path"""
     evaluator: str = "evaluator"
     """evaluator for FID in validation, <checkpoints_dir>/<dataset_name>/<evaluator>; without one there is no FID"""
     model: RVQConfig = nested(RVQConfig, skip=("input_width", "quantize_dropout_prob"))
@@ -50,6 +52,8 @@ class VQOptions(AnimationOptions):
         if self.window_size % self.model.frames_per_token:
             raise UserError(f"--window_size {self.window_size} is not a multiple of {self.model.frames_per_token}")
         _ = self.loss_weights
+        if self.freeze_codes and not self.start_from:
+            raise UserError("--freeze_codes keeps the codes of a trained tokenizer: name it with --start_from")
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -101,3 +101,10 @@ def test_further_losses_are_checked(terms: list[str], word: str) -> None:
     with pytest.raises(UserError, match=f"--further_losses {terms[0]}.*{word}"):
         VQOptions(further_losses=terms)
     assert VQOptions(further_losses=["velocity=0.5"]).loss_weights == {"velocity": 0.5}
+
+
+def test_only_codes_that_were_learnt_are_frozen() -> None:
+    from lamp.options.vq import VQOptions
+
+    with pytest.raises(UserError, match="--start_from"):
+        VQOptions(freeze_codes=True)

@@ -365,6 +365,13 @@ def test_training_begins_with_the_weights_of_another_run(workshop, tmp_path, mon
         still = [key for key in before if "codebook" not in key and "quantizer" not in key]
         for key in still:
             np.testing.assert_allclose(before[key].numpy(), after[key].numpy(), atol=1e-5, err_msg=f"{script} {key}")
+    arguments = f"{stages[1][1].replace('--name vq_name', '--name again')} --start_from vq_name --freeze_codes"
+    shutil.rmtree(root / "again", ignore_errors=True)
+    run("train_vq", f"{common} {FEW} {arguments} --further_losses path=0.1 --max_iter 1 --max_epoch 1", monkeypatch)
+    best = importlib.import_module("lamp.models.checkpoints").model_folder(root / "vq_name")
+    before, after = load_file(best / "model.safetensors"), load_file(root / "again/latest/model.safetensors")
+    learnt = {key.split(".")[0] for key in before if not before[key].equal(after[key])}
+    assert learnt == {"decoder"}
     with pytest.raises(SystemExit) as stop:
         run(
             "train_vq",

@@ -13,7 +13,7 @@ from golden import load_golden, procedural_weights
 from torch import nn
 
 from lamp.models.fast import disabled
-from lamp.models.vq.losses import reconstruction_loss, velocity_loss
+from lamp.models.vq.losses import path_loss, reconstruction_loss, velocity_loss
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.models.vq.quantizer import Codebook
 from lamp.models.vq.residual import ResidualQuantizer
@@ -430,6 +430,32 @@ def test_velocity_loss_counts_changes_between_valid_frames() -> None:
     assert velocity_loss(recon, target, mask).item() == pytest.approx((4 + 0) / 2)
     assert velocity_loss(recon + 7, target, mask).item() == pytest.approx(2)
     assert velocity_loss(recon, target, torch.zeros(1, 4, dtype=torch.bool)).item() == 0
+
+
+def test_path_loss_adds_up_what_errs_to_one_side() -> None:
+    target = torch.zeros(1, 5, 12)
+    mask = torch.tensor([[True, True, True, True, False]])
+    one_sided, swinging = torch.ones(1, 5, 12), torch.tensor([1.0, -1, 1, -1, 50])[None, :, None].expand(1, 5, 12)
+    assert path_loss(one_sided, target, mask).item() == pytest.approx((1 + 2 + 3 + 4) / 4)
+    assert path_loss(swinging, target, mask).item() == pytest.approx((1 + 0 + 1 + 0) / 4)
+    pose = target.clone()
+    pose[..., 3:] = 1
+    assert path_loss(pose, target, mask).item() == 0
+
+
+def test_frozen_codes_stay_while_the_decoder_learns() -> None:
+    model = make_model(quantize_dropout_prob=1.0, sample_temperature=0.5).train()
+    model.freeze_codes()
+    before, x = copy.deepcopy(model), torch.randn(4, 32, 12)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        output = model(x)
+        assert (output.codes >= 0).all()  # no level left out
+        reconstruction_loss(output.recon, x).total.backward()
+        optimizer.step()
+    assert model.train().training and not model.encoder.training and not model.quantizer.training
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before.state_dict()[key])}
+    assert changed and all(key.startswith("decoder.") for key in changed)
 
 
 def test_reconstruction_loss_counts_valid_frames() -> None:

@@ -31,7 +31,8 @@ def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.devi
     if options.text_encoder == "clip":
         return tokenizer, CachedCondition(ClipCondition(options.clip_source, device), texts)
     lamp = LaMP.from_pretrained(model_folder(root / options.lamp_name), device=device)
-    return tokenizer, CachedCondition(LaMPCondition(lamp, words=options.condition == "words"), texts)
+    bfloat16 = options.mixed_precision == "bf16"
+    return tokenizer, CachedCondition(LaMPCondition(lamp, options.condition == "words", bfloat16), texts)
 
 
 def validation_means(

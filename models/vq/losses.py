@@ -69,11 +69,27 @@ def velocity_loss(recon: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return (change.square() * both).sum() / (count * change.shape[-1])
 
 
+def path_loss(recon: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Distance of the summed root velocities: errors of one sign add up to a path that drifts, random ones do not.
+
+    The first three features of the representation are the root's turn and its two velocities on the floor; their sum
+    over the frames so far is where the root is and how far it turned, but for the turning of the axes.
+
+    Args:
+        recon, target: normalised features (B, T, D).
+        mask: True at frames that count (B, T).
+    """
+    root = slice(0, 3)
+    error = (_where(mask, recon[..., root]) - _where(mask, target[..., root])).cumsum(dim=1).abs()
+    frames = mean_over_processes(mask.sum()).clamp(min=1)
+    return (error * mask[..., None]).sum() / (frames * error.shape[-1])
+
+
 def _where(mask: Tensor, values: Tensor) -> Tensor:
     """`values` (B, T, D) in float32, and zero at frames that do not count, where they may be NaN."""
     return torch.where(mask[..., None].bool(), values.float(), 0.0)
 
 
 FurtherLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-FURTHER_LOSSES: dict[str, FurtherLoss] = {"velocity": velocity_loss}
+FURTHER_LOSSES: dict[str, FurtherLoss] = {"velocity": velocity_loss, "path": path_loss}
 """By name: (reconstruction (B, T, D), target (B, T, D), frames that count (B, T)) to a scalar."""

@@ -129,6 +129,7 @@ class RVQVAE(LaMPModel[RVQConfig]):
     config_class: ClassVar[type] = RVQConfig
     mean: Tensor
     std: Tensor
+    codes_frozen: bool = False
 
     def __init__(self, config: RVQConfig) -> None:
         super().__init__()
@@ -168,6 +169,21 @@ class RVQVAE(LaMPModel[RVQConfig]):
     def codebooks(self) -> Tensor:
         """All codes (Q, nb_code, code_dim)."""
         return self.quantizer.codebooks
+
+    def freeze_codes(self) -> None:
+        """Train the decoder alone from now on: encoder and codebooks, hence all codes, stay as they are."""
+        self.codes_frozen = True
+        for part in (self.encoder, self.quantizer):
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "RVQVAE":
+        """As in `nn.Module`; frozen parts stay in evaluation, where codebooks do not learn and no level is left out."""
+        super().train(mode)
+        if self.codes_frozen:
+            for part in (self.encoder, self.quantizer):
+                part.eval()
+        return self
 
     def normalize(self, features: Tensor) -> Tensor:
         """Features (..., D) in their own units to normalised ones."""
