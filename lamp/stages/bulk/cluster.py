@@ -82,7 +82,9 @@ def _work(options: BulkOptions, items: list[Item], numbers: list[int], bar: tqdm
     there = ray.cluster_resources()
     gpus = int(there.get("GPU", 0)) if options.gpu_id is None else 0
     workers = min(options.ray_workers or gpus or int(there.get("CPU", 1)), len(numbers))
-    absolute = {name: Path(getattr(options, name)).resolve() for name in ("out", "source", "checkpoints_dir")}
+    absolute: dict[str, Any] = {
+        name: Path(getattr(options, name)).resolve() for name in ("out", "source", "checkpoints_dir")
+    }
     absolute |= {} if options.joint_map is None else {"joint_map": options.joint_map.resolve()}
     models = str(Path(options.models).resolve()) if Path(options.models).is_dir() and options.models else options.models
     rows = [

@@ -1,7 +1,7 @@
 """The items of bulk work: motion files, or sentences; which of them are a part, and whether it is done."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def _motions_to_make(options: BulkOptions) -> list[Item]:
     prompts = read_prompts(options.source, "SOURCE")
     if prompts.sequences is not None:
         raise UserError(f"SOURCE {options.source} has sequences (' > '), for which there is gen_t2m.py; take them out")
-    lengths = prompts.lengths or [None] * len(prompts.texts)
+    lengths: Sequence[int | None] = prompts.lengths or [None] * len(prompts.texts)
     return [
         Item(f"sample{i:07d}_repeat{repeat}.npy", text=text, frames=frames, seed=options.seed + repeat)
         for i, (text, frames) in enumerate(zip(prompts.texts, lengths))

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lamp.models.checkpoints import check_network, model_folder, read_run_options
 from lamp.models.fast import speed_up
+from lamp.models.hub import LaMPModel
 from lamp.models.lamp.embedder import LaMPEmbedder, pooled
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
@@ -135,9 +136,10 @@ class Caption(Task):
         else:
             pipe = CaptionPipeline.from_pretrained(options.models or None, device)
         self.pipe, self.options = pipe.with_precision(options.precision), options
-        parts = {"m2t": pipe.captioner, "lamp": pipe.queries.lamp, "tokenizer": pipe.queries.tokenizer}
+        queries = pipe.queries
+        parts: dict[str, LaMPModel[Any]] = {"m2t": pipe.captioner, "lamp": queries.lamp, "tokenizer": queries.tokenizer}
         self.models = {name: part.identity for name, part in parts.items()}
-        self.read = _file_reader(options, pipe.queries.tokenizer, pipe.queries.lamp.config.num_query_tokens)
+        self.read = _file_reader(options, queries.tokenizer, queries.lamp.config.num_query_tokens)
 
     def __call__(self, read: Read) -> Part:
         """Rows with `captions`, best first."""
@@ -166,8 +168,8 @@ class Generate(Task):
 
     def __init__(self, pipe: LaMPPipeline, sampling: dict[str, Any]) -> None:
         self.pipe, self.sampling, self.read = pipe, sampling, list
-        networks = {"tokenizer": pipe.tokenizer, "masked": pipe.masked, "residual": pipe.residual}
-        networks["length"] = pipe.length
+        networks: dict[str, LaMPModel[Any] | None] = {"tokenizer": pipe.tokenizer, "masked": pipe.masked}
+        networks |= {"residual": pipe.residual, "length": pipe.length}
         loaded = {name: part for name, part in networks.items() if part is not None and part.folder is not None}
         self.models = {name: part.identity for name, part in loaded.items()}
         self.models |= {
@@ -186,6 +188,7 @@ class Generate(Task):
             part.rows.append(
                 {"file": item.name, "prompt": item.text, "frames": len(motion), "seed": item.seed, "fps": motion.fps}
             )
+            assert motion.features is not None  # `decode` made it of them
             part.arrays[item.name.removesuffix(".npy")] = motion.features
         return part
 
@@ -223,7 +226,7 @@ def _root(options: BulkOptions) -> Path:
     return Path(options.checkpoints_dir) / options.dataset_name
 
 
-def _space(options: BulkOptions, network: type) -> Path:
+def _space(options: BulkOptions, network: type[LaMPModel[Any]]) -> Path:
     """Folder of the run --name, which is of the network that the task needs."""
     check_network(options.space, network.kind(), "--name")
     return options.space
