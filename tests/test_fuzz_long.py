@@ -20,7 +20,7 @@ from lamp.utils.reading import decode, read_names
 from lamp.utils.scores.following.sentences import SHIPPED, read_sentences
 from tests.fuzzing import check
 
-SIZE = 1 << 17
+SIZE = 1 << 16
 """Bytes of a file."""
 CASES = Path(__file__).parent / "cases"
 

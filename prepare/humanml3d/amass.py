@@ -118,7 +118,7 @@ def load_body(path: Path) -> BodyJoints:
             raise ValueError(f"J_regressor {regressor.shape}, v_template {vertices.shape}, shapedirs {shapes.shape}")
         if tuple(parents[1:]) != HUMANML3D.parents[1:]:
             raise ValueError("kintree_table is not SMPL's")
-    except (UserError, ValueError, KeyError, IndexError, OSError) as error:
+    except (UserError, ValueError, TypeError, KeyError, IndexError, OSError) as error:
         raise UserError(
             f"{path} is not an SMPL+H body model ({brief(error)}); it needs the .npz of the 'Extended SMPL+H model' "
             "from https://mano.is.tue.mpg.de, or of SMPL-X, not SMPL or a .pkl file"
