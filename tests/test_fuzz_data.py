@@ -109,7 +109,7 @@ def test_clips(data, drawn):
     tried(data, name, content, lambda spec: (get_spec("own", spec.root), batch(spec)))
 
 
-@fuzz()
+@fuzz(0.25)
 @hypothesis.given(st.data())
 def test_captions_of_clips(data, drawn):
     texts = sorted((data.root / "texts").iterdir())
