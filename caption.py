@@ -18,7 +18,8 @@ from pathlib import Path
 from lamp.data.caption_table import Described, Skipped, check_writable, write_captions
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.options.m2t import CaptionOptions
-from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, tell_left_out
+from lamp.stages.captions import load_captioner, write_captions_of
+from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, reason_of, tell_left_out
 from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map
 from lamp.utils.capture.upright import join_up
 from lamp.utils.cli import parse
@@ -27,17 +28,6 @@ from lamp.utils.motion import Motion
 from lamp.utils.reading import reading
 from lamp.utils.run.device import resolve_device
 from lamp.utils.run.launch import require_one_process
-
-
-def load_pipeline(options: CaptionOptions) -> CaptionPipeline:
-    """The models that the options name."""
-    device = resolve_device(options.gpu_id)
-    if options.name:
-        root = options.checkpoints_dir / options.dataset_name
-        pipe = CaptionPipeline.from_runs(root, options.name, options.which_epoch, device)
-    else:
-        pipe = CaptionPipeline.from_pretrained(options.models or None, device)
-    return pipe.with_precision(options.precision)
 
 
 def parts_of(pipe: CaptionPipeline, name: str, motion: Motion, windows: bool) -> list[tuple[Described, Motion]]:
@@ -69,24 +59,12 @@ def describe(pipe: CaptionPipeline, files: dict[str, Path], options: CaptionOpti
                 motion = read_motion(path, joint_map, options.up)
                 parts = parts_of(pipe, name, motion, options.windows)
         except UserError as error:
-            reason = str(error).replace(str(path), name)
-            # Readers name the file in their own way; here it stands in front.
             draft = error.draft if isinstance(error, UnknownSkeletonError) else {}
-            rows.append(Skipped(name, reason.removeprefix(f"{name}: ").removeprefix(f"{name} is "), draft))
+            rows.append(Skipped(name, reason_of(error, path, name), draft))
             continue
         rows += [row for row, _ in parts]
         motions += [part for _, part in parts]
-    captions = iter(
-        pipe(
-            motions,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            num_captions=options.num_captions,
-            num_beams=options.num_beams,
-            top_p=options.top_p,
-            temperature=options.temperature,
-        )
-    )
+    captions = iter(write_captions_of(pipe, motions, options))
     for row in rows:
         if isinstance(row, Described):
             row.captions = next(captions)
@@ -120,7 +98,7 @@ def main() -> None:
     files = find_motion_files(options.motion)
     if options.out is not None:
         check_writable(options.out)
-    pipe = load_pipeline(options)
+    pipe = load_captioner(options, resolve_device(options.gpu_id))
     rows: list[Described | Skipped] = []
     for batch in batches(files, options.batch_size):
         for row in describe(pipe, batch, options):

@@ -27,7 +27,7 @@ from lamp.data.captions import IndexWriter
 from lamp.data.corpus.shards import CAPTIONS_FILE, FEATURES, LENGTHS_FILE, NAMES_FILE, SPLITS, TOKENS, VERSION
 from lamp.data.spec import SHARDS_FILE, get_spec
 from lamp.data.text import Caption
-from lamp.prepare.corpus.to_shards import writing
+from lamp.prepare.shards.to_shards import writing
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import write_json
 

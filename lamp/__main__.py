@@ -33,7 +33,7 @@ COMMANDS |= {
     )
 }
 COMMANDS |= {"eval-m2t": "M2T_eval", "app": "app", "mcp": "serve_mcp", "serve-mmcp": "serve_mmcp"}
-COMMANDS |= {"to-shards": "prepare.corpus.to_shards"}
+COMMANDS["to-shards"] = "prepare.shards.to_shards"
 
 
 def summary(script: str) -> str:

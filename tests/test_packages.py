@@ -115,7 +115,7 @@ def test_every_script_has_a_help_without_optional_packages() -> None:
         "bulk",
         *(
             f"lamp.prepare.{name}"
-            for name in ("build_dataset", "check_data", "download", "blender_retarget", "corpus.to_shards")
+            for name in ("build_dataset", "check_data", "download", "blender_retarget", "shards.to_shards")
         ),
     ]
     # PyTorch itself looks for some of them.

@@ -104,7 +104,7 @@ def test_generators_train_from_tokens(workshop, sample_data, tmp_path, monkeypat
     folder, common, stages = workshop
     source = f"--dataset_name t2m --data_root {sample_data} --out {tmp_path}/shards"
     to_shards = f"{source} --tokenizer {folder}/checkpoints/t2m/vq_name --only_tokens --gpu_id -1"
-    run("lamp.prepare.corpus.to_shards", to_shards, monkeypatch)
+    run("lamp.prepare.shards.to_shards", to_shards, monkeypatch)
     shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints")
     common = common.replace(f"{folder}/", f"{tmp_path}/").replace(str(sample_data), f"{tmp_path}/shards")
     for script, arguments in stages[3:6]:

@@ -20,9 +20,9 @@ from lamp.data.loaders import has_features, load_split, load_stats, text_loader,
 from lamp.data.spec import SHARDS_FILE, DatasetSpec, get_spec
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.prepare import check_data
-from lamp.prepare.corpus import to_shards as module
-from lamp.prepare.corpus.to_shards import to_shards
 from lamp.prepare.make_sample import make_sample
+from lamp.prepare.shards import to_shards as module
+from lamp.prepare.shards.to_shards import to_shards
 from lamp.stages.generators import check_tokens
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json, write_json

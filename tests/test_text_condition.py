@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from lamp.models.text_condition import CachedCondition, ClipCondition
+from lamp.models.text_condition import CachedCondition, ClipCondition, LaMPCondition
 from lamp.utils.errors import UserError
+from tests.test_pipeline import tiny_parts
 
 transformers = pytest.importorskip("transformers")
 
@@ -44,3 +45,12 @@ def test_clip_gives_its_projected_text_embedding(clip_folder):
 def test_a_missing_clip_model_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="--text_encoder clip"):
         ClipCondition(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_condition_in_bfloat16_is_that_of_float32_rounded(words):
+    texts, lamp = ["a person walks", "he runs and then sits down"], tiny_parts()["lamp"]
+    exact, rounded = (LaMPCondition(lamp, words, bfloat16)(texts) for bfloat16 in (False, True))
+    assert rounded.dtype == exact.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(rounded, exact, atol=0.1, rtol=0.05)

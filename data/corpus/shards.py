@@ -1,6 +1,6 @@
 """A corpus larger than memory: features in float16 and tokens in int16, in memory-mapped shards.
 
-`python -m lamp.prepare.corpus.to_shards` makes the folder, which is given as `--data_root` like any other:
+`python -m lamp.prepare.shards.to_shards` makes the folder, which is given as `--data_root` like any other:
 
 - `shards.json`: what there is, and which tokenizer made the tokens;
 - `features/00000.npy` ... (rows, D) and `tokens/00000.npy` ... (rows, Q): all clips one after the other, none of them

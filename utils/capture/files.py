@@ -50,6 +50,11 @@ def find_motion_files(path: Path, flag: str = "--motion") -> dict[str, Path]:
     return {path.name: path}
 
 
+def reason_of(error: UserError, path: str | Path, name: str) -> str:
+    """Why a file could not be read, to stand after its name: readers name the file in their own way."""
+    return str(error).replace(str(path), name).removeprefix(f"{name}: ").removeprefix(f"{name} is ")
+
+
 def tell_left_out(left_out: Sequence[tuple[str, Mapping[str, object]]], total: int, done: str) -> None:
     """Say at the end how many files were left out, and write a joint map to fill in where a skeleton was unknown.
 

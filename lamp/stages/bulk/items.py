@@ -10,7 +10,7 @@ import torch
 
 from lamp.options.corpora.bulk import BulkOptions
 from lamp.stages.bulk.parts import Part, Plan, folder_of, rows_of
-from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion
+from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, reason_of
 from lamp.utils.capture.joint_map import JointMap, UnknownSkeletonError
 from lamp.utils.errors import UserError
 from lamp.utils.files import LONGEST_NAME
@@ -128,9 +128,7 @@ class FileReader:
             except UserError as error:
                 if isinstance(error, UnknownSkeletonError):
                     read.part.draft = error.draft
-                # Readers name the file in their own way; in a row it stands by itself.
-                reason = str(error).replace(item.path, item.name).removeprefix(f"{item.name}: ")
-                read.part.rows.append(facts | {"reason": reason.removeprefix(f"{item.name} is ")})
+                read.part.rows.append(facts | {"reason": reason_of(error, item.path, item.name)})
                 continue
             for row, features in found:
                 read.part.rows.append(facts | row | {"place": len(read.features)})

@@ -15,12 +15,12 @@ from lamp.models.hub import LaMPModel
 from lamp.models.lamp.embedder import LaMPEmbedder, pooled
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
-from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.vq.model import RVQVAE
 from lamp.options.corpora.bulk import BulkOptions
 from lamp.stages.bulk.items import FileReader, Item, Read
 from lamp.stages.bulk.parts import Part
+from lamp.stages.captions import load_captioner, write_captions_of
 from lamp.stages.motion_output import load_pipeline
 from lamp.utils.capture.joint_map import load_joint_map
 from lamp.utils.home import shipped_models
@@ -72,7 +72,7 @@ class Embed(Task):
     def from_options(cls, options: BulkOptions, device: torch.device) -> "Embed":
         """With the models that the options name."""
         if options.name:
-            root, space = _root(options), _space(options, LaMP)
+            root, space = options.checkpoints_dir / options.dataset_name, _space(options, LaMP)
             lamp = LaMP.from_pretrained(model_folder(space, options.which_epoch), device=device)
             vq = model_folder(root / read_run_options(space)["vq_name"])
             tokenizer = RVQVAE.from_pretrained(vq, device=device)
@@ -131,12 +131,8 @@ class Caption(Task):
     """Sentences that describe motions."""
 
     def __init__(self, options: BulkOptions, device: torch.device) -> None:
-        if options.name:
-            pipe = CaptionPipeline.from_runs(_root(options), options.name, options.which_epoch, device)
-        else:
-            pipe = CaptionPipeline.from_pretrained(options.models or None, device)
-        self.pipe, self.options = pipe.with_precision(options.precision), options
-        queries = pipe.queries
+        self.pipe, self.options = load_captioner(options, device), options
+        pipe, queries = self.pipe, self.pipe.queries
         parts: dict[str, LaMPModel[Any]] = {"m2t": pipe.captioner, "lamp": queries.lamp, "tokenizer": queries.tokenizer}
         self.models = {name: part.identity for name, part in parts.items()}
         self.read = _file_reader(options, queries.tokenizer, queries.lamp.config.num_query_tokens)
@@ -147,16 +143,7 @@ class Caption(Task):
             Motion(features_to_joints(torch.from_numpy(features)).numpy(), features, self.pipe.skeleton.fps)
             for features in read.features
         ]
-        options = self.options
-        captions = self.pipe(
-            motions,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            num_captions=options.num_captions,
-            num_beams=options.num_beams,
-            top_p=options.top_p,
-            temperature=options.temperature,
-        )
+        captions = write_captions_of(self.pipe, motions, self.options)
         for row in read.part.rows:
             if "place" in row:
                 row["captions"] = captions[row.pop("place")]
@@ -220,10 +207,6 @@ def _file_reader(options: BulkOptions, tokenizer: RVQVAE, tokens: int | None = N
     reader = FeatureReader(skeleton, unit, None if tokens is None else tokens * unit)
     joint_map = None if options.joint_map is None else load_joint_map(options.joint_map)
     return FileReader(reader, options.windows, joint_map, options.up)
-
-
-def _root(options: BulkOptions) -> Path:
-    return Path(options.checkpoints_dir) / options.dataset_name
 
 
 def _space(options: BulkOptions, network: type[LaMPModel[Any]]) -> Path:
