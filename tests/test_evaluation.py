@@ -119,6 +119,15 @@ def test_batch_size_does_not_change_results(spec):
     assert small.measures["produced"] == pytest.approx(large.measures["produced"], rel=1e-4)
 
 
+def test_motions_are_measured_where_they_are(spec, monkeypatch):
+    draw = TestDraws(spec, "train", seed=3).draw(0)
+    batches = [*draw.batches(64), *draw.batches(64, again=True)]
+    monkeypatch.setattr(type(draw), "batches", lambda self, *args, **how: iter(batches))
+    for name in ("cpu", "numpy"):
+        monkeypatch.setattr(torch.Tensor, name, lambda self: pytest.fail("a batch was taken to the CPU"))
+    judge_repetition(draw, Judge(Ruler()), lambda batch, seeds: batch.motion + 0.1, seed=7, reconstruction=True)
+
+
 def test_captions_are_embedded_once(spec):
     ruler = Ruler()
     judge, draws = Judge(ruler), TestDraws(spec, "train", seed=3)

@@ -19,14 +19,17 @@ from lamp.data.draws import TestDraws
 from lamp.data.loaders import has_features, load_split, load_stats, text_loader, tokenizer_loader
 from lamp.data.spec import SHARDS_FILE, DatasetSpec, get_spec
 from lamp.models.vq.model import RVQVAE, RVQConfig
+from lamp.options.t2m import T2MOptions
 from lamp.prepare import check_data
 from lamp.prepare.make_sample import make_sample
 from lamp.prepare.shards import to_shards as module
 from lamp.prepare.shards.to_shards import to_shards
+from lamp.stages import generators
 from lamp.stages.generators import check_tokens
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json, write_json
 
+ROOT = Path(__file__).resolve().parent.parent
 pytest.importorskip("datasets")
 
 
@@ -149,6 +152,22 @@ def test_a_corpus_of_tokens_alone(pair: tuple[DatasetSpec, DatasetSpec], tmp_pat
     check_tokens(cache, spec, tokenizer)
     with pytest.raises(UserError, match=r"made by the tokenizer vq@.*lamp to-shards --tokenizer"):
         check_tokens(cache, spec, other)
+
+
+def test_captions_of_few_clips_are_remembered(
+    pair: tuple[DatasetSpec, DatasetSpec], tokenizer: RVQVAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = tmp_path / "mini"
+    shutil.copytree(ROOT / "checkpoints" / "mini" / "lamp", space / "lamp")
+    shutil.copytree(tokenizer.folder, space / "vq")
+    spec = get_spec("mini", shutil.copytree(pair[1].root, tmp_path / "shards"))
+    for split in ("train", "val"):
+        shutil.copy(spec.root / SPLITS / "all.npy", spec.root / SPLITS / f"{split}.npy")
+    options = T2MOptions(dataset_name="mini", checkpoints_dir=tmp_path, vq_name="vq", lamp_name="lamp")
+    for most, remembered in ((16, True), (15, False)):
+        monkeypatch.setattr(generators, "MOST_CLIPS", most)
+        _, text = generators.load_frozen(options, spec, torch.device("cpu"))
+        assert text.remembers is remembered
 
 
 def test_what_is_no_folder_of_shards_is_told(pair: tuple[DatasetSpec, DatasetSpec], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What training the masked transformer, the residual transformer and the length estimator have in common."""
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from lamp.options.t2m import GeneratorOptions
 from lamp.utils.errors import UserError
 from lamp.utils.run.trainer import Step
 
+MOST_CLIPS = 50_000
+"""Clips of a corpus beyond which captions are encoded batch by batch, not read through at the start and remembered."""
+
 
 def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.device) -> tuple[RVQVAE, CachedCondition]:
     """The tokenizer and the text encoder that a generator is trained on, the latter prepared for the data's captions.
@@ -32,10 +36,10 @@ def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.devi
     tokenizer = RVQVAE.from_pretrained(model_folder(root / options.vq_name), device=device).requires_grad_(False)
     cache = open_cache(spec)
     if isinstance(cache, ShardedMotions):
-        texts: Iterable[str] | None = None  # too many to be remembered
         check_tokens(cache, spec, tokenizer)
-    else:
-        names = [*load_split(spec, "train"), *load_split(spec, "val")]
+    texts: Iterable[str] | None = None  # too many to be remembered
+    if len(cache.names) <= MOST_CLIPS:
+        names = chain(load_split(spec, "train"), load_split(spec, "val"))
         texts = (caption.text for name in names for caption in cache.captions.get(name, ()))
     if options.text_encoder == "clip":
         return tokenizer, CachedCondition(ClipCondition(options.clip_source, device), texts)

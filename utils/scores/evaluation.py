@@ -82,15 +82,15 @@ class Judge:
         self._texts: dict[tuple[str, ...], Tensor] = {}
 
     def motions(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Embeddings (B, E) on the CPU of motions (B, T, D)."""
+        """Embeddings (B, E), on the evaluator's device, of motions (B, T, D)."""
         device = self.evaluator.device
-        return self.evaluator.embed_motions(features.to(device), lengths.to(device)).cpu()
+        return self.evaluator.embed_motions(features.to(device), lengths.to(device))
 
     def texts(self, tokens: Sequence[Sequence[str]]) -> Tensor:
-        """Embeddings (B, E) on the CPU of captions."""
+        """Embeddings (B, E), on the evaluator's device, of captions."""
         keys = [tuple(caption) for caption in tokens]
         if new := [key for key in dict.fromkeys(keys) if key not in self._texts]:
-            self._texts.update(zip(new, self.evaluator.embed_texts(new).cpu()))
+            self._texts.update(zip(new, self.evaluator.embed_texts(new)))
         return torch.stack([self._texts[key] for key in keys])
 
 
@@ -229,18 +229,20 @@ def measure_batch(features: Tensor, lengths: Tensor, target: Tensor | None = Non
     """
     skeleton = SKELETONS[FeatureLayout.of_dim(features.shape[-1]).num_joints]
     metres = skeleton.millimetres / 1000
-    joints = metres * features_to_joints(features.cpu())
-    wanted = None if target is None else metres * features_to_joints(target.cpu())
-    sums: dict[str, float] = {}
-    lengths = lengths.cpu()
+    joints = metres * features_to_joints(features)
+    wanted = None if target is None else metres * features_to_joints(target.to(features.device))
+    parts: dict[str, list[Tensor]] = {}
+    lengths = lengths.to(features.device)
     for length in lengths.unique().tolist():
         rows = lengths == length
         motions = joints[rows, :length]
         values = {name: measure(motions, skeleton) for name, measure in physics.MEASURES.items()}
         if wanted is not None:
             values["MPJPE mm"] = 1000 * mpjpe(motions, wanted[rows, :length]).mean(-1)
-        _add(sums, {key: value.sum().item() for key, value in values.items()})
-    return sums
+        for name, value in values.items():
+            parts.setdefault(name, []).append(value.sum())
+    # One transfer from the device for each measure, not for each length.
+    return {name: sum(torch.stack(part).tolist()) for name, part in parts.items()}
 
 
 def _add(sums: dict[str, float], values: dict[str, float]) -> None:

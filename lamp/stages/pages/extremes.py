@@ -99,7 +99,7 @@ def far_from_real(millimetres: float) -> Measure:
     """Mean position error, in mm, of motions as long as those of the data; `millimetres` in the data's unit."""
 
     def measure(batch: TextMotionBatch, made: Tensor, lengths: Tensor) -> Tensor:
-        pairs: Sequence[tuple[Tensor, Tensor, int]] = list(zip(made.cpu(), batch.motion.cpu(), lengths.tolist()))
+        pairs: Sequence[tuple[Tensor, Tensor, int]] = list(zip(made, batch.motion.to(made.device), lengths.tolist()))
         errors = [mpjpe(*(features_to_joints(one[:n]) for one in (first, second))).mean() for first, second, n in pairs]
         return millimetres * torch.stack(errors)
 
