@@ -22,7 +22,7 @@ from lamp.data.spec import get_spec
 from lamp.models.evaluator import Evaluator, pair_loss
 from lamp.options.evaluator import EvaluatorOptions
 from lamp.stages.evaluator import load_words, train_movement
-from lamp.stages.loading import loading
+from lamp.stages.loading import loading, resumed_stats
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
 from lamp.utils.run.device import resolve_device
@@ -41,7 +41,7 @@ def main() -> None:
     print_options(options)
     seed_everything(options.seed)
     spec, device = get_spec(options.dataset_name, options.data_root), resolve_device(options.gpu_id)
-    stats = load_stats(spec).with_feature_bias(spec.layout, options.feat_bias)
+    stats = resumed_stats(options, Evaluator) or load_stats(spec).with_feature_bias(spec.layout, options.feat_bias)
     words = load_words(options, spec)
     config = dataclasses.replace(
         options.model,

@@ -28,7 +28,7 @@ from lamp.models.fast import speed_up
 from lamp.models.vq.losses import FURTHER_LOSSES, reconstruction_loss
 from lamp.models.vq.model import RVQVAE
 from lamp.options.vq import VQOptions
-from lamp.stages.loading import loading
+from lamp.stages.loading import loading, resumed_stats
 from lamp.stages.pages.animations import Animations
 from lamp.utils.cli import parse, print_options
 from lamp.utils.errors import main_with_errors
@@ -114,7 +114,8 @@ def main() -> None:
             model.freeze_codes()
     else:
         stats = load_stats(spec).with_feature_bias(spec.layout, options.feat_bias)
-        stats.put_into(model)
+    stats = resumed_stats(options, RVQVAE) or stats
+    stats.put_into(model)
     loader = tokenizer_loader(
         spec,
         "train",

@@ -382,6 +382,29 @@ def test_mistakes_are_one_line_and_code_2(arguments, word, tmp_path, monkeypatch
     assert word in message and "Traceback" not in message
 
 
+@pytest.mark.parametrize(("place", "loader"), [(0, "text_loader"), (1, "tokenizer_loader")])
+def test_a_resumed_run_keeps_its_statistics(workshop, sample_data, tmp_path, monkeypatch, place, loader):
+    """The data may have been built anew, or `--start_from`, which gave the statistics, may be left out."""
+    from safetensors.torch import load_file
+
+    origin, common, stages = workshop
+    script, arguments = stages[place]
+    common = common.replace(f"{origin}/checkpoints", f"{tmp_path}/checkpoints")
+    space = tmp_path / "checkpoints" / "t2m" / re.search(r"--name (\S+)", arguments)[1]
+    run(script, f"{common} {FEW} {arguments} --max_iter 1 --max_epoch 9", monkeypatch)
+    kept = load_file(space / "latest" / "model.safetensors")["mean"].numpy()
+    changed = tmp_path / "data"
+    shutil.copytree(sample_data, changed)
+    np.save(changed / "Mean.npy", np.load(changed / "Mean.npy") + 1)
+    module = importlib.import_module(script)
+    used, make = [], getattr(module, loader)
+    monkeypatch.setattr(module, loader, lambda *given, **how: (used.append(how["stats"]), make(*given, **how))[1])
+    common = common.replace(str(sample_data), str(changed))
+    run(script, f"{common} {FEW} {arguments} --max_iter 2 --max_epoch 9 --is_continue", monkeypatch)
+    np.testing.assert_array_equal(used[0].mean.numpy(), kept)
+    np.testing.assert_array_equal(load_file(space / "latest" / "model.safetensors")["mean"].numpy(), kept)
+
+
 def test_training_begins_with_the_weights_of_another_run(workshop, tmp_path, monkeypatch, capsys):
     """All stages that take --start_from; a learning rate of almost zero leaves the weights where they were."""
     from safetensors.torch import load_file

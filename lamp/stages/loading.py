@@ -5,8 +5,11 @@ from typing import TypedDict
 import torch
 
 from lamp.data.frames import motions_device
+from lamp.data.loaders import Stats
 from lamp.data.spec import DatasetSpec
+from lamp.models.hub import CONFIG_FILE, LaMPModel
 from lamp.options.common import TrainOptions
+from lamp.utils.litter import standing
 
 
 class Loading(TypedDict):
@@ -28,3 +31,18 @@ def loading(options: TrainOptions, spec: DatasetSpec, device: torch.device) -> L
     """
     held_on = motions_device(spec, device, choice=options.data_on_gpu, workers=options.num_workers)
     return Loading(batch_size=options.batch_size, seed=options.seed, workers=options.num_workers, device=held_on)
+
+
+def resumed_stats(options: TrainOptions, kind: type[LaMPModel]) -> Stats | None:
+    """Statistics of a run that is resumed; None where a run begins.
+
+    Its weights fit the statistics that it began with, whatever the flags or the data say by now.
+
+    Args:
+        options: of the run.
+        kind: of its model, which keeps them.
+    """
+    latest = standing(options.space / "latest")
+    if not options.is_continue or not (latest / CONFIG_FILE).is_file():
+        return None
+    return Stats.of(kind.from_pretrained(latest))
