@@ -104,5 +104,13 @@ def read_lines(folder: Path) -> Read:
 
 
 def mapped(path: Path) -> np.ndarray:
-    """A memory-mapped array as a plain view: indexing a memmap object itself is slower."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    """A memory-mapped array as a plain view: indexing a memmap object itself is slower.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds no array.
+    """
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except EOFError as error:  # NumPy's word for an empty file
+        raise ValueError(f"{path.name} is empty") from error

@@ -18,7 +18,7 @@ import bulk
 from lamp.data.caption_table import read_caption_table
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.vq.model import RVQVAE
-from lamp.stages.bulk import tasks
+from lamp.stages.bulk import parts, tasks
 from lamp.stages.bulk.parts import all_rows
 from lamp.stages.bulk.tasks import chunks
 from lamp.utils.home import shipped_models
@@ -235,3 +235,9 @@ def test_other_work_in_the_same_folder_is_refused(
     assert ", not other@00000000" in capsys.readouterr().err
     (out / "plan.json").write_text("{")
     assert run("tokenize", folder, "--out", out) == 2 and "is damaged" in capsys.readouterr().err
+
+
+def test_a_name_with_a_line_separator_is_one_row(tmp_path):
+    part = parts.Part([{"file": "a\u2028b.bvh", "captions": ["walks\u0085on"]}])
+    parts.write_part(tmp_path, 0, part)
+    assert parts.rows_of(parts.folder_of(tmp_path, 0)) == part.rows

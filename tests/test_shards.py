@@ -154,6 +154,23 @@ def test_a_corpus_of_tokens_alone(pair: tuple[DatasetSpec, DatasetSpec], tmp_pat
         check_tokens(cache, spec, other)
 
 
+def test_a_file_in_place_of_the_folder_stays(pair: tuple[DatasetSpec, DatasetSpec], tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="was not made by this command"):
+        to_shards(pair[0], file)
+    assert file.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("name", ["features/00000.npy", "names.npy", "splits/train.npy"])
+def test_an_empty_file_is_told(pair: tuple[DatasetSpec, DatasetSpec], tmp_path: Path, name: str) -> None:
+    spec = get_spec("mini", shutil.copytree(pair[1].root, tmp_path / "shards"))
+    (spec.root / name).write_bytes(b"")
+    with pytest.raises(UserError, match="is not complete"):
+        open_cache(spec)
+        load_split(spec, "train")
+
+
 def test_captions_of_few_clips_are_remembered(
     pair: tuple[DatasetSpec, DatasetSpec], tokenizer: RVQVAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +272,7 @@ def test_command(pair: tuple[DatasetSpec, DatasetSpec], tokenizer: RVQVAE, tmp_p
     (tmp_path / "mine" / "work.txt").touch()
     with pytest.raises(SystemExit) as stop:
         call("--data_root", pair[0].root, "--out", tmp_path / "mine")
-    assert stop.value.code == 2 and "holds something else" in capsys.readouterr().err
+    assert stop.value.code == 2 and "was not made by this command" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["work.txt"]
     with pytest.raises(SystemExit):
         call("--data_root", pair[0].root, "--out", tmp_path / "x", "--tokenizer", tmp_path / "nowhere")

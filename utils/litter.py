@@ -6,7 +6,7 @@ import shutil
 import socket
 import uuid
 import zlib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 _MARK = re.compile(
@@ -70,7 +70,7 @@ def sweep(parent: Path) -> None:
         remove(path)
 
 
-@cache
+@lru_cache(maxsize=256)  # an app saves into a new folder for each download
 def sweep_once(parent: Path) -> None:
     """`sweep`, once in the life of this process."""
     sweep(parent)

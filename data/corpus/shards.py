@@ -188,7 +188,10 @@ def shard_split(spec: DatasetSpec, split: str) -> ChosenNames:
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.npy"))
         raise UserError(f"{path} is missing; splits there: {', '.join(known) or 'none'}")
-    return ChosenNames(Names(mapped(spec.root / NAMES_FILE)), mapped(path))
+    try:
+        return ChosenNames(Names(mapped(spec.root / NAMES_FILE)), mapped(path))
+    except (ValueError, OSError) as error:
+        raise _incomplete(spec.root, error) from error
 
 
 def _incomplete(folder: Path, error: Exception | str) -> UserError:

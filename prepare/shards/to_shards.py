@@ -34,7 +34,7 @@ from lamp.data.spec import SHARDS_FILE, DatasetSpec, get_spec, is_sharded
 from lamp.models.checkpoints import model_folder
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError, main_with_errors
-from lamp.utils.files import atomic_folder, write_json
+from lamp.utils.files import atomic_folder, check_replaceable, write_json
 from lamp.utils.packages import need
 from lamp.utils.run.device import resolve_device
 
@@ -83,13 +83,14 @@ def to_shards(
         What `shards.json` says.
 
     Raises:
-        UserError: the folder has no usable motion, or a package is missing.
+        UserError: the folder has no usable motion, `out` is something else than shards, or a package is missing.
     """
     need("datasets")
     if is_sharded(spec):
         raise UserError(f"{spec.root} is a folder of shards already; give the data folder of files")
     if tokenizer is None and not features:
         raise UserError("--only_tokens needs --tokenizer")
+    check_replaceable(out, SHARDS_FILE)
     with atomic_folder(out) as aside:
         problems: dict[str, list[str]] = {}
         names, lengths = _write_motions(spec, aside, problems, tokenizer, features)
@@ -256,8 +257,6 @@ def main() -> None:
     parser.add_argument("--gpu_id", type=int, help="GPU of the tokenizer, -1 for the CPU; by default the best device")
     options = parser.parse_args()
     spec = get_spec(options.dataset_name, options.data_root)
-    if options.out.is_dir() and any(options.out.iterdir()) and not (options.out / SHARDS_FILE).is_file():
-        raise UserError(f"--out {options.out} holds something else; name a new folder")
     tokenizer = None
     if options.tokenizer is not None:
         tokenizer = RVQVAE.from_pretrained(model_folder(options.tokenizer), device=resolve_device(options.gpu_id))

@@ -136,7 +136,8 @@ def write_part(out: Path, number: int, part: Part) -> None:
 def rows_of(folder: Path) -> list[dict[str, Any]] | None:
     """Rows of a part; None where there is none, or a damaged one."""
     try:
-        rows = [json.loads(line) for line in (folder / ROWS).read_text(encoding="utf-8").splitlines()]
+        # Names and captions may hold characters at which `splitlines` breaks a line, too.
+        rows = [json.loads(line) for line in (folder / ROWS).read_text(encoding="utf-8").split("\n") if line]
     except (OSError, ValueError):
         return None
     return rows if all(isinstance(row, dict) and isinstance(row.get("file"), str) for row in rows) else None
