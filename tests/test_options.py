@@ -81,7 +81,7 @@ def test_options_files_win_over_default_sizes(tmp_path: Path, capsys: pytest.Cap
     for name in ("masked", "residual"):
         options = parse(T2MOptions, ["--config", str(ROOT / "options" / "mini" / f"{name}.json")])
         assert (options.latent_dim, options.n_heads, options.token_dim, options.gamma) == (256, 4, 256, 0.3)
-        assert options.max_epoch == 1000 and options.milestones[0] in (3800, 6000)
+        assert options.max_epoch == 1000 and options.milestones[0] in (3800, 6500)
     path = tmp_path / "opt.json"
     save_options(parse(T2MOptions, ["--size", "momask", "--n_layers", "3"]), path)
     assert "size" not in json.loads(path.read_text())
