@@ -110,7 +110,8 @@ def read_run_options(space: str | Path) -> dict[str, Any]:
         )
     values = read_facts(path)
     for key, value in values.items():
-        if (key.endswith("_name") or key in ("text_encoder", "clip_source")) and not isinstance(value, str | None):
+        named = key.endswith("_name") or key in ("text_encoder", "clip_source", "sentence_source")
+        if named and not isinstance(value, str | None):
             raise UserError(f"{path}: {key} is {brief(repr(value), 40)}, which is no name")
     return _RunOptions(values, path=path)
 

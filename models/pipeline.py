@@ -21,7 +21,7 @@ from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.t2m.token_maker import Guidance
-from lamp.models.text_condition import ClipCondition, LaMPCondition, TextCondition
+from lamp.models.text_condition import LaMPCondition, TextCondition, load_text_encoder, source_key
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
 from lamp.utils.files import shown
@@ -195,11 +195,7 @@ class LaMPPipeline(Editing):
             levels, there = tokenizer.config.num_quantizers, list_runs(root, ResidualTransformer.kind())
             raise UserError(f"--res_name is missing, which a tokenizer of {levels} levels needs; {there}")
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
-        if options["text_encoder"] == "clip":
-            text: TextCondition = ClipCondition(options["clip_source"], device)
-        else:
-            lamp = LaMP.from_pretrained(model_folder(root / options["lamp_name"]), device=device)
-            text = LaMPCondition(lamp, masked.config.condition == "words")
+        text = load_text_encoder(options, root, masked.config.condition == "words", device)
         return cls(tokenizer, text, masked, residual, length, read_guidance(root))
 
     def with_precision(self, precision: str) -> "LaMPPipeline":
@@ -359,7 +355,7 @@ def _check_same_run(root: Path, name: str, other_name: str, options: dict[str, A
     """Make sure that two runs were trained with the same text encoder and, where both depend on it, tokenizer."""
     other = read_run_options(root / other_name)
     keys = ["vq_name"] if tokenizer else []
-    keys += ["text_encoder", "clip_source" if options["text_encoder"] == "clip" else "lamp_name"]
+    keys += ["text_encoder", source_key(options["text_encoder"])]
     for key in keys:
         if options.get(key) != other.get(key):
             used, others = options.get(key), other.get(key)

@@ -1,17 +1,26 @@
-"""Frozen text encoders of the generators: LaMP (the default) or CLIP ViT-B/32 (the paper's baseline)."""
+"""Frozen text encoders of the generators: LaMP (the default), and those that it is compared with.
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+CLIP ViT-B/32 is the paper's baseline. A sentence embedding that never saw motion, and the text side of a LaMP that was
+trained by contrast alone, as CLIP is, on the same pairs, tell what LaMP's own training gives.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from lamp.models.checkpoints import model_folder
 from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.utils.errors import UserError
 
+TextEncoder = Literal["lamp", "contrastive", "sentence", "clip"]
 CLIP_SOURCE = "openai/clip-vit-base-patch32"
+SENTENCE_SOURCE = "sentence-transformers/all-MiniLM-L6-v2"
 SHEET = 64
 """Sentences that are encoded together."""
 LIMIT = 4 * 2**30
@@ -59,6 +68,71 @@ class LaMPCondition:
         condition = self.lamp.word_states if self.words else self.lamp.text_condition
         with torch.autocast(self.lamp.device.type, torch.bfloat16, enabled=self.bfloat16):
             return condition(list(texts)).float()
+
+
+class ContrastiveCondition:
+    """The state (B, dim) that a text's embedding in the space shared with motion is made of: no query reads the text.
+
+    With a LaMP that was trained by contrast alone (`train_lamp.py --matching_weight 0 --generation_weight 0`) this is
+    what conditioning on a CLIP of text and motion would be.
+
+    Args:
+        lamp: the model.
+        bfloat16: as of `LaMPCondition`.
+    """
+
+    words = False
+
+    def __init__(self, lamp: LaMP, bfloat16: bool = False) -> None:
+        self._states = LaMPCondition(lamp, words=True, bfloat16=bfloat16)
+        self.dim = self._states.dim
+
+    @property
+    def identity(self) -> str:
+        """That of LaMP, marked: a generator that reads LaMP's own condition does not fit."""
+        return f"{self._states.identity}-contrastive"
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        return self._states(texts)[:, 0]
+
+
+class SentenceCondition:
+    """A sentence embedding by the transformers library: the mean of the last states, as sentence-transformers' models.
+
+    Scaled so that its entries are about 1 in size, as those of LaMP's condition are.
+
+    Args:
+        source: hub id or folder of the model.
+        device: where to compute.
+        words: instead, the states (B, L, dim) themselves, zeros beyond a sentence's end.
+
+    Raises:
+        UserError: transformers is not installed or the model cannot be had.
+    """
+
+    def __init__(self, source: str = SENTENCE_SOURCE, device: torch.device | str = "cpu", words: bool = False) -> None:
+        try:
+            from transformers import AutoModel, AutoTokenizer
+        except ImportError as error:
+            raise UserError("--text_encoder sentence needs transformers: pip install 'lamp-motion[train]'") from error
+        try:
+            self.tokenizer, model = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"--text_encoder sentence: {source} cannot be loaded ({reason})") from error
+        self.model: nn.Module = model.eval().requires_grad_(False).to(device)
+        self.device = torch.device(device)
+        self.dim: int = model.config.hidden_size
+        self.identity, self.words = f"sentence@{source}", words
+
+    @torch.inference_mode()
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        batch = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.device)
+        mask = batch["attention_mask"][..., None].float()
+        states = self.model(**batch).last_hidden_state.float() * mask
+        if self.words:
+            return states
+        return F.normalize(states.sum(1), dim=1) * self.dim**0.5
 
 
 class ClipCondition:
@@ -173,3 +247,34 @@ def lamp_of(encoder: TextCondition) -> LaMP | None:
     """The LaMP of a text encoder; None if it is another."""
     encoder = encoder.encoder if isinstance(encoder, CachedCondition) else encoder
     return encoder.lamp if isinstance(encoder, LaMPCondition) else None
+
+
+def load_text_encoder(
+    options: Mapping[str, Any], root: Path, words: bool, device: torch.device | str, bfloat16: bool = False
+) -> TextCondition:
+    """The text encoder that the options of a run name.
+
+    Args:
+        options: `text_encoder` (see `TextEncoder`), and `lamp_name`, `sentence_source` or `clip_source`, whose it is.
+        root: `checkpoints/<dataset>`, where the run of LaMP is.
+        words: a vector for each word rather than one for the sentence.
+        device: where to compute.
+        bfloat16: compute LaMP in bfloat16 where that is safe.
+
+    Raises:
+        UserError: there is no such encoder, or it cannot be had.
+    """
+    kind = options["text_encoder"]
+    if kind not in get_args(TextEncoder):
+        raise UserError(f"text encoder {kind} is none of {', '.join(get_args(TextEncoder))}")
+    if kind == "clip":
+        return ClipCondition(options["clip_source"], device)
+    if kind == "sentence":
+        return SentenceCondition(options["sentence_source"], device, words)
+    lamp = LaMP.from_pretrained(model_folder(root / options["lamp_name"]), device=device)
+    return ContrastiveCondition(lamp, bfloat16) if kind == "contrastive" else LaMPCondition(lamp, words, bfloat16)
+
+
+def source_key(kind: str) -> str:
+    """The option that says which encoder of a kind is meant."""
+    return {"clip": "clip_source", "sentence": "sentence_source"}.get(kind, "lamp_name")

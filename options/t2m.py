@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from lamp.models.layers import Condition
 from lamp.models.t2m.masked import MaskedConfig
 from lamp.models.t2m.residual import ResidualConfig
-from lamp.models.text_condition import CLIP_SOURCE
+from lamp.models.text_condition import CLIP_SOURCE, SENTENCE_SOURCE, TextEncoder
 from lamp.options.common import AnimationOptions, TrainOptions
 from lamp.utils.cli import Shorthand, alias
 from lamp.utils.errors import UserError
@@ -25,8 +25,11 @@ class GeneratorOptions(TrainOptions):
     """tokenizer that turns motions into tokens"""
     lamp_name: str = "lamp_name"
     """LaMP model that encodes the text"""
-    text_encoder: Literal["lamp", "clip"] = "lamp"
-    """text encoder: LaMP, or CLIP's as the baseline of the paper"""
+    text_encoder: TextEncoder = "lamp"
+    """text encoder: LaMP; CLIP's as the baseline of the paper; a frozen sentence embedding; or contrastive, the text
+    side alone of the LaMP that --lamp_name names"""
+    sentence_source: str = SENTENCE_SOURCE
+    """with --text_encoder sentence: hub id or folder of a sentence embedding model"""
     clip_source: str = CLIP_SOURCE
     """with --text_encoder clip: hub id or folder of the CLIP model"""
     condition: Condition = "sentence"
@@ -35,13 +38,13 @@ class GeneratorOptions(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.condition == "words" and self.text_encoder != "lamp":
-            raise UserError("--condition words needs --text_encoder lamp; leave one of them out")
+        if self.condition == "words" and self.text_encoder not in ("lamp", "sentence"):
+            raise UserError("--condition words needs --text_encoder lamp or sentence; leave one of them out")
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Optional packages: CLIP comes through transformers."""
-        return (*super().packages, *(("transformers",) if self.text_encoder == "clip" else ()))
+        """Optional packages: CLIP and sentence embeddings come through transformers."""
+        return (*super().packages, *(("transformers",) if self.text_encoder in ("clip", "sentence") else ()))
 
 
 @dataclass(kw_only=True)

@@ -1,11 +1,19 @@
-"""CLIP as the text encoder, with a tiny model of the transformers library in a local folder."""
+"""Other text encoders than LaMP, with tiny models of the transformers library in local folders."""
 
 import json
 
 import pytest
 import torch
 
-from lamp.models.text_condition import CachedCondition, ClipCondition, LaMPCondition
+from lamp.models.lamp.model import LaMP
+from lamp.models.text_condition import (
+    CachedCondition,
+    ClipCondition,
+    ContrastiveCondition,
+    LaMPCondition,
+    SentenceCondition,
+    load_text_encoder,
+)
 from lamp.utils.errors import UserError
 from tests.test_pipeline import tiny_parts
 
@@ -45,6 +53,59 @@ def test_clip_gives_its_projected_text_embedding(clip_folder):
 def test_a_missing_clip_model_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="--text_encoder clip"):
         ClipCondition(str(tmp_path / "nowhere"))
+
+
+@pytest.fixture(scope="module")
+def sentence_folder(tmp_path_factory):
+    """Folder with a random BERT of width 24."""
+    folder = tmp_path_factory.mktemp("sentence")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "person", "walks", "runs", "forward"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=24, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_sentence_embedding_is_the_mean_of_its_words(sentence_folder):
+    texts = ["a person walks", "a person runs forward"]
+    sentence, words = (SentenceCondition(str(sentence_folder), words=words) for words in (False, True))
+    states = words(texts)
+    assert states.shape == (2, 6, 24) and not states[0, 5].any(), "zeros beyond the end"
+    mean = torch.nn.functional.normalize(states.sum(1), dim=1) * 24**0.5
+    torch.testing.assert_close(sentence(texts), mean)
+    torch.testing.assert_close(sentence(texts[:1]), mean[:1], atol=1e-5, rtol=1e-4)
+    assert (sentence.dim, sentence.words, words.words) == (24, False, True)
+
+
+def test_a_missing_sentence_model_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="--text_encoder sentence"):
+        SentenceCondition(str(tmp_path / "nowhere"))
+
+
+def test_the_contrastive_condition_is_the_state_that_the_shared_space_is_made_of(tmp_path):
+    tiny_parts()["lamp"].save_pretrained(tmp_path)
+    lamp = LaMP.from_pretrained(tmp_path)
+    encoder, texts = ContrastiveCondition(lamp), ["a person walks", "he runs"]
+    embedding = torch.nn.functional.normalize(lamp.text_head(encoder(texts)), dim=-1)
+    torch.testing.assert_close(embedding, lamp.encode_text(texts).embedding)
+    assert encoder.identity != LaMPCondition(lamp).identity
+    assert not torch.allclose(encoder(texts), LaMPCondition(lamp)(texts))
+
+
+def test_options_of_a_run_choose_the_text_encoder(tmp_path, clip_folder, sentence_folder):
+    tiny_parts()["lamp"].save_pretrained(tmp_path / "text")
+    sources = {"lamp_name": "text", "clip_source": str(clip_folder), "sentence_source": str(sentence_folder)}
+    found = {}
+    for kind in ("lamp", "contrastive", "sentence", "clip"):
+        found[kind] = load_text_encoder(sources | {"text_encoder": kind}, tmp_path, False, "cpu")
+        assert found[kind](["a person walks"]).shape == (1, found[kind].dim)
+    assert len({encoder.identity for encoder in found.values()}) == 4
+    with pytest.raises(UserError, match="none of lamp, contrastive"):
+        load_text_encoder(sources | {"text_encoder": "t5"}, tmp_path, False, "cpu")
 
 
 @pytest.mark.parametrize("words", [False, True])

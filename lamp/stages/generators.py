@@ -13,10 +13,9 @@ from lamp.data.loaders import TextLoader, load_split
 from lamp.data.motion import TextMotionBatch
 from lamp.data.spec import DatasetSpec
 from lamp.models.checkpoints import model_folder
-from lamp.models.lamp.model import LaMP
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
-from lamp.models.text_condition import CachedCondition, ClipCondition, LaMPCondition
+from lamp.models.text_condition import CachedCondition, load_text_encoder
 from lamp.models.vq.model import RVQVAE
 from lamp.options.t2m import GeneratorOptions
 from lamp.utils.errors import UserError
@@ -41,11 +40,8 @@ def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.devi
     if len(cache.names) <= MOST_CLIPS:
         names = chain(load_split(spec, "train"), load_split(spec, "val"))
         texts = (caption.text for name in names for caption in cache.captions.get(name, ()))
-    if options.text_encoder == "clip":
-        return tokenizer, CachedCondition(ClipCondition(options.clip_source, device), texts)
-    lamp = LaMP.from_pretrained(model_folder(root / options.lamp_name), device=device)
-    bfloat16 = options.mixed_precision == "bf16"
-    return tokenizer, CachedCondition(LaMPCondition(lamp, options.condition == "words", bfloat16), texts)
+    words, bfloat16 = options.condition == "words", options.mixed_precision == "bf16"
+    return tokenizer, CachedCondition(load_text_encoder(vars(options), root, words, device, bfloat16), texts)
 
 
 def check_tokens(cache: ShardedMotions, spec: DatasetSpec, tokenizer: RVQVAE) -> None:
