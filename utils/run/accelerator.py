@@ -1,15 +1,19 @@
 """Accelerate's part of a run: device, processes and number format."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import torch
 
 from lamp.utils.errors import UserError
-from lamp.utils.run.device import accelerator_device
+from lamp.utils.run.device import accelerator_device, bfloat16_slowdown
 from lamp.utils.run.runs import RunOptions
 
 if TYPE_CHECKING:  # of the extra `train`: a script says in one line that it is missing
     from accelerate import Accelerator
+
+SLOWER = 1.3
+"""How much longer products in bfloat16 may take on the CPU without a note that float32 is faster."""
 
 
 def make_accelerator(options: RunOptions) -> "Accelerator":
@@ -24,6 +28,12 @@ def make_accelerator(options: RunOptions) -> "Accelerator":
     cpu = accelerator_device(options.gpu_id)
     if cpu and options.mixed_precision == "fp16":
         raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
+    if cpu and options.mixed_precision == "bf16" and bfloat16_slowdown() > SLOWER:
+        print(
+            f"note: this processor takes {bfloat16_slowdown():.1f} times longer for products in bfloat16 than in "
+            "float32; leave out --mixed_precision bf16",
+            file=sys.stderr,
+        )
     # Copies to other devices than CUDA's must be waited for.
     runs_ahead = not cpu and torch.cuda.is_available()
     return Accelerator(
