@@ -3,17 +3,20 @@
 #
 #   prepare/train_mini.sh --bandai_namco DIR --cmu DIR --animated_drawings DIR --accad DIR ...
 #
-# Arguments are those of `build_dataset --preset mini` (README, "The mini data set"). No stage takes more than two hours
-# on two CPU cores at a time: MINUTES (110) stops it cleanly, and the same command goes on. Data lie in dataset/mini and
-# dataset/mini_composed, the state of each stage in checkpoints/mini/<run>/state. GPU=0 trains on a GPU.
+# Arguments are those of `build_dataset --preset mini` (README, "The mini data set"); they are read the first time only.
+# No stage takes more than two hours on two CPU cores at a time: MINUTES (110) stops it cleanly, and the same command goes
+# on. Data lie in DATA (dataset): mini, mini_composed, and mini_tokens, from which the generators train. The state of each
+# stage lies in CHECKPOINTS (checkpoints)/mini/<run>. CONFIGS (options/mini) are the stages' options; copies with smaller
+# numbers try all of it. GPU=0 trains on a GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python} MINUTES=${MINUTES:-110} GPU=${GPU:--1}
-runs=checkpoints/mini
+DATA=${DATA:-dataset} CHECKPOINTS=${CHECKPOINTS:-checkpoints} CONFIGS=${CONFIGS:-options/mini}
+runs=$CHECKPOINTS/mini
 
 stage() { # stage SCRIPT CONFIG [FLAG...]: trains until its last iteration, from where it was
-  local script=$1 config=$2 name
+  local script=$1 config=$CONFIGS/$2 name
   shift 2
   name=$("$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))["name"])' "$config")
   if [ -e "$runs/$name.done" ]; then
@@ -23,7 +26,8 @@ stage() { # stage SCRIPT CONFIG [FLAG...]: trains until its last iteration, from
   local resume=()
   [ ! -d "$runs/$name/state" ] || resume=(--is_continue)
   echo "== $name: state in $runs/$name"
-  "$PYTHON" "$script" --config "$config" --gpu_id "$GPU" --max_minutes "$MINUTES" "${resume[@]}" "$@" | tee "$runs/$name.log"
+  "$PYTHON" "$script" --config "$config" --checkpoints_dir "$CHECKPOINTS" --gpu_id "$GPU" --max_minutes "$MINUTES" \
+    ${resume[@]+"${resume[@]}"} "$@" | tee "$runs/$name.log"
   if ! grep -q '^finished' "$runs/$name.log"; then
     echo "$name was stopped after $MINUTES minutes; the same command goes on"
     exit 0
@@ -32,15 +36,17 @@ stage() { # stage SCRIPT CONFIG [FLAG...]: trains until its last iteration, from
 }
 
 mkdir -p "$runs"
-[ -d dataset/mini ] || "$PYTHON" -m lamp.prepare.build_dataset --preset mini "$@" --out dataset/mini
-[ -d dataset/mini_composed ] || "$PYTHON" -m lamp.prepare.mini.compose --data dataset/mini --out dataset/mini_composed
-data=(--data_root dataset/mini_composed)
+[ -d "$DATA/mini" ] || "$PYTHON" -m lamp.prepare.build_dataset --preset mini "$@" --out "$DATA/mini"
+[ -d "$DATA/mini_composed" ] || "$PYTHON" -m lamp.prepare.mini.compose --data "$DATA/mini" --out "$DATA/mini_composed"
+motion=(--data_root "$DATA/mini_composed") tokens=(--data_root "$DATA/mini_tokens" --animate_every_e 0)
 
-stage train_vq.py options/mini/vq.json "${data[@]}"
-stage train_lamp.py options/mini/lamp.json "${data[@]}"
-stage train_t2m_transformer.py options/mini/masked.json "${data[@]}"
-stage train_t2m_transformer.py options/mini/residual.json "${data[@]}"
-stage train_length_estimator.py options/mini/length.json "${data[@]}"
-stage train_m2t.py options/mini/m2t.json "${data[@]}"
+stage train_vq.py vq.json "${motion[@]}"
+[ -d "$DATA/mini_tokens" ] || "$PYTHON" -m lamp.prepare.shards.to_shards --dataset_name mini "${motion[@]}" \
+  --tokenizer "$runs/rvq" --gpu_id "$GPU" --out "$DATA/mini_tokens"
+stage train_lamp.py lamp.json "${motion[@]}"
+stage train_t2m_transformer.py masked.json "${tokens[@]}"
+stage train_t2m_transformer.py residual.json "${tokens[@]}"
+stage train_length_estimator.py length.json --data_root "$DATA/mini_tokens"
+stage train_m2t.py m2t.json "${motion[@]}"
 echo "all stages are done; ship them with: $PYTHON -m lamp.prepare.ship weights --dataset_name mini --vq rvq --lamp lamp_run" \
   "--masked masked_run --residual residual_run --length length_run --m2t m2t_run"

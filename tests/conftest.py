@@ -94,6 +94,23 @@ def sample_data(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def sentence_folder(tmp_path_factory):
+    """Folder with a random BERT of width 24, as a sentence embedding model."""
+    import transformers
+
+    folder = tmp_path_factory.mktemp("sentence")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "person", "walks", "runs", "forward"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=24, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def opt_folder(tmp_path_factory):
     """A tiny OPT with a tokenizer, as a folder of the library."""
     import transformers

@@ -55,21 +55,6 @@ def test_a_missing_clip_model_is_one_clear_line(tmp_path):
         ClipCondition(str(tmp_path / "nowhere"))
 
 
-@pytest.fixture(scope="module")
-def sentence_folder(tmp_path_factory):
-    """Folder with a random BERT of width 24."""
-    folder = tmp_path_factory.mktemp("sentence")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "person", "walks", "runs", "forward"]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(words), hidden_size=24, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
-
-
 def test_a_sentence_embedding_is_the_mean_of_its_words(sentence_folder):
     texts = ["a person walks", "a person runs forward"]
     sentence, words = (SentenceCondition(str(sentence_folder), words=words) for words in (False, True))
