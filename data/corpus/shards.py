@@ -36,6 +36,7 @@ VERSION = 1
 _FACTS = {"width", "unit_length", "features", "tokenizer"}
 FEATURES, TOKENS, SPLITS = "features", "tokens", "splits"
 CAPTIONS_FILE, CLIPS_FILE, NAMES_FILE, LENGTHS_FILE = "captions.arrow", "clips.arrow", "names.npy", "lengths.npy"
+_COLUMNS = ("text", "tokens", "start", "end")
 
 
 class Stack:
@@ -212,8 +213,10 @@ def _check_captions(texts: Path, captions: CaptionStore, table: "Dataset", names
     """Make sure that a table of captions, its index and the clips are of each other.
 
     Raises:
-        UserError: their lengths differ, or the first or last caption is of another clip.
+        UserError: their lengths differ, the first or last caption is of another clip, or a column is missing.
     """
+    if lacking := {"clip", *_COLUMNS}.difference(table.column_names):
+        raise _incomplete(texts, f"{CAPTIONS_FILE} has no {', '.join(sorted(lacking))}")
     bounds = captions.bounds
     if not len(table) == bounds[-1] == len(captions.times):
         raise _incomplete(texts, f"{CAPTIONS_FILE} has {len(table)} captions, their index {bounds[-1]}")
@@ -228,7 +231,7 @@ def _read_captions(table: "Dataset") -> Read:
 
     def read(numbers: Sequence[int]) -> list[Caption]:
         rows = table[list(numbers)]
-        columns = (rows[name] for name in ("text", "tokens", "start", "end"))
+        columns = (rows[name] for name in _COLUMNS)
         return [Caption(text, tags.split(), start, end) for text, tags, start, end in zip(*columns, strict=True)]
 
     return read

@@ -67,10 +67,10 @@ def find_items(options: BulkOptions) -> list[Item]:
 
 
 def _skeleton(path: Path) -> str:
-    """Digest of the skeleton of an .amc file, "" where it has none, which its reader tells."""
+    """Digest of the skeleton of an .amc file, "" where it has none that can be read, which its reader tells."""
     try:
         return _digest_of(skeleton_of(path))
-    except UserError:
+    except (UserError, OSError):
         return ""
 
 
