@@ -254,6 +254,10 @@ def test_parts_of_other_shards_are_told(
     np.save(mixed / "names.npy", names)
     with pytest.raises(UserError, match=r"captions\.arrow speaks of \w+ where the index has zzz"):
         open_cache(get_spec("mini", mixed))
+    with module.writing(table, {"text": "string"}) as writer:
+        writer.write({"text": "walks"})
+    with pytest.raises(UserError, match=r"captions\.arrow has no clip, end, start, tokens"):
+        open_cache(get_spec("mini", mixed))
     for rows in (np.array([0, 16]), np.array([-1]), np.array([0.0]), np.zeros((1, 1), int)):
         np.save(mixed / SPLITS / "test.npy", rows)
         with pytest.raises(UserError, match=r"splits/test\.npy is not of its 16 clips"):
