@@ -10,17 +10,18 @@ tells the rest.
 """
 
 import sys
+from contextlib import suppress
 
 from lamp.options.corpora.bulk import BulkOptions
 from lamp.stages.bulk.cluster import work_on_cluster
-from lamp.stages.bulk.items import find_items, plan_of
+from lamp.stages.bulk.items import fact_of, find_items, in_deliveries, parts_of, plan_of
 from lamp.stages.bulk.parts import begin, write_manifest
 from lamp.stages.bulk.run import missing_parts, work, write_table
 from lamp.stages.bulk.tasks import make_task
 from lamp.utils.capture.files import tell_left_out
 from lamp.utils.capture.upright import join_up
 from lamp.utils.cli import parse
-from lamp.utils.errors import main_with_errors, told
+from lamp.utils.errors import UserError, main_with_errors, told
 from lamp.utils.run.device import resolve_device
 from lamp.utils.run.launch import require_one_process
 
@@ -39,16 +40,24 @@ def main() -> None:
     items = find_items(options)
     # On a cluster the models are loaded here to be known by their digests, and to be missed at once.
     task = make_task(options, resolve_device(-1 if options.ray else options.gpu_id))
-    plan = plan_of(options, items, task.models)
-    begin(options.out, plan)
-    numbers = missing_parts(options, items)
-    size = options.batch_size
-    count = sum(min(size, len(items) - number * size) for number in numbers)
-    with tqdm(total=count, desc=options.task, unit="item", disable=None) as bar:
-        if options.ray and numbers:
-            report = work_on_cluster(options, items, numbers, bar)
-        else:
-            report = work(task, options, items, numbers, bar)
+    task.check(items)
+    deliveries = in_deliveries(options.out, items)
+    plan = plan_of(options, deliveries, task.models)
+    before = plan_of(options, deliveries[:-1], task.models)
+    begin(options.out, plan, [list(map(fact_of, delivery)) for delivery in deliveries], before)
+    parts = parts_of(deliveries, options.batch_size)
+    numbers = missing_parts(options, parts)
+    count = sum(len(parts[number]) for number in numbers)
+    try:
+        with tqdm(total=count, desc=options.task, unit="item", disable=None) as bar:
+            if options.ray and numbers:
+                report = work_on_cluster(options, parts, numbers, bar)
+            else:
+                report = work(task, options, parts, numbers, bar)
+    except BaseException:
+        with suppress(OSError, UserError):  # what ended the work is told, not what it leads to
+            write_manifest(options.out, plan)
+        raise
     for line, _ in report.left_out[:SHOWN]:
         print(f"left out: {told(line)}", file=sys.stderr)
     manifest = write_manifest(options.out, plan)
@@ -56,7 +65,9 @@ def main() -> None:
         write_table(options.out)
     print(f"{options.out}: {manifest['done']} of {plan.parts} parts are there, {len(numbers)} made now")
     if report.left_out:
-        tell_left_out(report.left_out, report.items, DONE[options.task])
+        # Other shares, and an earlier start, have results that this process does not know.
+        elsewhere = manifest.get("left_out") != plan.items
+        tell_left_out(report.left_out, report.items, DONE[options.task], elsewhere)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,23 @@ from collections.abc import Sequence
 import torch
 
 from lamp.models.lamp.embedder import LaMPEmbedder
+from lamp.models.lamp.model import LaMP
 from lamp.models.text_condition import TextCondition, lamp_of
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
 from lamp.utils.motion import Motion
+
+
+def check_judge(text: TextCondition) -> LaMP:
+    """LaMP, which judges motions, if it is the text encoder.
+
+    Raises:
+        UserError: the text encoder is not LaMP.
+    """
+    lamp = lamp_of(text)
+    if lamp is None:
+        raise UserError("the text encoder of these models is CLIP, which cannot judge motions; leave --best_of out")
+    return lamp
 
 
 def similarities(
@@ -25,9 +38,7 @@ def similarities(
     Raises:
         UserError: the text encoder is not LaMP.
     """
-    lamp = lamp_of(text)
-    if lamp is None:
-        raise UserError("the text encoder of these models is CLIP, which cannot judge motions; leave --best_of out")
+    lamp = check_judge(text)
     embedder = LaMPEmbedder(lamp, tokenizer)
     features = [torch.as_tensor(motion.features, device=tokenizer.device) for motion in motions]
     lengths = torch.tensor([len(some) for some in features], device=tokenizer.device)

@@ -16,7 +16,7 @@ from lamp.prepare.clips import CutOptions, Job, JobResult, process_job
 from lamp.prepare.corpora.bones_seed import other_side, plan_bones_seed
 from lamp.prepare.corpora.smpl import Amass, MotionX
 from lamp.prepare.corpora.splits import drawn_split
-from lamp.prepare.corpora.text_files import plan_motion_x, read_texts
+from lamp.prepare.corpora.text_files import plan_motion_x, plan_text_folder, read_texts
 from lamp.prepare.corpora.timeline import in_order, within
 from lamp.utils.capture.joints import read_joints
 from lamp.utils.errors import UserError
@@ -259,7 +259,7 @@ def test_labels_of_a_clip() -> None:
     assert within(events, 1.5, 4.0) == ([("b", 0.5, 4.0)], [])
     assert within(events, 20.0, 4.0) == ([], [])
     assert in_order(["A person walks.", "He turns", "Sits."]) == "A person walks, then he turns, then sits."
-    assert other_side("step_L_left_001") == "step_R_right_001" and other_side("lean_Left") == "lean_right"
+    assert other_side("step_L_left_001") == "step_R_right_001" and other_side("lean_Left") == "lean_Right"
 
 
 def test_a_drawn_split_does_not_depend_on_the_others() -> None:
@@ -342,6 +342,10 @@ def test_motion_x_becomes_a_data_set(
         "mirrored_takes_left_out": 1,
         "motions_without_a_text": 1,
         "motions_not_in_the_lists": 0,
+        "motions_hidden_by_another_of_the_name": [],
+        "texts_without_a_motion": 0,
+        "lines_about_a_part_left_out": 1,
+        "broken_lines_left_out": 0,
     }
     clips = ["humanml_000012", "idea400_subset_0001_Act_cute_clip_1", "idea400_subset_0001_Act_cute_clip_2"]
     assert sorted((out / "all.txt").read_text().split()) == sorted([*clips, *(f"M{name}" for name in clips)])
@@ -417,6 +421,27 @@ def test_recordings_that_are_none_are_refused(bodies: Path, tmp_path: Path) -> N
 def test_lines_of_text_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\ufeffOne.\r\n\r\n  two # three \nOne.\n", encoding="utf-8")
     assert read_texts(tmp_path / "a.txt") == ["One.", "two three"]
+
+
+def test_what_is_not_used_of_a_text_folder_is_counted(tmp_path: Path) -> None:
+    motions, texts = tmp_path / "motions", tmp_path / "texts"
+    for name in ("sub/a.bvh", "sub/a.npy", "b.bvh"):
+        (motions / name).parent.mkdir(parents=True, exist_ok=True)
+        (motions / name).touch()
+    (texts / "sub").mkdir(parents=True)
+    (texts / "sub" / "a.txt").write_text("walks#x/X#0.0#0.0\nturns#x/X#1.0#2.0\nbroken#x/X\nbad#x/X#a#b\n")
+    (texts / "c.txt").write_text("nobody moves so\n")
+    plan = plan_text_folder(motions, texts, 0, None, None)
+    assert [job.path for job in plan.jobs] == [motions / "sub" / "a.npy"]
+    assert plan.source == {
+        "motions": 2,
+        "motions_without_a_text": 1,
+        "motions_not_in_the_lists": 0,
+        "motions_hidden_by_another_of_the_name": ["sub/a.bvh"],
+        "texts_without_a_motion": 1,
+        "lines_about_a_part_left_out": 1,
+        "broken_lines_left_out": 2,
+    }
 
 
 def test_few_files_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:

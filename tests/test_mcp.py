@@ -5,6 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from lamp.library.indexing import index, open_store
 from lamp.library.reader import MotionReader
 from lamp.models.pipeline import LaMPPipeline
 from lamp.serve.workspace import Workspace
+from lamp.utils.capture.files import read_noted
 from lamp.utils.errors import UserError
 from lamp.utils.gltf.container import Gltf
 from lamp.utils.motion import Motion
@@ -125,6 +129,28 @@ def test_a_file_is_converted(served: Workspace) -> None:
     assert saved.frames == 60
     made, own = (Gltf.load(served.folder / name).document for name in ("hero_walks.glb", "hero.glb"))
     assert len(made["animations"]) == 1 and made["nodes"][0]["name"] == own["nodes"][0]["name"]
+
+
+def test_two_requests_for_one_file_are_one_file(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+
+    def slow(path: Path) -> tuple[Motion, list[str]]:
+        # Without a lock both requests are here at once, and neither has written its file.
+        with suppress(threading.BrokenBarrierError):
+            both.wait(1)
+        return read_noted(path)
+
+    monkeypatch.setattr("lamp.serve.workspace.read_noted", slow)
+
+    def convert(_: int) -> str:
+        try:
+            return served.convert("takes/walk.bvh", "new/twice.npz").files[0]
+        except UserError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = sorted(pool.map(convert, range(2)), key=len)
+    assert first == "new/twice.npz" and "is there already" in second
 
 
 @pytest.mark.parametrize(

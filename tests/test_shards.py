@@ -234,6 +234,46 @@ def test_what_is_no_folder_of_shards_is_told(pair: tuple[DatasetSpec, DatasetSpe
         open_cache(get_spec("mini", broken))
 
 
+def test_parts_of_other_shards_are_told(
+    pair: tuple[DatasetSpec, DatasetSpec], tokenizer: RVQVAE, tmp_path: Path
+) -> None:
+    files, sharded = pair
+    shutil.copytree(files.root, tmp_path / "files")
+    spec = get_spec("mini", tmp_path / "files")
+    some = sorted(spec.text_folder.glob("*.txt"))
+    some[0].write_text("One more.#one/NUM#0.0#0.0\n" + some[0].read_text(encoding="utf-8"), encoding="utf-8")
+    to_shards(spec, tmp_path / "more", tokenizer=tokenizer)
+    mixed = shutil.copytree(sharded.root, tmp_path / "mixed")
+    table = mixed / "texts" / "captions.arrow"
+    shutil.copy(tmp_path / "more" / "texts" / "captions.arrow", table)
+    with pytest.raises(UserError, match=r"texts is not complete \(captions\.arrow has \d+ captions, their index \d+\)"):
+        open_cache(get_spec("mini", mixed))
+    shutil.copytree(tmp_path / "more" / "texts", mixed / "texts", dirs_exist_ok=True)
+    names = np.load(mixed / "names.npy")
+    names[-1] = b"zzz"
+    np.save(mixed / "names.npy", names)
+    with pytest.raises(UserError, match=r"captions\.arrow speaks of \w+ where the index has zzz"):
+        open_cache(get_spec("mini", mixed))
+    with module.writing(table, {"text": "string"}) as writer:
+        writer.write({"text": "walks"})
+    with pytest.raises(UserError, match=r"captions\.arrow has no clip, end, start, tokens"):
+        open_cache(get_spec("mini", mixed))
+    for rows in (np.array([0, 16]), np.array([-1]), np.array([0.0]), np.zeros((1, 1), int)):
+        np.save(mixed / SPLITS / "test.npy", rows)
+        with pytest.raises(UserError, match=r"splits/test\.npy is not of its 16 clips"):
+            load_split(get_spec("mini", mixed), "test")
+
+
+def test_names_that_splits_lose_are_told(tmp_path: Path) -> None:
+    spec = get_spec("mini", make_sample(tmp_path / "files", 16, frames=(28, 60)))
+    listed = (spec.root / "train.txt").read_text(encoding="utf-8").split()
+    (spec.root / "train.txt").write_text("\n".join([*listed, "gone"]), encoding="utf-8")
+    (spec.root / "extra.txt").write_text("nobody\n", encoding="utf-8")
+    problems = to_shards(spec, tmp_path / "shards")["problems"]
+    assert problems["names in train.txt without a clip"] == ["gone"]
+    assert problems["text files that list no clip, so that there is no such split"] == ["extra.txt"]
+
+
 def test_unusable_motions_are_left_out(tmp_path: Path) -> None:
     spec = get_spec("mini", make_sample(tmp_path / "files", 16, frames=(28, 60)))
     for name, value in (("000000", np.nan), ("000001", 1e5)):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lamp.utils.errors import main_with_errors
+from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.workers import worker_pool
 
 psutil = pytest.importorskip("psutil")
@@ -64,6 +64,12 @@ def test_no_worker_outlives_the_command(tmp_path: Path, number: int) -> None:
 def test_results_come_in_order() -> None:
     with worker_pool(2) as pool:
         assert list(pool.map(square, range(9))) == [i * i for i in range(9)]
+
+
+def test_a_killed_worker_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"one of 2 worker processes was killed.*; give fewer --num_workers"):
+        with worker_pool(2, "--num_workers") as pool:
+            pool.submit(os._exit, 1).result()
 
 
 def test_signals_are_as_before_afterwards() -> None:

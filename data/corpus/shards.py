@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,10 +29,14 @@ from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 from lamp.utils.packages import need
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 VERSION = 1
 _FACTS = {"width", "unit_length", "features", "tokenizer"}
 FEATURES, TOKENS, SPLITS = "features", "tokens", "splits"
 CAPTIONS_FILE, CLIPS_FILE, NAMES_FILE, LENGTHS_FILE = "captions.arrow", "clips.arrow", "names.npy", "lengths.npy"
+_COLUMNS = ("text", "tokens", "start", "end")
 
 
 class Stack:
@@ -129,10 +133,13 @@ def open_shards(spec: DatasetSpec) -> ShardedMotions:
 
 @lru_cache(maxsize=8)
 def _open(root: Path, texts: Path) -> ShardedMotions:
+    from datasets import Dataset
+
     facts = read_shards_file(root)
     try:
         names, lengths = Names(mapped(root / NAMES_FILE)), mapped(root / LENGTHS_FILE)
-        captions = CaptionStore(texts, names.rows, _read_captions(texts / CAPTIONS_FILE))
+        table = Dataset.from_file(str(texts / CAPTIONS_FILE))
+        captions = CaptionStore(texts, names.rows, _read_captions(table))
     except (ValueError, OSError) as error:
         raise _incomplete(root, error) from error
     token_lengths = lengths // facts["unit_length"]
@@ -143,6 +150,7 @@ def _open(root: Path, texts: Path) -> ShardedMotions:
             raise _incomplete(root / kind, f"{len(stack)} rows instead of {wanted}")
     if not len(names) == len(lengths) == len(captions.bounds) - 1:
         raise _incomplete(root, f"{len(names)} names, {len(lengths)} lengths, captions of {len(captions.bounds) - 1}")
+    _check_captions(texts, captions, table, names)
     frames: FrameRows = Absent(root) if features is None else features
     return ShardedMotions(
         folders=(root, texts),
@@ -189,24 +197,41 @@ def shard_split(spec: DatasetSpec, split: str) -> ChosenNames:
         known = sorted(file.stem for file in path.parent.glob("*.npy"))
         raise UserError(f"{path} is missing; splits there: {', '.join(known) or 'none'}")
     try:
-        return ChosenNames(Names(mapped(spec.root / NAMES_FILE)), mapped(path))
+        names, rows = Names(mapped(spec.root / NAMES_FILE)), mapped(path)
     except (ValueError, OSError) as error:
         raise _incomplete(spec.root, error) from error
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or (len(rows) and not 0 <= rows.min() <= rows.max() < len(names)):
+        raise _incomplete(spec.root, f"{path.parent.name}/{path.name} is not of its {len(names)} clips")
+    return ChosenNames(names, rows)
 
 
 def _incomplete(folder: Path, error: Exception | str) -> UserError:
     return UserError(f"{folder} is not complete ({error}); copy it again, or make it by lamp to-shards")
 
 
-def _read_captions(path: Path) -> Read:
-    """What reads captions from a table of Arrow, which the system maps."""
-    from datasets import Dataset
+def _check_captions(texts: Path, captions: CaptionStore, table: "Dataset", names: Names) -> None:
+    """Make sure that a table of captions, its index and the clips are of each other.
 
-    table = Dataset.from_file(str(path))
+    Raises:
+        UserError: their lengths differ, the first or last caption is of another clip, or a column is missing.
+    """
+    if lacking := {"clip", *_COLUMNS}.difference(table.column_names):
+        raise _incomplete(texts, f"{CAPTIONS_FILE} has no {', '.join(sorted(lacking))}")
+    bounds = captions.bounds
+    if not len(table) == bounds[-1] == len(captions.times):
+        raise _incomplete(texts, f"{CAPTIONS_FILE} has {len(table)} captions, their index {bounds[-1]}")
+    for row in (0, len(table) - 1) if len(table) else ():
+        clip, said = names[int(np.searchsorted(bounds, row, side="right")) - 1], table[row]["clip"]
+        if clip != said:
+            raise _incomplete(texts, f"{CAPTIONS_FILE} speaks of {said} where the index has {clip}")
+
+
+def _read_captions(table: "Dataset") -> Read:
+    """What reads captions from a table of Arrow, which the system maps."""
 
     def read(numbers: Sequence[int]) -> list[Caption]:
         rows = table[list(numbers)]
-        columns = (rows[name] for name in ("text", "tokens", "start", "end"))
+        columns = (rows[name] for name in _COLUMNS)
         return [Caption(text, tags.split(), start, end) for text, tags, start, end in zip(*columns, strict=True)]
 
     return read

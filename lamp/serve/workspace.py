@@ -183,15 +183,17 @@ class Workspace:
                 that is there already or of no format, or a rate that cannot be.
         """
         source, target = self._existing(file), self.place(out)
-        if os.path.lexists(target):
-            raise UserError(f"{shown(out)} is there already; name another file to write")
         figure = Character(self._existing(character)) if character else None
-        motion, notes = read_noted(source)
-        if fps is not None:
-            motion = motion.at_rate(fps)
-        if in_place:
-            motion = motion.in_place()
-        written = motion.save(target) if figure is None else figure.save(motion, target)
+        # Of two requests for one file the second is refused, not written over the first.
+        with self._lock:
+            if os.path.lexists(target):
+                raise UserError(f"{shown(out)} is there already; name another file to write")
+            motion, notes = read_noted(source)
+            if fps is not None:
+                motion = motion.at_rate(fps)
+            if in_place:
+                motion = motion.in_place()
+            written = motion.save(target) if figure is None else figure.save(motion, target)
         return self._saved(motion, [written], notes)
 
     def files(self) -> list[str]:

@@ -9,6 +9,8 @@ from lamp.options.gen import ModelOptions
 from lamp.options.m2t import DecodingOptions
 from lamp.utils.cli import positional
 from lamp.utils.errors import UserError
+from lamp.utils.reading import reading
+from lamp.utils.run.provenance import digest
 
 MOTION_TASKS = ("embed", "caption", "tokenize")
 TASKS_OF = {
@@ -83,6 +85,10 @@ class BulkOptions(ModelOptions, DecodingOptions):
             raise UserError("--repeat_times, --num_beams and --num_captions must be at least 1")
         if min(self.num_workers, self.ray_workers) < 0:
             raise UserError("--num_workers and --ray_workers must not be negative")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"--top_p {self.top_p} must be above 0 and not above 1")
+        if self.task == "caption" and self.temperature <= 0:
+            raise UserError(f"--temperature {self.temperature} must be above 0; without sampling, leave --top_p out")
         if self.task == "caption" and self.top_p is None and self.num_captions > self.num_beams:
             raise UserError(f"--num_captions {self.num_captions} is more than --num_beams {self.num_beams}")
         self.share()
@@ -92,6 +98,8 @@ class BulkOptions(ModelOptions, DecodingOptions):
             raise UserError("--ray_workers goes with --ray")
         if self.out.resolve() == self.source.resolve():
             raise UserError(f"--out {self.out} is SOURCE itself; choose another folder")
+        if self.out.resolve().is_relative_to(self.source.resolve()):
+            raise UserError(f"--out {self.out} lies in SOURCE, so that results would be taken for items; move it out")
 
     def share(self) -> tuple[int, int]:
         """Which of how many shares of the work this process does.
@@ -110,10 +118,17 @@ class BulkOptions(ModelOptions, DecodingOptions):
         return index, count
 
     def settings(self) -> dict[str, Any]:
-        """What, besides models and source, the results of the task depend on, as JSON holds it."""
+        """What, besides models and source, the results of the task depend on, as JSON holds it.
+
+        Raises:
+            UserError: the joint map cannot be read.
+        """
         names = [name for name, tasks in TASKS_OF.items() if self.task in tasks and name not in NO_RESULTS]
         values = {name: getattr(self, name) for name in [*names, "batch_size"]}
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        if self.joint_map is not None:
+            with reading(self.joint_map, "joint map"):
+                values["joint_map"] = f"{self.joint_map.name}@{digest([self.joint_map.read_bytes()])}"
+        return values
 
     @property
     def packages(self) -> tuple[str, ...]:

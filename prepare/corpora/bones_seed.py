@@ -152,7 +152,7 @@ def other_side(content: str) -> str:
 
     def swap(match: re.Match[str]) -> str:
         word = _OTHER_SIDE[match[0].lower()]
-        return word.upper() if match[0].isupper() else word
+        return word.upper() if match[0].isupper() else word.capitalize() if match[0][0].isupper() else word
 
     return _SIDE.sub(swap, content)
 

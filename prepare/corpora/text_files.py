@@ -5,6 +5,7 @@ ROOT/texts/semantic_labels/SUBSET/.../NAME.txt     a sentence a line
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -29,6 +30,8 @@ MOTION_X_LICENCE = (
 )
 _MOTION, _TEXTS = "motion_data/smplx_322", ("texts/semantic_labels", "texts/semantic_label")
 _OF_ONE_VIDEO = re.compile(r"[ _-]*clip[ _-]*\d+$", re.IGNORECASE)
+ALONE, TIMED, BROKEN = "texts_without_a_motion", "lines_about_a_part_left_out", "broken_lines_left_out"
+"""Entries of the report that count what is not used of the texts."""
 
 Reader = Callable[[Path], Tensor]
 
@@ -49,11 +52,13 @@ def plan_motion_x(root: Path, bodies: Path, seed: int, own_mirrors: bool, lists:
     texts = next((root / name for name in _TEXTS if (root / name).is_dir()), None)
     if texts is None or not (root / _MOTION).is_dir():
         raise UserError(f"--source {root} needs the folders {_MOTION} and {_TEXTS[0]}; unpack both there")
-    files = _files(root / _MOTION, (".npy",))
+    files, hidden = _files(root / _MOTION, (".npy",))
     twins = [] if own_mirrors else [name for name in files if _original(name) in files]
     read = {name: MotionX(bodies) for name in files if name not in set(twins)}
     plan = plan_texts({name: files[name] for name in read}, texts, seed, lists, read)
     plan.source |= {"set": "Motion-X", "licence": MOTION_X_LICENCE, "mirrored_takes_left_out": len(twins)}
+    plan.source |= hidden
+    plan.source[ALONE] -= sum((texts / f"{name}.txt").is_file() for name in twins)
     return plan
 
 
@@ -72,9 +77,11 @@ def plan_text_folder(source: Path, texts: Path, seed: int, lists: Path | None, r
     for flag, folder in (("source", source), ("texts", texts)):
         if not folder.is_dir():
             raise UserError(f"--{flag} {folder} is not a folder")
-    files = _files(source, MOTION_SUFFIXES)
+    files, hidden = _files(source, MOTION_SUFFIXES)
     readers = {name: read for name, path in files.items() if read is not None and path.suffix.lower() == ".npz"}
-    return plan_texts(files, texts, seed, lists, readers)
+    plan = plan_texts(files, texts, seed, lists, readers)
+    plan.source |= hidden
+    return plan
 
 
 def plan_texts(
@@ -94,11 +101,14 @@ def plan_texts(
     Raises:
         UserError: no motion has a text and a split.
     """
-    said = {
-        name: sentences
-        for path in files_below(texts, ".txt")
-        if (name := path.relative_to(texts).with_suffix("").as_posix()) in files and (sentences := read_texts(path))
-    }
+    counts: Counter[str] = Counter(dict.fromkeys((ALONE, TIMED, BROKEN), 0))
+    said = {}
+    for path in files_below(texts, ".txt"):
+        name = path.relative_to(texts).with_suffix("").as_posix()
+        if name not in files:
+            counts[ALONE] += 1
+        elif sentences := read_texts(path, counts):
+            said[name] = sentences
     known = read_lists(lists) if lists is not None else None
     split = {name: _split_of(name, known) for name in said} if known is not None else {}
     used = [name for name in sorted(said) if known is None or split[name]]
@@ -121,6 +131,7 @@ def plan_texts(
         "motions": len(files),
         "motions_without_a_text": len(files) - len(said),
         "motions_not_in_the_lists": len(said) - len(used),
+        **counts,
     }
     jobs = [Job(files[name], job, read=read.get(name)) for job, name in by_job.items()]
     names = {job: name for job, name in by_job.items() if job != name}
@@ -133,8 +144,12 @@ def _split_of(name: str, lists: Mapping[str, str]) -> str:
     return lists.get(name.rsplit("/", 1)[-1] if plain else name, "")
 
 
-def read_texts(path: Path) -> list[str]:
+def read_texts(path: Path, counts: Counter[str] | None = None) -> list[str]:
     """Sentences of a text file, one a line; of lines in HumanML3D's form those about the whole motion.
+
+    Args:
+        path: the file.
+        counts: gets how many lines of that form are left out, by the reason.
 
     Raises:
         UserError: it cannot be read.
@@ -142,15 +157,26 @@ def read_texts(path: Path) -> list[str]:
     with reading(path, "text file"):
         text = decode(path.read_bytes())
     if text.count("#") >= 3:
-        sentences = [caption.text for caption in parse_captions(text).captions if caption.whole]
+        parsed = parse_captions(text)
+        sentences = [caption.text for caption in parsed.captions if caption.whole]
+        if counts is not None:
+            counts[TIMED] += len(parsed.captions) - len(sentences)
+            counts[BROKEN] += len(parsed.problems)
     else:
         sentences = text.splitlines()
     return list(dict.fromkeys(filter(None, map(clean_caption, sentences))))
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files below a folder by their paths without suffix."""
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files_below(folder, *suffixes)}
+def _files(folder: Path, suffixes: tuple[str, ...]) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """Files below a folder by their paths without suffix; and for the report those that another of the name hides."""
+    found: dict[str, Path] = {}
+    hidden = []
+    for path in files_below(folder, *suffixes):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            hidden.append(found[name].relative_to(folder).as_posix())
+        found[name] = path
+    return found, {"motions_hidden_by_another_of_the_name": hidden}
 
 
 def _original(name: str) -> str:

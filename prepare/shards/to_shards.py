@@ -96,7 +96,7 @@ def to_shards(
         names, lengths = _write_motions(spec, aside, problems, tokenizer, features)
         for texts in sorted(path for path in spec.root.glob("texts*") if path.is_dir()):
             _write_captions(spec, texts, names, aside / texts.name, problems)
-        _write_splits(spec, names, aside / SPLITS)
+        _write_splits(spec, names, aside / SPLITS, problems)
         with writing(aside / CLIPS_FILE, {"name": "string", "frames": "int64"}) as writer:
             for name, length in zip(names, lengths, strict=True):
                 writer.write({"name": name, "frames": length})
@@ -221,14 +221,19 @@ def _write_captions(
     index.save(out)
 
 
-def _write_splits(spec: DatasetSpec, names: list[str], out: Path) -> None:
-    """Write the rows of each split's clips, in the order of its file."""
+def _write_splits(spec: DatasetSpec, names: list[str], out: Path, problems: dict[str, list[str]]) -> None:
+    """Write the rows of each split's clips, in the order of its file; of a text file that lists none there is none."""
     out.mkdir()
     rows = {name: row for row, name in enumerate(names)}
     for path in sorted(spec.root.glob("*.txt")):
         listed = dict.fromkeys(path.read_text(encoding="utf-8-sig", errors="replace").split())
-        if found := [rows[name] for name in listed if name in rows]:
-            np.save(out / f"{path.stem}.npy", np.array(found, dtype=np.int64))
+        found = [rows[name] for name in listed if name in rows]
+        if not found:
+            problems.setdefault("text files that list no clip, so that there is no such split", []).append(path.name)
+            continue
+        if missing := [name for name in listed if name not in rows]:
+            problems[f"names in {path.name} without a clip"] = missing
+        np.save(out / f"{path.stem}.npy", np.array(found, dtype=np.int64))
 
 
 @contextmanager

@@ -29,6 +29,9 @@ MOTION_SUFFIXES = (*ARRAY_SUFFIXES, *CAPTURE_SUFFIXES)
 def find_motion_files(path: Path, flag: str = "--motion") -> dict[str, Path]:
     """A motion file, or those of a folder and the folders below it, by their names relative to the folder.
 
+    Names that begin with a dot are passed over: macOS keeps such files beside others,
+    and what is being written is called so.
+
     Args:
         path: a file, whose folder is the one it lies in, or a folder.
         flag: what the user gave `path` with, for errors.
@@ -37,11 +40,12 @@ def find_motion_files(path: Path, flag: str = "--motion") -> dict[str, Path]:
         UserError: there is none.
     """
     if path.is_dir():
-        files = files_below(path, *MOTION_SUFFIXES)
+        below = {file.relative_to(path): file for file in files_below(path, *MOTION_SUFFIXES)}
+        files = {name: file for name, file in below.items() if not any(part.startswith(".") for part in name.parts)}
         if not files:
             raise UserError(f"{flag} {path}: no motion files ({', '.join(MOTION_SUFFIXES)}) in this folder")
         # A name that is no text in the system's encoding would stop whatever prints or writes it.
-        return {os.fsencode(file.relative_to(path).as_posix()).decode(errors="replace"): file for file in files}
+        return {os.fsencode(name.as_posix()).decode(errors="replace"): file for name, file in files.items()}
     if not path.is_file():
         raise UserError(f"{flag} {path}: no such file or folder")
     if path.suffix.lower() not in MOTION_SUFFIXES:
@@ -55,20 +59,23 @@ def reason_of(error: UserError, path: str | Path, name: str) -> str:
     return str(error).replace(str(path), name).removeprefix(f"{name}: ").removeprefix(f"{name} is ")
 
 
-def tell_left_out(left_out: Sequence[tuple[str, Mapping[str, object]]], total: int, done: str) -> None:
+def tell_left_out(
+    left_out: Sequence[tuple[str, Mapping[str, object]]], total: int, done: str, elsewhere: bool = False
+) -> None:
     """Say at the end how many files were left out, and write a joint map to fill in where a skeleton was unknown.
 
     Args:
         left_out: for each such file its reason, and what is known of its joint map, see `UnknownSkeletonError`.
         total: number of files.
         done: what was to be done with them.
+        elsewhere: other files have results already, or another process is at them.
 
     Raises:
-        UserError: all were left out.
+        UserError: all were left out, and nothing is there from elsewhere.
     """
     if draft := next((draft for _, draft in left_out if draft), None):
         print(f"{write_draft(draft)} is a joint map to fill in for --joint_map", file=sys.stderr)
-    if len(left_out) == total:
+    if len(left_out) == total and not elsewhere:
         more = f" ({total} files, none could be {done})" if total > 1 else ""
         raise UserError(f"{left_out[0][0]}{more}")
     if left_out:

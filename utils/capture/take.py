@@ -60,7 +60,7 @@ def read_recording(path: str | Path) -> Recording:
         raise UserError(f"{path} is neither .bvh nor .amc")
     with reading(path, f"{suffix[1:].upper()} file"):
         text = decode(path.read_bytes())
-        return parse_bvh(text) if suffix == ".bvh" else parse_amc(text, _skeleton_text(path))
+        return parse_bvh(text) if suffix == ".bvh" else parse_amc(text, decode(skeleton_of(path).read_bytes()))
 
 
 def to_take(recording: Recording, path: str | Path, fps: float | None = None, skip: int = 0) -> Take:
@@ -82,10 +82,13 @@ def to_take(recording: Recording, path: str | Path, fps: float | None = None, sk
     return Take(recording.rig.names, recording.rig.parents, positions, recording.fps, recording.rig.offsets)
 
 
-def _skeleton_text(path: Path) -> str:
-    """Text of the skeleton file that belongs to an .amc file: SUBJECT.asf of SUBJECT_anything.amc, or the only one.
+def skeleton_of(path: Path) -> Path:
+    """The skeleton file that belongs to an .amc file: SUBJECT.asf of SUBJECT_anything.amc, or the only one.
 
     HDM05 names HDM_bd_walk_001_120.amc for HDM_bd.asf, CMU 02_01.amc for 02.asf: the longest name that fits.
+
+    Raises:
+        UserError: there is none beside it.
     """
     skeletons = sorted(file for file in path.parent.iterdir() if file.suffix.lower() == ".asf")
     fitting = [file for file in skeletons if f"{path.stem}_".lower().startswith(f"{file.stem}_".lower())]
@@ -94,4 +97,4 @@ def _skeleton_text(path: Path) -> str:
     if not fitting:
         others = f"; there are {', '.join(file.name for file in skeletons[:3])}" if skeletons else ""
         raise UserError(f"{path} needs its skeleton {path.stem.split('_')[0]}.asf beside it{others}")
-    return decode(max(fitting, key=lambda file: len(file.stem)).read_bytes())
+    return max(fitting, key=lambda file: len(file.stem))

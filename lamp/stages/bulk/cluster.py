@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lamp.options.corpora.bulk import BulkOptions
-from lamp.stages.bulk.items import Item, is_done, items_of
+from lamp.stages.bulk.items import Item, is_done
 from lamp.stages.bulk.run import Report, compute
 from lamp.stages.bulk.tasks import make_task
 from lamp.utils.errors import UserError, brief
@@ -46,7 +46,7 @@ class PartWorker:
         return answer | {"left_out": json.dumps(part.left_out), "draft": json.dumps(part.draft)}
 
 
-def work_on_cluster(options: BulkOptions, items: list[Item], numbers: list[int], bar: tqdm) -> Report:
+def work_on_cluster(options: BulkOptions, parts: list[list[Item]], numbers: list[int], bar: tqdm) -> Report:
     """Compute some parts on the cluster that `--ray` names.
 
     Raises:
@@ -55,13 +55,14 @@ def work_on_cluster(options: BulkOptions, items: list[Item], numbers: list[int],
     import ray
 
     try:
-        ray.init(None if options.ray == LOCAL else options.ray, log_to_driver=False, **_beginning(options))
+        # "local" also where RAY_ADDRESS names a cluster, which no address would join.
+        ray.init(options.ray, log_to_driver=False, **_beginning(options))
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise UserError(
             f"--ray {options.ray}: no cluster there ({brief(error)}); ray start --head begins one"
         ) from error
     try:
-        return _work(options, items, numbers, bar)
+        return _work(options, parts, numbers, bar)
     finally:
         ray.shutdown()
 
@@ -75,7 +76,7 @@ def _beginning(options: BulkOptions) -> dict[str, Any]:
     return here | ({"num_cpus": options.ray_workers + 1} if options.ray_workers else {})
 
 
-def _work(options: BulkOptions, items: list[Item], numbers: list[int], bar: tqdm) -> Report:
+def _work(options: BulkOptions, parts: list[list[Item]], numbers: list[int], bar: tqdm) -> Report:
     import ray
 
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -87,10 +88,7 @@ def _work(options: BulkOptions, items: list[Item], numbers: list[int], bar: tqdm
     }
     absolute |= {} if options.joint_map is None else {"joint_map": options.joint_map.resolve()}
     models = str(Path(options.models).resolve()) if Path(options.models).is_dir() and options.models else options.models
-    rows = [
-        {"number": number, "items": json.dumps([asdict(item) for item in items_of(items, number, options.batch_size)])}
-        for number in numbers
-    ]
+    rows = [{"number": number, "items": json.dumps(list(map(asdict, parts[number])))} for number in numbers]
     answers = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         PartWorker,
         fn_constructor_args=(replace(options, models=models, **absolute),),

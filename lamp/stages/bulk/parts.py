@@ -3,6 +3,7 @@
 | file | what |
 | --- | --- |
 | `plan.json` | task, number and digest of the items, batch size, models, settings; the same for all processes |
+| `items.json` | the items of each delivery: what SOURCE had at first, and what it had more at later starts |
 | `parts/0000/0000012/rows.jsonl` | a line a result of the 13th batch, and for each item that was left out its reason |
 | `parts/0000/0000012/*.npy` | arrays of the batch |
 | `manifest.json` | which parts are there and which are missing; at the end what was left out |
@@ -19,12 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from lamp.utils.errors import UserError
+from lamp.utils.errors import UserError, brief
 from lamp.utils.files import atomic_folder, read_json, write_json
 from lamp.utils.litter import public_name
 
 FORMAT = 1
-ROWS = "rows.jsonl"
+PLAN, ITEMS, ROWS = "plan.json", "items.json", "rows.jsonl"
+PASSING = "passing"
+"""Mark of a row whose item was left out for lack of memory, or an error of disk or network: it is tried again."""
 _TOGETHER = 1000
 """Parts in a folder, so that folders of large corpora stay quick to list."""
 _TOLD = 1000
@@ -38,6 +41,7 @@ class Plan:
     Attributes:
         task: what is done.
         items: how many files or motions.
+        deliveries: how many of them SOURCE had at first, and how many more it had at later starts.
         digest: of their names, or of the sentences.
         models: names with digests.
         settings: what else results depend on.
@@ -45,6 +49,7 @@ class Plan:
 
     task: str
     items: int
+    deliveries: list[int]
     digest: str
     models: dict[str, str]
     settings: dict[str, Any]
@@ -52,7 +57,7 @@ class Plan:
     @property
     def parts(self) -> int:
         """How many there will be."""
-        return -(-self.items // self.settings["batch_size"])
+        return _count(self.deliveries, self.settings["batch_size"])
 
 
 @dataclass
@@ -75,30 +80,77 @@ class Part:
         return [f"{row['file']}: {row['reason']}" for row in self.rows if "reason" in row]
 
 
-def begin(out: Path, plan: Plan) -> None:
+def _count(deliveries: Sequence[int], size: int) -> int:
+    """How many parts deliveries have."""
+    return sum(-(-count // size) for count in deliveries)
+
+
+def begin(out: Path, plan: Plan, items: list[list[str]], before: Plan | None = None) -> None:
     """Write the plan into a new folder, or make sure that the folder's is the same.
+
+    Args:
+        out: the folder.
+        plan: what is to be done.
+        items: of each delivery.
+        before: the plan without the last delivery, which this one may follow.
 
     Raises:
         UserError: it is another one, the folder holds something else, or it cannot be written to.
     """
-    path, wanted = out / "plan.json", {"format": FORMAT, **asdict(plan)}
+    path, wanted = out / PLAN, _as_json(plan)
+    ours = {name for file in (PLAN, ITEMS) for name in (file, Path(file).stem)}
     try:
         if not path.is_file():
-            others = out.is_dir() and any(public_name(one.name) not in (path.name, path.stem) for one in out.iterdir())
+            others = out.is_dir() and any(public_name(one.name) not in ours for one in out.iterdir())
             # A process beside this one may have begun meanwhile.
             if (others or out.is_file()) and not path.is_file():
                 raise UserError(f"--out {out} exists and was not made by this command; name another folder")
+            write_json(out / ITEMS, items)
             write_json(path, wanted)
-        known = read_json(path)
+        known = _read_plan(out)
+        if before is not None and known == _as_json(before):
+            # In this order, so that a start between the two finds a plan that its items follow.
+            write_json(out / ITEMS, items)
+            write_json(path, wanted)
+            return
+        if known == wanted:
+            if not (out / ITEMS).is_file():  # of an older version
+                write_json(out / ITEMS, items)
+            return
     except OSError as error:
         raise UserError(f"--out {out} cannot be used: {error.strerror or error}; name another folder") from error
     except ValueError as error:
         raise UserError(f"{path} is damaged; name another --out") from error
-    if known == json.loads(json.dumps(wanted)):
-        return
     if not isinstance(known, dict) or known.get("format") != FORMAT:
         raise UserError(f"{path} is of another version; name another --out")
     raise UserError(f"--out {out} holds work {_difference(known, wanted)}; name another --out")
+
+
+def _as_json(plan: Plan) -> Any:
+    """A plan as it is read back."""
+    return json.loads(json.dumps({"format": FORMAT, **asdict(plan)}))
+
+
+def _read_plan(out: Path) -> Any:
+    """What the plan of a folder says; those of older versions know no deliveries."""
+    known = read_json(out / PLAN)
+    return {"deliveries": [known.get("items")], **known} if isinstance(known, dict) else known
+
+
+def known_items(out: Path) -> list[list[str]]:
+    """The items of each delivery, of earlier starts.
+
+    Raises:
+        UserError: the file that says them is damaged.
+    """
+    path = out / ITEMS
+    try:
+        known = read_json(path) if path.is_file() else []
+        if isinstance(known, list) and all(isinstance(one, list) for one in known):
+            return [list(map(str, one)) for one in known]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({brief(error)}); name another --out") from error
+    raise UserError(f"{path} is damaged; name another --out")
 
 
 def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -108,10 +160,12 @@ def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
     for group in ("models", "settings"):
         held = known.get(group)
         old: dict[str, Any] = held if isinstance(held, dict) else {}
-        for name, value in wanted[group].items():
-            if old.get(name) != value:
+        new: dict[str, Any] = wanted[group]
+        for name in dict.fromkeys([*new, *old]):
+            before, now = (values.get(name, "(none)") for values in (old, new))
+            if before != now:
                 flag = "--" * (group == "settings")
-                return f"with {flag}{name} {old.get(name)}, not {value}"
+                return f"with {flag}{name} {before}, not {now}"
     return f"on other items ({known.get('items')}; SOURCE has {wanted['items']} now, or other ones)"
 
 
@@ -154,8 +208,8 @@ def there(out: Path, parts: int) -> list[int]:
 
 def all_rows(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Folder and row of every result and everything that was left out, in order; for reading results."""
-    plan = read_json(out / "plan.json")
-    for number in there(out, -(-plan["items"] // plan["settings"]["batch_size"])):
+    plan = _read_plan(out)
+    for number in there(out, _count(plan["deliveries"], plan["settings"]["batch_size"])):
         folder = folder_of(out, number)
         for row in rows_of(folder) or ():
             yield folder, row
@@ -178,7 +232,8 @@ def write_manifest(out: Path, plan: Plan) -> dict[str, Any]:
         if len(done) == plan.parts:
             reasons = [row for _, row in all_rows(out) if "reason" in row]
             told = [{"file": row["file"], "reason": row["reason"]} for row in reasons[:_TOLD]]
-            manifest |= {"left_out": len(reasons), "reasons": told}
+            again = sum(PASSING in row for row in reasons)
+            manifest |= {"left_out": len(reasons), "try_again": again, "reasons": told}
         write_json(out / "manifest.json", manifest)
         if len(there(out, plan.parts)) == len(done):
             return manifest

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from lamp.data.caption_table import Described, Skipped, write_captions
 from lamp.options.corpora.bulk import BulkOptions
-from lamp.stages.bulk.items import Item, is_done, items_of
+from lamp.stages.bulk.items import Item, is_done
 from lamp.stages.bulk.parts import Part, all_rows, write_part
 from lamp.stages.bulk.tasks import Task
 from lamp.utils.workers import worker_pool
@@ -39,26 +39,23 @@ class Report:
         self.left_out += [(line, draft) for line in left_out]
 
 
-def missing_parts(options: BulkOptions, items: list[Item]) -> list[int]:
+def missing_parts(options: BulkOptions, parts: list[list[Item]]) -> list[int]:
     """Numbers of the parts of this process's share that are not there, or are of files that have changed."""
     index, count = options.share()
-    size = options.batch_size
-    numbers = range(index, -(-len(items) // size), count)
-    return [number for number in numbers if not is_done(options.out, number, items_of(items, number, size))]
+    return [number for number in range(index, len(parts), count) if not is_done(options.out, number, parts[number])]
 
 
-def work(task: Task, options: BulkOptions, items: list[Item], numbers: list[int], bar: tqdm) -> Report:
+def work(task: Task, options: BulkOptions, parts: list[list[Item]], numbers: list[int], bar: tqdm) -> Report:
     """Compute some parts and write each as soon as it is there.
 
     Raises:
         UserError: the disk is full.
     """
     report = Report()
-    for number, read in zip(numbers, _read_ahead(task, options, items, numbers)):
+    for number, read in zip(numbers, _read_ahead(task, options, parts, numbers)):
         part = compute(task, options.out, number, read)
-        count = len(items_of(items, number, options.batch_size))
-        report.add(count, part.left_out, part.draft)
-        bar.update(count)
+        report.add(len(parts[number]), part.left_out, part.draft)
+        bar.update(len(parts[number]))
     return report
 
 
@@ -69,17 +66,17 @@ def compute(task: Task, out: Path, number: int, read: Any) -> Part:
     return part
 
 
-def _read_ahead(task: Task, options: BulkOptions, items: list[Item], numbers: list[int]) -> Iterator[Any]:
+def _read_ahead(task: Task, options: BulkOptions, parts: list[list[Item]], numbers: list[int]) -> Iterator[Any]:
     """What the task reads of each part, in order; by processes of their own if the options say so."""
-    parts = (items_of(items, number, options.batch_size) for number in numbers)
+    wanted = (parts[number] for number in numbers)
     if not options.num_workers:
-        yield from map(task.read, parts)
+        yield from map(task.read, wanted)
         return
-    with worker_pool(options.num_workers) as pool:
-        waiting = deque(pool.submit(task.read, part) for part in islice(parts, AHEAD * options.num_workers))
+    with worker_pool(options.num_workers, "--num_workers") as pool:
+        waiting = deque(pool.submit(task.read, part) for part in islice(wanted, AHEAD * options.num_workers))
         while waiting:
             read = waiting.popleft().result()
-            waiting += [pool.submit(task.read, part) for part in islice(parts, 1)]
+            waiting += [pool.submit(task.read, part) for part in islice(wanted, 1)]
             yield read
 
 

@@ -15,6 +15,7 @@ from lamp.models.hub import LaMPModel
 from lamp.models.lamp.embedder import LaMPEmbedder, pooled
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
+from lamp.models.matching import check_judge
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.vq.model import RVQVAE
 from lamp.options.corpora.bulk import BulkOptions
@@ -23,6 +24,7 @@ from lamp.stages.bulk.parts import Part
 from lamp.stages.captions import load_captioner, write_captions_of
 from lamp.stages.motion_output import load_pipeline
 from lamp.utils.capture.joint_map import load_joint_map
+from lamp.utils.errors import UserError
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import MAX_FRAMES, SKELETONS
@@ -40,6 +42,13 @@ class Task:
 
     models: dict[str, str]
     read: Callable[[list[Item]], Any]
+
+    def check(self, items: Sequence[Item]) -> None:
+        """Make sure, before anything is written, that the models can do this with all items.
+
+        Raises:
+            UserError: they cannot.
+        """
 
     def __call__(self, read: Any) -> Part:
         """Results of what was read."""
@@ -163,6 +172,13 @@ class Generate(Task):
             "text encoder": pipe.text.identity,
             "guidance": f"{pipe.guidance.cond_scale:g} {pipe.guidance.res_cond_scale:g}",
         }
+
+    def check(self, items: Sequence[Item]) -> None:
+        """See `Task`: lengths that are not given, and `best_of`, need models that not every set has."""
+        if self.pipe.length is None and any(item.frames is None for item in items):
+            raise UserError("no length estimator here; write <text>#<frames> in each line of SOURCE")
+        if self.sampling["best_of"] > 1:
+            check_judge(self.pipe.text)
 
     def __call__(self, read: list[Item]) -> Part:
         """An array of features (T, D) for each motion, which other commands read, and rows with its prompt."""
