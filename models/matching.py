@@ -20,7 +20,7 @@ def check_judge(text: TextCondition) -> LaMP:
     """
     lamp = lamp_of(text)
     if lamp is None:
-        raise UserError("the text encoder of these models is not LaMP, the only one that judges motions; leave --best_of out")
+        raise UserError("the text encoder of these models is not LaMP, which judges motions; leave --best_of out")
     return lamp
 
 
