@@ -26,8 +26,7 @@ def main() -> None:
     require_one_process()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     with listening(options.host, options.port) as place:  # before Gradio, which takes seconds to import
-        import uvicorn
-
+        from lamp.serve.running import run
         from lamp.web.page import build_app
         from lamp.web.studio import Studio
 
@@ -38,7 +37,7 @@ def main() -> None:
         print(f"LaMP answers at http://{options.host}:{options.port}; stop it with Ctrl-C", flush=True)
         # While the page is opened and read.
         threading.Thread(target=studio.warm_up, daemon=True).start()
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[place])
+        run(app, place, studio.close)
 
 
 if __name__ == "__main__":
