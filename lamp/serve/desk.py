@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from lamp.utils.errors import UserError
 
-LOOK = 0.05
-"""Seconds between looks at whether a waiting request was cancelled."""
+LOOK = 0.2
+"""Seconds between looks at whether the desk was closed."""
 
 
 class BusyError(UserError):
@@ -94,6 +94,7 @@ class Desk:
             found = [place for place in self._line if job and place.job == job]
             for place in found:
                 place.cancelled = True
+            self._moved.notify_all()
         return bool(found)
 
     def close(self) -> None:
