@@ -24,14 +24,13 @@ from lamp.utils.motion import Motion
 from tests.test_export import walk
 
 pytest.importorskip("motionmcp", reason="needs the extra mmcp")
-pytest.importorskip("motionmcp.client.http")
-from motionmcp.client import http as client
 from motionmcp.errors import ProtocolError
 from motionmcp.schemas import GenerateRequest
 
 from lamp.serve.mmcp import LaMPBackbone
 
 ROOT = Path(__file__).resolve().parent.parent
+client = pytest.importorskip("motionmcp.client.http")
 
 
 @pytest.fixture(scope="module")

@@ -173,19 +173,18 @@ class Studio:
             return Reply(motions=[judged], **self._of_prompt(prompt))
 
     def _edited(self, source: Motion, prompt: str, ask: EditAsk, check: Callable[[], None]) -> Motion:
-        """As long as the source's features; of these up to three at the end are no whole token, which models make."""
+        """As long as the source's features; the models make whole tokens, for which its last frame is repeated."""
         features = motion_features(source, HUMANML3D)
         frames, unit, fps = len(features), self.pipe.unit, self.pipe.fps
-        start, end = round(ask.start * fps), min(round(ask.end * fps), frames)
-        # A span that ends in what is left over ends with one token more, of which the rest is cut off.
-        length = -(-frames // unit) * unit if frames >= unit and end > frames // unit * unit else None
-        how: dict[str, Any] = {"length": length, "seed": ask.seed, "on_step": lambda *_: check()}
-        made = self.pipe.edit(source, prompt, (start / fps, end / fps), unit="seconds", **how)
-        assert made.features is not None
-        whole = torch.cat((torch.from_numpy(made.features)[:frames], features[len(made) :]))
+        if frames >= unit:
+            whole = torch.cat((features, features[-1:].expand(-frames % unit, -1)))
+            source = Motion(features_to_joints(whole).numpy(), whole.numpy(), fps)
+        span = (ask.start, min(ask.end, frames / fps))
+        made = self.pipe.edit(source, prompt, span, unit="seconds", seed=ask.seed, on_step=lambda *_: check())
         first, last = made.meta["sections"][0]
+        assert made.features is not None
         facts = made.meta | {"sections": [[first, min(last, frames)]]}
-        return Motion(features_to_joints(whole).numpy(), whole.numpy(), made.fps, made.text, facts)
+        return Motion(made.joints[:frames], made.features[:frames], fps, made.text, facts)
 
     def describe(self, ask: DescribeAsk) -> Captions:
         """What happens in a motion.
