@@ -348,7 +348,7 @@ def test_bodies_are_bounded(idle: TestClient) -> None:
 
 
 def test_what_pages_uploaded_is_removed(monkeypatch: Any) -> None:
-    monkeypatch.setattr(page, "UPLOADS_STAY", (1, 0))
+    monkeypatch.setattr(page, "UPLOADS_STAY", (1, 1))
     with TestClient(build_app(idle_studio(2), HOST, 2), base_url=f"http://{HOST}") as client:
         (name,) = client.post("/gradio_api/upload", files={"files": ("x.npy", b"0")}).json()
         wait(lambda: not Path(name).exists())
