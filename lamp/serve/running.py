@@ -1,5 +1,6 @@
 """HTTP servers that end soon after they are told to."""
 
+import logging
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -18,6 +19,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._close()
+        # It would print tracebacks of the connections that are cut.
+        logging.getLogger("uvicorn.error").disabled = True
         super().handle_exit(sig, frame)
 
 
