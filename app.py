@@ -35,8 +35,8 @@ def main() -> None:
         if options.host not in LOCAL:
             print(f"warning: --host {options.host} lets anyone who reaches this computer use the app", file=sys.stderr)
         print(f"LaMP answers at http://{options.host}:{options.port}; stop it with Ctrl-C", flush=True)
-        # While the page is opened and read.
-        threading.Thread(target=studio.warm_up, daemon=True).start()
+        # While the page is opened and read. No daemon: the process aborts where it ends inside PyTorch.
+        threading.Thread(target=studio.warm_up).start()
         run(app, place, studio.close)
 
 

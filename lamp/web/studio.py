@@ -121,8 +121,10 @@ class Studio:
 
     def warm_up(self) -> None:
         """Make and describe a motion, so that the first request need not wait for the captioner and its libraries."""
-        with contextlib.suppress(UserError), self._turn():  # what lacks is said to those who ask
-            self.pipe.caption(self.pipe("a person walks", MIN_FRAMES), num_beams=1)
+        with contextlib.suppress(UserError), self._turn() as check:  # what lacks is said to those who ask
+            motions = self.pipe("a person walks", MIN_FRAMES, on_step=lambda done, total: check())
+            check()
+            self.pipe.caption(motions, num_beams=1)
 
     @contextlib.contextmanager
     def _turn(self, job: str = "") -> Iterator[Callable[[], None]]:
