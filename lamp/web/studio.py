@@ -165,17 +165,16 @@ class Studio:
         """
         prompt, kept = _sentence(ask.prompt), self.kept(ask.motion)
         with self._turn(ask.job) as check:
-            made = self._edited(kept.source, prompt, ask, check)
+            made, part = self._edited(kept.source, prompt, ask, check)
             check()
-            # The sentence speaks of the span only.
-            first, last = made.meta["sections"][0]
-            assert made.features is not None
-            part = Motion(made.joints[first:last], made.features[first:last], made.fps)
             (judged,) = self._judged([(made, made.with_foot_cleanup())], prompt, "edited", check, [part])
             return Reply(motions=[judged], **self._of_prompt(prompt))
 
-    def _edited(self, source: Motion, prompt: str, ask: EditAsk, check: Callable[[], None]) -> Motion:
-        """As long as the source's features; the models make whole tokens, for which its last frame is repeated."""
+    def _edited(self, source: Motion, prompt: str, ask: EditAsk, check: Callable[[], None]) -> tuple[Motion, Motion]:
+        """As long as the source's features, and the new span in whole tokens, of which alone the sentence speaks.
+
+        The models make whole tokens; for the last one the source's last frame is repeated.
+        """
         features = motion_features(source, HUMANML3D)
         frames, unit, fps = len(features), self.pipe.unit, self.pipe.fps
         if frames >= unit:
@@ -185,8 +184,9 @@ class Studio:
         made = self.pipe.edit(source, prompt, span, unit="seconds", seed=ask.seed, on_step=lambda *_: check())
         first, last = made.meta["sections"][0]
         assert made.features is not None
+        part = Motion(made.joints[first:last], made.features[first:last], fps)
         facts = made.meta | {"sections": [[first, min(last, frames)]]}
-        return Motion(made.joints[:frames], made.features[:frames], fps, made.text, facts)
+        return Motion(made.joints[:frames], made.features[:frames], fps, made.text, facts), part
 
     def describe(self, ask: DescribeAsk) -> Captions:
         """What happens in a motion.
