@@ -26,8 +26,7 @@ def main() -> None:
     require_one_process()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     with listening(options.host, options.port) as place:  # before Gradio, which takes seconds to import
-        import uvicorn
-
+        from lamp.serve.running import run
         from lamp.web.page import build_app
         from lamp.web.studio import Studio
 
@@ -36,9 +35,9 @@ def main() -> None:
         if options.host not in LOCAL:
             print(f"warning: --host {options.host} lets anyone who reaches this computer use the app", file=sys.stderr)
         print(f"LaMP answers at http://{options.host}:{options.port}; stop it with Ctrl-C", flush=True)
-        # While the page is opened and read.
-        threading.Thread(target=studio.warm_up, daemon=True).start()
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[place])
+        # While the page is opened and read. No daemon: the process aborts where it ends inside PyTorch.
+        threading.Thread(target=studio.warm_up).start()
+        run(app, place, studio.close)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,8 @@ def main() -> None:
     """Answer requests until the program is stopped."""
     options = parse(MmcpOptions)
     require_one_process()
-    import uvicorn
-
     from lamp.serve.mmcp import LaMPBackbone, build_server
+    from lamp.serve.running import run
 
     with listening(options.host, options.port) as place:
         backbone = LaMPBackbone(load_pipeline(options))
@@ -32,7 +31,7 @@ def main() -> None:
                 f"warning: --host {options.host} lets anyone who reaches this computer ask for motions", file=sys.stderr
             )
         print(f"LaMP answers at http://{options.host}:{options.port}; stop it with Ctrl-C", flush=True)
-        uvicorn.Server(uvicorn.Config(build_server(backbone, options.host), log_level="warning")).run(sockets=[place])
+        run(build_server(backbone, options.host), place, backbone.close)
 
 
 if __name__ == "__main__":

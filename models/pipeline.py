@@ -280,7 +280,7 @@ class LaMPPipeline(Editing):
         return {"prompt": text, "seed": seed, **model}
 
     def caption(self, motions: Motion | Sequence[Motion], **how: Any) -> list[list[str]]:
-        """Describe motions by the captioner that lies beside the other models (m2t); it is loaded on first use.
+        """Describe motions by `captioner`.
 
         Args:
             motions: to describe.
@@ -292,11 +292,20 @@ class LaMPPipeline(Editing):
         Raises:
             UserError: there is no captioner, or a motion cannot be described.
         """
+        return self.captioner(motions, **how)
+
+    @property
+    def captioner(self) -> CaptionPipeline:
+        """The captioner that lies beside the other models (m2t), loaded on first use.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
         if self._captions is None:
             if self.source is None:
                 raise UserError("no captioner here; load one with CaptionPipeline.from_runs of models.m2t.pipeline")
             self._captions = CaptionPipeline.from_pretrained(self.source, self.tokenizer.device)
-        return self._captions(motions, **how)
+        return self._captions
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[str]:
         """A line for each prompt of which the text encoder reads only the beginning."""

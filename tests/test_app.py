@@ -3,35 +3,45 @@
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pytest
 from PIL import Image
 
 pytest.importorskip("gradio", reason="needs the extra app")
 import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from lamp.library.indexing import index, open_store
 from lamp.library.reader import MotionReader
 from lamp.models.pipeline import LaMPPipeline
+from lamp.serve.desk import BusyError, CancelledError, Desk
 from lamp.serve.network import listening
 from lamp.utils.errors import UserError
 from lamp.utils.export import FORMATS
+from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
-from lamp.web.desk import BusyError, CancelledError, Desk
+from lamp.utils.motion_features import motion_features
+from lamp.web import page
 from lamp.web.page import build_app
 from lamp.web.schemas import LARGEST_UPLOAD, EditAsk, MakeAsk
 from lamp.web.studio import NOT_STATED, Studio, licence_of
 from tests.browser import opened, picture, serious_findings, troubles
 from tests.marks import needs_npm
+from tests.test_export import walk as walk_of
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -108,6 +118,26 @@ def test_an_edit_keeps_the_rest(client: TestClient, walk: dict[str, Any], studio
     assert before is not None and after is not None
     assert (before[:12] == after[:12]).all() and (before[48:] == after[48:]).all()
     assert abs(before[24:36] - after[24:36]).max() > 0.1
+
+
+@pytest.mark.parametrize("end", [1.6, 3.0])
+def test_a_file_is_edited_to_its_end(client: TestClient, studio: Studio, folder: Path, end: float) -> None:
+    """60 frames have 59 of features, of which the last 3 are no whole token."""
+    data = (folder / "clips" / "mine" / "kick.bvh").read_bytes()
+    motion = client.post("/api/motions", files={"file": ("kick.bvh", data)}).json()["id"]
+    (made,) = post(client, "edit", prompt="a person bows", motion=motion, start=end - 1, end=end)["motions"]
+    before = motion_features(studio.kept(motion).source, HUMANML3D).numpy()
+    after = studio.kept(made["id"]).source.features
+    assert after is not None and len(before) == len(after) == 59
+    start = round((end - 1) * 20)
+    assert (before[: start - 8] == after[: start - 8]).all()
+    changed = abs(before - after).max(1) > 0
+    assert changed[start : round(end * 20)].all() and changed[-3:].all() == (end == 3.0) == changed[-3:].any()
+
+
+def test_the_library_reads_with_the_captioner_of_the_app(studio: Studio) -> None:
+    assert studio.library is not None
+    assert studio.library.reader.captioner is studio.pipe.captioner
 
 
 def test_a_file_is_described_and_its_like_found(client: TestClient, folder: Path) -> None:
@@ -208,13 +238,13 @@ def test_the_queue_is_bounded_and_requests_are_cancelled(client: TestClient, stu
         threads = [threading.Thread(target=ask, args=(job,)) for job in ("a", "b")]
         for thread in threads:
             thread.start()
-        wait(lambda: studio.desk._count == 3)
+        wait(lambda: len(studio.desk) == 3)
         assert post(client, "make", 503, prompt="walk")["detail"].startswith("too many requests")
         assert post(client, "cancel/a")["cancelled"] and not post(client, "cancel/nobody")["cancelled"]
         threads[0].join()
         assert answers["a"] == (409, '{"detail":"cancelled"}')
     threads[1].join()
-    assert answers["b"][0] == 200 and studio.desk._count == 0
+    assert answers["b"][0] == 200 and len(studio.desk) == 0
 
 
 @pytest.mark.parametrize("what", ["make", "edit"])
@@ -250,7 +280,7 @@ def test_what_warming_up_lacks_is_left_to_the_first_request(studio: Studio, monk
 
     monkeypatch.setattr(studio.pipe, "caption", lacking)
     studio.warm_up()
-    assert len(asked) == 1 and studio.desk._count == 0
+    assert len(asked) == 1 and len(studio.desk) == 0
     with pytest.raises(UserError, match="no captioner"):
         studio.make(MakeAsk(prompt="walk", seconds=2))
 
@@ -265,6 +295,107 @@ def test_a_desk_lets_one_name_wait_once() -> None:
     single = Desk(0)
     with single.turn(), pytest.raises(BusyError), single.turn():
         pass
+
+
+def test_a_desk_serves_in_the_order_in_which_they_came() -> None:
+    desk, order = Desk(20), list[int]()
+
+    def come(number: int) -> None:
+        with desk.turn():
+            order.append(number)
+
+    with ThreadPoolExecutor(20) as pool:
+        with desk.turn():
+            for number in range(20):
+                pool.submit(come, number)
+                wait(lambda: len(desk) == number + 2)  # noqa: B023
+    assert order == list(range(20))
+
+
+def test_a_closed_desk_sends_everybody_away() -> None:
+    desk = Desk(1)
+    with ThreadPoolExecutor(1) as pool, desk.turn() as check:
+        waiting = pool.submit(lambda: desk.turn().__enter__())
+        wait(lambda: len(desk) == 2)
+        desk.close()
+        with pytest.raises(BusyError, match="being stopped"):
+            waiting.result(60)
+        with pytest.raises(BusyError, match="being stopped"):
+            check()
+
+
+@pytest.fixture
+def idle() -> TestClient:
+    return TestClient(build_app(idle_studio(2), HOST, 2), base_url=f"http://{HOST}", raise_server_exceptions=False)
+
+
+def test_bodies_are_bounded(idle: TestClient) -> None:
+    answer = idle.post("/api/make", json={"prompt": "walk", "job": "x" * 2**16})
+    assert answer.status_code == 413 and "at most 64 KB" in answer.json()["detail"]
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    # A little too large is not cut.
+    answer = idle.post("/api/motions", files={"file": ("x.npy", b"0" * (LARGEST_UPLOAD + 1))})
+    assert answer.status_code == 413 and "too large" in answer.json()["detail"]
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(LARGEST_UPLOAD // 2**20 + 1):
+            yield b"0" * 2**20
+
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = idle.post("/gradio_api/upload", content=endless(), headers=form)
+    assert answer.status_code == 413 and "too large" in answer.json()["detail"]
+    assert idle.post("/api/motions", content=endless(), headers=form).status_code == 411
+
+
+def test_what_pages_uploaded_is_removed(monkeypatch: Any) -> None:
+    monkeypatch.setattr(page, "UPLOADS_STAY", (1, 1))
+    with TestClient(build_app(idle_studio(2), HOST, 2), base_url=f"http://{HOST}") as client:
+        (name,) = client.post("/gradio_api/upload", files={"files": ("x.npy", b"0")}).json()
+        wait(lambda: not Path(name).exists())
+    told = page._Page(idle_studio(2)).describe("", name, cast(Any, SimpleNamespace(session_hash="")))
+    assert "x.npy was uploaded long ago" in told
+
+
+def uploaded(client: TestClient, frames: int = 40) -> Any:
+    file = io.BytesIO()
+    np.save(file, walk_of(frames))
+    answer = client.post("/api/motions", files={"file": ("walk.npy", file.getvalue())})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_videos_have_a_line_of_their_own() -> None:
+    studio = idle_studio(2)
+    client = TestClient(build_app(studio, HOST, 2), base_url=f"http://{HOST}")
+    files = uploaded(client)["files"]
+    studio.videos = Desk(0)
+    with studio.videos.turn():
+        answer = client.get(files["mp4"])
+        assert answer.status_code == 503 and answer.json()["detail"].startswith("too many requests")
+        assert client.get(files["npy"]).status_code == 200
+
+
+def test_motions_are_forgotten_where_they_are_large(monkeypatch: Any, idle: TestClient) -> None:
+    monkeypatch.setattr("lamp.web.studio.KEPT_BYTES", 400_000)
+    first, second, third, large = (uploaded(idle, frames) for frames in (100, 40, 40, 1000))
+    assert idle.get(large["files"]["npy"]).status_code == 200
+    for motion in (first, second, third):
+        assert idle.get(motion["files"]["npy"]).status_code == 400
+    small = [uploaded(idle), uploaded(idle)]
+    assert [idle.get(motion["files"]["npy"]).status_code for motion in (large, *small)] == [400, 200, 200]
+
+
+def test_an_emptied_number_is_one_line() -> None:
+    do, visitor = page._Page(idle_studio(2)), cast(Any, SimpleNamespace(session_hash=""))
+    good: dict[str, Any] = {"prompt": "walk", "auto": False, "seconds": 4.0, "seed": 0, "samples": 1, "own": True}
+    good |= {"guidance": 4.0, "steps": 10, "clean": True, "request": visitor}
+    names = {"seconds": "seconds", "seed": "seed", "samples": "takes side by side", "guidance": "guidance"}
+    for field, name in (names | {"steps": "steps"}).items():
+        shown = do.make(**good | {field: None})[0]
+        assert f"{name} is empty; give a number" in shown
+    assert "to second is empty" in do.edit("x", "", 1.0, None, "walk", 0, visitor)
+    assert "how many is empty" in do.search("walk", None, None, visitor)
+    assert "seed is empty" in do.find_or_make("walk", None, visitor)
 
 
 def test_a_licence_is_never_looked_for_outside(tmp_path: Path) -> None:
@@ -301,16 +432,92 @@ def test_the_command_answers(folder: Path) -> None:
         process.wait(20)
 
 
+def test_a_stopped_app_waits_neither_for_open_pages_nor_for_what_is_computed() -> None:
+    with listening(HOST, 0) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "lamp", "app", "--port", str(port), "--gpu_id", "-1"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and "LaMP answers at" in process.stdout.readline()
+        # What loads the models while the app starts is not stopped in its middle.
+        assert b"200 OK" in asking(port, "POST", "/api/make", {"prompt": "a person walks", "seconds": 2}).recv(4096)
+        page = asking(port, "GET", "/gradio_api/heartbeat/mine")
+        assert b"ALIVE" in page.recv(4096) + page.recv(4096)
+        # Long ones, one after the other.
+        ask = {"prompt": "a person walks", "seconds": 9.8, "samples": 4, "steps": 50}
+        computed = [asking(port, "POST", "/api/make", ask) for _ in range(3)]
+        time.sleep(2)
+        begun = time.monotonic()
+        process.terminate()
+        said = process.communicate(timeout=60)[1]
+        assert time.monotonic() - begun < 30 and process.returncode == 143
+        assert "terminated" in said and "Traceback" not in said
+        for one in (page, *computed):
+            one.close()
+    finally:
+        process.kill()
+        process.wait(20)
+
+
+def idle_studio(waiting: int) -> Studio:
+    """Without models: nobody's turn comes."""
+    return Studio(cast(LaMPPipeline, SimpleNamespace(fps=20.0, text=None)), waiting=waiting)
+
+
+def asking(port: int, method: str, path: str, ask: dict[str, Any] | None = None) -> socket.socket:
+    """A connection on which something was asked for."""
+    body = b"" if ask is None else json.dumps(ask).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\n"
+    connection = socket.create_connection((HOST, port), timeout=120)
+    connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+    return connection
+
+
+def test_who_goes_away_is_not_served_and_many_who_wait_hold_nobody_up() -> None:
+    crowd = idle_studio(60)
+    with served(build_app(crowd, HOST, 60)) as port, crowd.desk.turn():
+        page = asking(port, "GET", "/gradio_api/heartbeat/mine")
+        assert b"ALIVE" in page.recv(4096) + page.recv(4096)
+        others = [asking(port, "POST", "/api/make", {"prompt": "walk", "job": f"{i}"}) for i in range(60)]
+        wait(lambda: len(crowd.desk) == 61)
+        cancelled = asking(port, "POST", "/api/cancel/7")
+        assert b'"cancelled":true' in cancelled.recv(4096)
+        assert b"409" in others[7].recv(4096)[:20]
+        # A quick answer that needs a thread.
+        found = asking(port, "GET", "/api/view?ids=none")
+        assert b"no such motion any more" in found.recv(4096)
+        for one in (*others[:3], *others[50:], cancelled, found):
+            one.close()
+        wait(lambda: len(crowd.desk) == 61 - 14)
+        # A page that is closed.
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(lambda: crowd.desk.turn("mine").__enter__())
+            wait(lambda: len(crowd.desk) == 61 - 13)
+            page.close()
+            with pytest.raises(CancelledError):
+                waiting.result(60)
+        for one in others:
+            one.close()
+        wait(lambda: len(crowd.desk) == 1)
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[int]:
+    """The port at which an app answers meanwhile."""
+    with listening(HOST, 0) as place:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
+        thread = threading.Thread(target=server.run, args=([place],), daemon=True)
+        thread.start()
+        yield place.getsockname()[1]
+        server.should_exit = True
+        thread.join(20)
+
+
 @pytest.fixture(scope="module")
 def address(studio: Studio) -> Iterator[str]:
     """Of the app, served as `lamp app` does."""
-    with listening(HOST, 0) as place:
-        server = uvicorn.Server(uvicorn.Config(build_app(studio, HOST, 2), log_level="warning"))
-        thread = threading.Thread(target=server.run, args=([place],), daemon=True)
-        thread.start()
-        yield f"http://{HOST}:{place.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(20)
+    with served(build_app(studio, HOST, 2)) as port:
+        yield f"http://{HOST}:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -494,7 +701,7 @@ def test_a_person_cancels(driver: "Chrome", address: str, studio: Studio) -> Non
     open_page(driver, address)
     with studio.desk.turn():
         see(driver, "#make").click()
-        wait(lambda: studio.desk._count == 2)
+        wait(lambda: len(studio.desk) == 2)
         see(driver, "button", "Cancel").click()
         see(driver, "#made .warn", "cancelled")
     write(driver, "#prompt textarea, #prompt input", " ")

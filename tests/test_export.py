@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lamp.utils.export.body_plan import HUMAN_PLAN, KIT_PLAN
 from lamp.utils.export.bvh import to_bvh
 from lamp.utils.export.fit import fit_skeleton, rest_directions, solve_rotations
 from lamp.utils.export.npz import read_npz
-from lamp.utils.export.rotations import EULER_ORDERS, continuous_euler
+from lamp.utils.export.rotations import EULER_ORDERS, continuous_euler, one_thread
 from lamp.utils.export.scene import DARK, LEFT, LIGHT, PATH, RIGHT, Scene, Style
 from lamp.utils.export.video import render_frames, write_mp4
 from lamp.utils.kinematics.features import joints_to_features
@@ -594,3 +595,33 @@ def test_a_known_fit_is_kept_only_with_its_joints(tmp_path: Path) -> None:
     Motion(motion.joints).save(tmp_path / "fitted.bvh")
     known, fitted = (read_bvh((tmp_path / name).read_text())[2] for name in ("known.bvh", "fitted.bvh"))
     np.testing.assert_allclose(known, fitted, atol=1e-3)
+
+
+def test_threads_that_meet_in_one_thread_leave_the_number_as_it_was() -> None:
+    """One begins while another is inside, and leaves last."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    inside, left, found = threading.Event(), threading.Event(), list[int]()
+
+    def late() -> None:
+        with one_thread():
+            found.append(torch.get_num_threads())
+            inside.set()
+            assert left.wait(60)
+
+    def fresh() -> None:
+        found.append(torch.get_num_threads())
+
+    try:
+        with one_thread():
+            other = threading.Thread(target=late)
+            other.start()
+            assert inside.wait(60)
+        left.set()
+        other.join(60)
+        newest = threading.Thread(target=fresh)
+        newest.start()
+        newest.join(60)
+        assert found == [1, 3] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -13,7 +13,7 @@ import pytest
 
 from lamp.data.loaders import load_labels, load_split, load_stats, read_first_captions, text_loader, tokenizer_loader
 from lamp.data.spec import DatasetSpec, get_spec
-from lamp.library.store import ARRAYS, Row, Store
+from lamp.library.store import ARRAYS, Row, Store, Way
 from lamp.library.table import update_table
 from lamp.prepare.build_humanml3d import _compare_reference
 from lamp.prepare.check_data import check_data
@@ -22,6 +22,7 @@ from lamp.prepare.downloads.transfer import LinkError
 from lamp.prepare.humanml3d.amass import load_bodies, read_take
 from lamp.prepare.humanml3d.sources import Published, Source, copy_splits, copy_texts, find_humanact12, read_index
 from lamp.utils.errors import UserError
+from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.scores.following.sentences import SHIPPED, read_sentences
 from tests.fuzzing import any_json, check, damaged, fuzz, hypothesis, st
 from tests.test_build_humanml3d import write_body, write_take
@@ -309,7 +310,8 @@ def library(tmp_path_factory) -> Path:
     store = Store.create(
         folder, folder.parent / "clips", {"lamp": "a@b"}, {"queries": (2, 4), "pooled": (4,), "shapes": (3,)}
     )
-    rows = [Row(f"{i}.npy", 10, 20, 0.0, 2.0, "a person walks", -1, 0, 1) for i in range(3)]
+    way = store.place_of(Way({name: name for name in HUMANML3D.joint_names}, "+z"))
+    rows = [Row(f"{i}.npy", 10, 20, 0.0, 2.0, "a person walks", -1, 0, 1, way) for i in range(3)]
     store.append(rows, {name: np.ones((3, *store.shapes[name])) for name in ARRAYS})
     store.hide(np.array([False, True, False]))
     update_table(store)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,14 @@ from lamp.library.indexing import index, open_store
 from lamp.library.nearest import NearestIndex, exact
 from lamp.library.reader import MotionReader, copies, shape_of
 from lamp.library.search import Library
-from lamp.library.store import Row, Store
+from lamp.library.store import Row, Store, Way
 from lamp.library.table import REPLACED, TABLE
 from lamp.models.pipeline import LaMPPipeline
+from lamp.utils.capture.joint_map import JointMap
 from lamp.utils.capture.segments import LONGEST, SHORTEST, cut_points
 from lamp.utils.errors import UserError
+from lamp.utils.export.body_plan import PLANS
+from lamp.utils.export.bvh import to_bvh
 from lamp.utils.kinematics.features import joints_to_features
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
@@ -313,3 +317,59 @@ def test_indexing_goes_on_after_a_kill(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "index_mocap.py", str(folder), "--out", str(out), "--gpu_id", "-1"]
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert "3 of 4 files read" in ended.stdout
+
+
+def test_a_copy_is_found_when_its_original_has_left(folder: Path, tmp_path: Path, reader: MotionReader) -> None:
+    out = tmp_path / "library"
+    index(open_store(out, folder, reader), reader)
+    assert "sub/wave_again.npz" not in read_caption_table(out / TABLE)
+    caption = Library(Store(out), reader).search("someone waves", 1)[0].caption
+    (folder / "sub" / "third.npz").write_bytes((folder / "sub" / "wave_again.npz").read_bytes())
+    (folder / "sub" / "wave.bvh").unlink()
+    for _ in range(2):  # the second time nothing is new
+        index(open_store(out, folder, reader), reader)
+        found = [answer.file for answer in Library(Store(out), reader).search("someone waves", 10)]
+        assert found[0] == "sub/wave_again.npz" and len(found) == len(set(found)) == 3
+        table = read_caption_table(out / TABLE)
+        assert [row.caption for row in table["sub/wave_again.npz"]] == [caption]
+        assert "sub/wave.bvh" not in table and "sub/third.npz" not in table
+    # What a person takes out stays out.
+    lines = (out / TABLE).read_text(encoding="utf-8").splitlines(keepends=True)
+    (out / TABLE).write_text("".join(line for line in lines if "wave_again" not in line), encoding="utf-8")
+    index(open_store(out, folder, reader), reader)
+    assert "sub/wave_again.npz" not in read_caption_table(out / TABLE)
+    # A copy of the copy comes next.
+    (folder / "sub" / "wave_again.npz").unlink()
+    index(open_store(out, folder, reader), reader)
+    assert Library(Store(out), reader).search("someone waves", 1)[0].file == "sub/third.npz"
+    assert "sub/third.npz" in read_caption_table(out / TABLE)
+
+
+def test_a_motion_is_looked_at_as_it_was_indexed(
+    folder: Path, tmp_path: Path, reader: MotionReader, made: dict[str, Motion]
+) -> None:
+    """In centimetres, with names and a joint map that nobody could guess."""
+    source, out = tmp_path / "odd", tmp_path / "library"
+    source.mkdir()
+    text = to_bvh(made["walk"].joints * 100, 20)
+    for number, name in enumerate(PLANS[22].names):
+        text = re.sub(rf"(ROOT|JOINT) {name}$", rf"\1 point{number}", text, flags=re.M)
+    (source / "walk.bvh").write_text(text)
+    joint_map: JointMap = {name: f"point{number}" for number, name in enumerate(HUMANML3D.joint_names)}
+    joint_map["left_wrist"] = ("point18", "point20", 0.5)
+    index(open_store(out, source, reader), reader, joint_map, "+y")
+    made["bow"].save(source / "bow.npy")
+    index(open_store(out, source, reader), reader)  # what comes later may be read otherwise
+    library = Library(Store(out), reader)
+    found = {answer.file: library.motion(answer) for answer in library.search("a person walks", 10)}
+    assert library.store.way(library.store.row(0)) == Way(joint_map, "+y") and set(found) == {"walk.bvh", "bow.npy"}
+    for name, half in (("walk.bvh", 0.5), ("bow.npy", 1.0)):
+        joints = found[name].joints
+        left, right = (np.linalg.norm(joints[:, a] - joints[:, b], axis=-1).mean() for a, b in ((18, 20), (19, 21)))
+        assert left / right == pytest.approx(half, rel=0.2)
+        assert 1.2 < np.ptp(joints[0, :, 1]) < 2.2  # metres
+    facts = json.loads((out / "library.json").read_text(encoding="utf-8"))
+    for ways in ([{"joint_map": {"x": 1}, "up": None}], [{"joint_map": None, "up": "high"}], 3, [4]):
+        (out / "library.json").write_text(json.dumps(facts | {"ways": ways}))
+        with pytest.raises(UserError, match=r"library\.json"):
+            Store(out)

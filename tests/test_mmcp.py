@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,9 +20,16 @@ from lamp.models.pipeline import LaMPPipeline
 from lamp.utils.export.body_plan import HUMAN_PLAN
 from lamp.utils.gltf.container import Gltf
 from lamp.utils.kinematics.geometry import quat_multiply, quat_rotate
+from lamp.utils.motion import Motion
+from tests.test_export import walk
+
+pytest.importorskip("motionmcp", reason="needs the extra mmcp")
+from motionmcp.errors import ProtocolError
+from motionmcp.schemas import GenerateRequest
+
+from lamp.serve.mmcp import LaMPBackbone
 
 ROOT = Path(__file__).resolve().parent.parent
-pytest.importorskip("motionmcp", reason="needs the extra mmcp")
 client = pytest.importorskip("motionmcp.client.http")
 
 
@@ -244,3 +251,21 @@ def test_a_port_that_is_taken_is_one_line(server: str) -> None:
     command = [sys.executable, "serve_mmcp.py", "--port", server.rpartition(":")[2]]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=dict(os.environ))
     assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1 and "--port" in ended.stderr
+
+
+def test_a_stopped_server_gives_up_what_it_computes() -> None:
+    class Making:
+        """A pipeline that is told to stop while it computes."""
+
+        fps, unit = 20.0, 4
+
+        def __call__(self, prompts: object, lengths: object, **how: Any) -> list[Motion]:
+            if "on_step" in how:
+                backbone.close()
+                how["on_step"](1, 10)
+            return [Motion(walk(40))]
+
+    backbone = LaMPBackbone(cast(LaMPPipeline, Making()))
+    spec = backbone.capabilities().model_dump(mode="json")
+    with pytest.raises(ProtocolError, match="being stopped"):
+        backbone.generate(GenerateRequest.model_validate(request_of(spec["canonical_skeleton"])))

@@ -4,7 +4,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lamp.library.reader import MotionReader, copies, shape_of
-from lamp.library.store import Row, Store, is_library
+from lamp.library.store import Row, Store, Way, is_library
 from lamp.library.table import read_table, update_table
 from lamp.models.lamp.embedder import pooled
 from lamp.utils.capture.files import find_motion_files, read_motion
@@ -22,7 +22,7 @@ from lamp.utils.errors import UserError, told
 from lamp.utils.reading import reading
 
 TOGETHER = 32
-"""Segments that are written at a time; a killed process loses no more."""
+"""Segments from which on what was read is written, whole files at a time; a killed process loses what was not."""
 _ROWS = 65536
 _NEAR = 0.95
 """Cosine of embeddings from which on two segments are compared joint by joint."""
@@ -121,12 +121,13 @@ def index(
             left.add(row.file)
     report.gone = len(left)
     store.hide(gone)
-    waiting = _Waiting()
+    waiting, way = _Waiting(), Way(joint_map, up)
+    place_of_way = store.place_of(way)
     todo = [name for name in sorted(found) if name not in known]
     for name in tqdm(todo, desc="index", unit="file", leave=False, disable=None):
         try:
             with reading(found[name], "motion"):
-                _read(name, found[name], stats[name], reader, waiting, joint_map, up)
+                _read(name, found[name], stats[name], reader, waiting, way, place_of_way)
         except UserError as error:
             draft = error.draft if isinstance(error, UnknownSkeletonError) else {}
             report.left_out.append((str(error), draft))
@@ -149,14 +150,14 @@ def _read(
     stat: tuple[int, int],
     reader: MotionReader,
     waiting: _Waiting,
-    joint_map: JointMap | None,
-    up: str | None,
+    way: Way,
+    place_of_way: int,
 ) -> None:
-    motion = read_motion(path, joint_map, up)
+    motion = read_motion(path, way.joint_map, way.up)
     features = reader.features(motion)
     cuts, fps = reader.cut(features), reader.captioner.skeleton.fps
     for part, (start, stop) in enumerate(cuts):
-        row = Row(name, *stat, start / fps, stop / fps, "", -1, part, len(cuts))
+        row = Row(name, *stat, start / fps, stop / fps, "", -1, part, len(cuts), place_of_way)
         waiting.rows.append(row)
         waiting.features.append(features[start:stop])
 
@@ -180,7 +181,7 @@ def _write(store: Store, reader: MotionReader, waiting: _Waiting, report: Report
             caption = captions[original - base]
         else:
             caption = captions[place] if original < 0 else store.row(original).caption
-        rows.append(Row(row.file, row.size, row.changed, row.start, row.end, caption, original, row.part, row.parts))
+        rows.append(replace(row, caption=caption, copy_of=original))
     store.append(rows, {"queries": queries.numpy(), "pooled": means, "shapes": shapes})
     report.segments += len(rows)
     report.copies += len(rows) - len(new)

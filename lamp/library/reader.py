@@ -10,6 +10,8 @@ from torch import Tensor
 from lamp.models.lamp.embedder import LaMPEmbedder
 from lamp.models.lamp.model import LaMP
 from lamp.models.m2t.pipeline import CaptionPipeline
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.text_condition import lamp_of
 from lamp.utils.capture.segments import LONGEST, segments
 from lamp.utils.errors import UserError
 from lamp.utils.home import shipped_models
@@ -35,8 +37,24 @@ class MotionReader:
 
     def __init__(self, source: str | Path | None = None, device: torch.device | str = "cpu") -> None:
         source = shipped_models() if source is None else source
-        self.captioner = CaptionPipeline.from_pretrained(source, device)
-        self.lamp = LaMP.from_pretrained(source, "lamp", device)
+        self._use(CaptionPipeline.from_pretrained(source, device), LaMP.from_pretrained(source, "lamp", device))
+
+    @classmethod
+    def of(cls, pipe: LaMPPipeline) -> "MotionReader":
+        """A reader with the models that a pipeline has, so that none is loaded twice.
+
+        Raises:
+            UserError: it has no captioner, or another text encoder than LaMP.
+        """
+        lamp = lamp_of(pipe.text)
+        if lamp is None:
+            raise UserError("libraries are read by LaMP; these models have another text encoder")
+        reader = cls.__new__(cls)
+        reader._use(pipe.captioner, lamp)
+        return reader
+
+    def _use(self, captioner: CaptionPipeline, lamp: LaMP) -> None:
+        self.captioner, self.lamp = captioner, lamp
         self.tokenizer = self.captioner.queries.tokenizer
         self.embedder = LaMPEmbedder(self.lamp, self.tokenizer)
 

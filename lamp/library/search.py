@@ -14,7 +14,8 @@ from lamp.library.store import Store
 from lamp.library.table import corrected, read_table
 from lamp.models.lamp.embedder import pooled
 from lamp.models.lamp.losses import similarity
-from lamp.utils.capture.files import read_motion
+from lamp.utils.capture.files import read_noted
+from lamp.utils.capture.joints import FPS
 from lamp.utils.errors import UserError
 from lamp.utils.motion import Motion
 
@@ -118,12 +119,15 @@ class Library:
         return [self._answer(int(rows[place]), float(scores[place])) for place in order]
 
     def motion(self, answer: Answer) -> Motion:
-        """The segment itself, read from its file: 20 frames a second, in the file's unit, Y up.
+        """The segment itself, read from its file as it was when the library was made: in metres, Y up.
+
+        Captures have 20 frames a second, arrays their own.
 
         Raises:
             UserError: the file is not there any more.
         """
-        motion = read_motion(self.source / answer.file)
+        way = self.store.way(self.store.row(answer.row))
+        motion, _ = read_noted(self.source / answer.file, way.joint_map, way.up, fps=FPS)
         start, stop = round(answer.start * motion.fps), round(answer.end * motion.fps)
         return Motion(motion.joints[start : stop + 1], fps=motion.fps, text=answer.caption)
 

@@ -2,7 +2,7 @@
 
 | file | what |
 | --- | --- |
-| `library.json` | format, models, folder of the motion files, sizes of the arrays |
+| `library.json` | format, models, folder of the motion files, sizes of the arrays, ways in which files were read |
 | `rows.jsonl` | a line a segment: motion file with size and time of change, first and last frame, caption, ... |
 | `queries.f16` | (N, nq, W) LaMP's embeddings of each segment, one a query |
 | `pooled.f16` | (N, W) their mean, of length 1 |
@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from lamp.utils.capture.joint_map import JointMap, joint_map_of
+from lamp.utils.capture.upright import AXES
 from lamp.utils.errors import UserError, disk_full, is_disk_full
 from lamp.utils.files import is_below, read_json, write_json
 
@@ -44,6 +46,7 @@ class Row:
         caption: what the captioner says of it.
         copy_of: row of which it is nearly a copy; -1: of none.
         part, parts: which of the file's segments it is, of how many.
+        way: in which the file was read, a place in `Store.ways`; -1: joints and up axis were found.
     """
 
     file: str
@@ -55,6 +58,15 @@ class Row:
     copy_of: int
     part: int
     parts: int
+    way: int = -1
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a person said of files, see `read_motion`."""
+
+    joint_map: JointMap | None = None
+    up: str | None = None
 
 
 class Store:
@@ -73,6 +85,7 @@ class Store:
         self.source = Path(facts["source"])
         self.models: dict[str, str] = facts["models"]
         self.shapes: dict[str, tuple[int, ...]] = {name: tuple(facts["arrays"][name]) for name in ARRAYS}
+        self.ways = _ways(facts, folder)
         lines = folder / "rows.jsonl"
         data = lines.read_bytes() if lines.is_file() else b""
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
@@ -118,6 +131,26 @@ class Store:
             return np.zeros((0, *self.shapes[name]), np.float16)
         return np.memmap(self._file(name), np.float16, "r", shape=(len(self), *self.shapes[name]))
 
+    def way(self, row: Row) -> Way:
+        """In which a row's file was read.
+
+        Raises:
+            UserError: it is not there.
+        """
+        if row.way >= len(self.ways):
+            raise UserError(f"{self.folder / 'library.json'} is damaged; make the library anew with lamp index")
+        return self.ways[row.way] if row.way >= 0 else Way()
+
+    def place_of(self, way: Way) -> int:
+        """The place of a way in `ways`, where it is put on the disk, too, if it is new; -1 of what says nothing."""
+        if way == Way():
+            return -1
+        if way not in self.ways:
+            facts = _facts(self.folder) | {"ways": [asdict(one) for one in (*self.ways, way)]}
+            write_json(self.folder / "library.json", facts)
+            self.ways.append(way)
+        return self.ways.index(way)
+
     def gone(self) -> np.ndarray:
         """(N,) bool: rows of files that are no longer there or have changed."""
         return self._hidden("gone")
@@ -137,8 +170,16 @@ class Store:
         return mask
 
     def hide(self, gone: np.ndarray) -> None:
-        """Write which rows are gone (N,), and which are copies."""
-        copies = np.array([row.copy_of >= 0 for row in self.rows()], dtype=bool)
+        """Write which rows are gone (N,), and which are copies of one that is not: the first in place of a gone one."""
+        copies, originals = np.zeros(len(self), dtype=bool), np.arange(len(self))
+        stand: set[int] = set()
+        for place, row in enumerate(self.rows()):
+            if 0 <= row.copy_of < place:  # of a copy that stands for its original, it is one of the original
+                originals[place] = originals[row.copy_of]
+            if not gone[place]:
+                original = int(originals[place])
+                copies[place] = original in stand
+                stand.add(original)
         write_json(self.folder / "hidden.json", {"gone": _runs(gone), "copies": _runs(copies)})
 
     def append(self, rows: Sequence[Row], arrays: dict[str, np.ndarray]) -> None:
@@ -191,7 +232,7 @@ def _row(values: Any) -> Row:
         ValueError, TypeError: they are none.
     """
     row = Row(**values)
-    whole = (row.size, row.changed, row.copy_of, row.part, row.parts)
+    whole = (row.size, row.changed, row.copy_of, row.part, row.parts, row.way)
     texts, times = (row.file, row.caption), (row.start, row.end)
     if not all(type(value) is int for value in whole) or not all(isinstance(value, str) for value in texts):
         raise ValueError(row)
@@ -223,6 +264,17 @@ def _facts(folder: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise UserError(f"{path} is damaged; make the library anew with lamp index") from error
     return facts
+
+
+def _ways(facts: dict[str, Any], folder: Path) -> list[Way]:
+    path = folder / "library.json"
+    try:
+        ways = [Way(way["joint_map"], way["up"]) for way in facts.get("ways", [])]
+        if not all(way.up is None or way.up in AXES for way in ways):
+            raise ValueError
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged; make the library anew with lamp index") from error
+    return [way if way.joint_map is None else Way(joint_map_of(way.joint_map, path), way.up) for way in ways]
 
 
 def _runs(mask: np.ndarray) -> list[tuple[int, int]]:

@@ -14,7 +14,8 @@ from lamp.utils.reading import reading
 
 TABLE, REPLACED = "segments.csv", "segments_replaced.csv"
 _KNOWN = "segments.json"
-"""Size and time of change of each file whose rows the table has, or had before a person took them out."""
+"""Size and time of change of each file whose rows the table has, or had before a person took them out; then the parts
+that were copies and got rows of their own, since what they were copies of has left."""
 
 
 def read_table(folder: Path) -> dict[str, list[CaptionRow]]:
@@ -36,27 +37,35 @@ def update_table(store: Store) -> str:
     changed such rows, they are kept in `segments_replaced.csv`.
     """
     table, known = read_table(store.folder), _known(store.folder)
-    gone = store.gone()
+    gone, shown = store.gone(), store.shown()
     now: dict[str, list[Row]] = {}
     before: dict[str, list[Row]] = {}
+    seen: dict[str, list[Row]] = {}
     for index, row in enumerate(store.rows()):
         (before if gone[index] else now).setdefault(row.file, []).append(row)
+        if shown[index]:
+            seen.setdefault(row.file, []).append(row)
     rows: dict[str, list[CaptionRow]] = {}
     lost: list[CaptionRow] = []
     for file in sorted({*table, *now}):
         mine = now.get(file)
-        same = mine is not None and known.get(file) == [mine[0].size, mine[0].changed]
+        same = mine is not None and known.get(file, [])[:2] == [mine[0].size, mine[0].changed]
         if same or (mine is None and file not in known):
-            rows[file] = table.get(file, [])  # as the person left it
+            rows[file] = list(table.get(file, ()))  # as the person left it
+            had, spans = known.get(file, [])[2:], {(row.start, row.end) for row in rows[file]}
+            back = [_caption(row) for row in seen.get(file, ()) if row.copy_of >= 0 and row.part not in had]
+            rows[file] += [row for row in back if (row.start, row.end) not in spans]
             continue
         written = {_span(row) for row in map(_caption, before.get(file, ()))}
         lost += [row for row in table.get(file, ()) if file in known and _span(row) not in written]
-        rows[file] = [] if mine is None else [_caption(row) for row in mine if row.copy_of < 0]
+        rows[file] = [_caption(row) for row in seen.get(file, ())]
     if lost:
         old = read_caption_table(store.folder / REPLACED) if (store.folder / REPLACED).is_file() else {}
         _write(store.folder / REPLACED, [*(row for some in old.values() for row in some), *lost])
     _write(store.folder / TABLE, [row for some in rows.values() for row in some])
-    write_json(store.folder / _KNOWN, {file: [some[0].size, some[0].changed] for file, some in now.items()})
+    alone = {file: [row.part for row in some if row.copy_of >= 0] for file, some in seen.items()}
+    facts = {file: [some[0].size, some[0].changed, *alone.get(file, ())] for file, some in now.items()}
+    write_json(store.folder / _KNOWN, facts)
     return f"{len(lost)} corrected rows of files that changed or left are in {REPLACED}" if lost else ""
 
 
@@ -81,7 +90,10 @@ def _known(folder: Path) -> dict[str, list[int]]:
     if not path.is_file():
         return {}
     with reading(path, "list of files"):
-        return {name: [int(size), int(changed)] for name, (size, changed) in read_json(path).items()}
+        return {
+            name: [int(size), int(changed), *map(int, parts)]
+            for name, (size, changed, *parts) in read_json(path).items()
+        }
 
 
 def _write(path: Path, rows: Sequence[CaptionRow]) -> None:

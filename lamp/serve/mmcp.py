@@ -61,11 +61,19 @@ class LaMPBackbone(Backbone):
     model_id = "lamp"
 
     def __init__(self, pipe: LaMPPipeline) -> None:
-        self.pipe, self._lock = pipe, threading.Lock()
+        self.pipe, self._lock, self._closed = pipe, threading.Lock(), False
         (still,) = pipe("a person stands still", MIN_FRAMES)
         if still.joints.shape[1] != HUMANML3D.num_joints:
             raise UserError("--models makes motions of KIT-ML's skeleton; MMCP needs one of HumanML3D's")
         self._skeleton = own_skeleton(still.rotations())
+
+    def close(self) -> None:
+        """Stop what is computed, and refuse what comes; handlers of signals may call it."""
+        self._closed = True
+
+    def _check(self, done: int, total: int) -> None:
+        if self._closed:
+            raise ProtocolError("model_unavailable", "the server is being stopped; ask again when it was started anew")
 
     def capabilities(self) -> ModelSpec:
         """What requests may hold."""
@@ -133,7 +141,8 @@ class LaMPBackbone(Backbone):
             raise ProtocolError("invalid_options", "guidance is nocfg or regular")
         lengths = self._lengths([segment.duration_frames for segment in segments], fps)
         seeds = self._seeds(segments, options)
-        how: dict[str, Any] = {"time_steps": int((options.model_options or {}).get("time_steps", 10))}
+        steps = int((options.model_options or {}).get("time_steps", 10))
+        how: dict[str, Any] = {"time_steps": steps, "on_step": self._check}
         if options.guidance is not None:  # a scale of 1 leaves the model's own answer to the prompt
             how["cond_scale"] = options.guidance.weight[0] if options.guidance.weight else 1.0
         if len(segments) == 1:

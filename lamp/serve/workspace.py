@@ -17,7 +17,6 @@ from lamp.utils.character.character import Character
 from lamp.utils.errors import UserError
 from lamp.utils.export import FORMATS, WRITERS, suffix_of
 from lamp.utils.files import files_below, shown
-from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.motion import Motion
 
@@ -238,8 +237,7 @@ class Workspace:
 
     def _models_of_libraries(self) -> MotionReader:
         if self._reader is None:
-            pipe = self._models()
-            self._reader = MotionReader(pipe.source or shipped_models(), pipe.tokenizer.device)
+            self._reader = MotionReader.of(self._models())
         return self._reader
 
     def _save(self, motion: Motion, stem: str, suffixes: Sequence[str], warnings: list[str]) -> Saved:

@@ -1,20 +1,28 @@
 """The app's HTTP server: a typed JSON API over a `Studio`, with the pages beside it."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
+import anyio.to_thread
 from fastapi import APIRouter, FastAPI, File, Query, Request, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from lamp.serve.desk import LOOK, BusyError, CancelledError
 from lamp.serve.network import LOCAL
 from lamp.utils.errors import UserError, told
-from lamp.web.desk import BusyError, CancelledError
 from lamp.web.documentation import documentation
+from lamp.web.guard import TOO_LARGE, Guard
 from lamp.web.schemas import (
     LARGEST_UPLOAD,
     MOST_FOUND,
+    Ask,
     Cancelled,
     Captions,
     DescribeAsk,
@@ -28,15 +36,15 @@ from lamp.web.schemas import (
 )
 from lamp.web.studio import Studio
 
-POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; base-uri 'self'; form-action 'self'; "
-    "frame-ancestors 'self'"
-)
-"""What pages may load: nothing of other sites. Gradio's pages need inline code."""
 _KINDS = {"npy": "application/octet-stream", "glb": "model/gltf-binary", "vrma": "model/gltf-binary"}
 _KINDS |= {"mp4": "video/mp4", "html": "text/html", "bvh": "text/plain"}
 FAILED = "something went wrong in the app itself; its terminal says what"
-_OVERHEAD = 64 * 1024  # of a form around its file
+Asked = TypeVar("Asked", bound=Ask)
+Result = TypeVar("Result")
+
+
+class TooLargeError(UserError):
+    """A file of more than `LARGEST_UPLOAD` bytes."""
 
 
 def build_api(studio: Studio, host: str) -> FastAPI:
@@ -46,12 +54,20 @@ def build_api(studio: Studio, host: str) -> FastAPI:
         studio: what answers.
         host: address that will be listened on, see `lamp.serve.network.LOCAL`.
     """
+
+    @contextlib.asynccontextmanager
+    async def threads(app: FastAPI) -> AsyncIterator[None]:
+        """Besides the threads that quick answers share, one for everybody who may wait at a desk."""
+        anyio.to_thread.current_default_thread_limiter().total_tokens += sum(desk.most for desk in studio.desks)
+        yield
+
     app = FastAPI(
         title="LaMP",
         description="Text in, 3D motion out; motion in, text out; search. Motions have 22 joints, metres, Y up.",
         docs_url=None,
         redoc_url=None,
-        responses={code: {"model": Problem} for code in (400, 409, 422, 503)},
+        lifespan=threads,
+        responses={code: {"model": Problem} for code in (400, 409, 413, 422, 503)},
     )
     app.include_router(_routes(studio))
     app.add_exception_handler(UserError, _refused)
@@ -62,19 +78,7 @@ def build_api(studio: Studio, host: str) -> FastAPI:
     def docs() -> str:
         return documentation(app.openapi())
 
-    @app.middleware("http")
-    async def guarded(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        """No bodies that are too large, and pages that load nothing of other sites."""
-        if request.method == "POST":
-            size = request.headers.get("content-length", "")
-            if not size.isdigit() and request.url.path.startswith("/api/"):
-                return _problem(411, "say how long the request is (Content-Length)")
-            if size.isdigit() and int(size) > LARGEST_UPLOAD + _OVERHEAD:
-                return _problem(413, f"the file is too large; upload at most {LARGEST_UPLOAD // 2**20} MB")
-        response = await answer(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
-
+    app.add_middleware(Guard)
     if host in LOCAL:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL))
     return app
@@ -83,54 +87,89 @@ def build_api(studio: Studio, host: str) -> FastAPI:
 def _routes(studio: Studio) -> APIRouter:
     routes = APIRouter(prefix="/api")
 
+    async def attended(request: Request, job: str, work: Callable[[], Result]) -> Result:
+        """The result of a request's work in a thread, which is cancelled by its name when the client goes away."""
+        watching = asyncio.create_task(_cancel_when_gone(request, studio, job))
+        try:
+            return await run_in_threadpool(work)
+        finally:
+            watching.cancel()
+
+    async def answer(request: Request, work: Callable[[Asked], Result], ask: Asked) -> Result:
+        ask.job = ask.job or _job()
+        return await attended(request, ask.job, partial(work, ask))
+
     @routes.post("/make")
-    def make(ask: MakeAsk) -> Reply:
+    async def make(ask: MakeAsk, request: Request) -> Reply:
         """Make motions from a sentence."""
-        return studio.make(ask)
+        return await answer(request, studio.make, ask)
 
     @routes.post("/motions")
-    def upload(file: Annotated[UploadFile, File(description="motion file: .bvh, .npy or .npz")]) -> Shown:
+    async def upload(
+        file: Annotated[UploadFile, File(description="motion file: .bvh, .npy or .npz")], request: Request
+    ) -> Shown:
         """Take a motion file, to edit, describe or search by it."""
-        return studio.upload(file.filename or "", file.file.read(LARGEST_UPLOAD + 1)[:LARGEST_UPLOAD])
+        data, job = await file.read(LARGEST_UPLOAD + 1), _job()
+        if len(data) > LARGEST_UPLOAD:
+            raise TooLargeError(TOO_LARGE)
+        return await attended(request, job, partial(studio.upload, file.filename or "", data, job))
 
     @routes.post("/edit")
-    def edit(ask: EditAsk) -> Reply:
+    async def edit(ask: EditAsk, request: Request) -> Reply:
         """Make a span of a motion anew from a sentence; the rest stays."""
-        return studio.edit(ask)
+        return await answer(request, studio.edit, ask)
 
     @routes.post("/describe")
-    def describe(ask: DescribeAsk) -> Captions:
+    async def describe(ask: DescribeAsk, request: Request) -> Captions:
         """Describe a motion in words."""
-        return studio.describe(ask)
+        return await answer(request, studio.describe, ask)
 
     @routes.post("/search")
-    def search(ask: SearchAsk) -> Reply:
+    async def search(ask: SearchAsk, request: Request) -> Reply:
         """Search the library by a sentence or by a motion."""
-        return studio.search(ask)
+        return await answer(request, studio.search, ask)
 
     @routes.post("/find-or-make")
-    def find_or_make(ask: FindOrMakeAsk) -> Reply:
+    async def find_or_make(ask: FindOrMakeAsk, request: Request) -> Reply:
         """The nearest clips of the library and generated motions, on one scale."""
-        return studio.find_or_make(ask)
+        return await answer(request, studio.find_or_make, ask)
 
     @routes.post("/cancel/{job}")
-    def cancel(job: str) -> Cancelled:
+    async def cancel(job: str) -> Cancelled:
         """Cancel a request by the name that it was given as `job`."""
-        return Cancelled(cancelled=studio.desk.cancel(job))
+        return Cancelled(cancelled=studio.cancel(job))
 
     @routes.get("/motions/{motion}/{format}", response_class=Response)
-    def file(motion: str, format: str) -> Response:
+    async def file(motion: str, format: str, request: Request) -> Response:
         """A motion's file: npy, npz, bvh, glb, vrma, smpl, mp4 or html."""
-        name, data = studio.file(motion, format)
+        job = _job()
+        name, data = await attended(request, job, partial(studio.file, motion, format, job))
         kind = _KINDS.get(format, "application/octet-stream")
         return Response(data, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     @routes.get("/view", response_class=HTMLResponse)
-    def view(ids: Annotated[str, Query(max_length=20 * MOST_FOUND * 2, description="ids with commas between")]) -> str:
+    async def view(
+        ids: Annotated[str, Query(max_length=20 * MOST_FOUND * 2, description="ids with commas between")],
+        request: Request,
+    ) -> str:
         """A page that plays motions side by side."""
-        return studio.page([name for name in ids.split(",") if name][: MOST_FOUND * 2])
+        names, job = [name for name in ids.split(",") if name][: MOST_FOUND * 2], _job()
+        return await attended(request, job, partial(studio.page, names, job))
 
     return routes
+
+
+def _job() -> str:
+    """A name that no other request has."""
+    return uuid.uuid4().hex
+
+
+async def _cancel_when_gone(request: Request, studio: Studio, job: str) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    while True:  # its thread may not have come to the desk yet
+        studio.cancel(job)
+        await asyncio.sleep(LOOK)
 
 
 def _problem(status: int, text: str) -> JSONResponse:
@@ -138,8 +177,8 @@ def _problem(status: int, text: str) -> JSONResponse:
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
-    status = 503 if isinstance(error, BusyError) else 409 if isinstance(error, CancelledError) else 400
-    return _problem(status, str(error))
+    statuses = {BusyError: 503, CancelledError: 409, TooLargeError: 413}
+    return _problem(statuses.get(type(error), 400), str(error))
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

@@ -26,6 +26,9 @@ EXAMPLES = (
 )
 
 
+UPLOADS_STAY = (600, 3600)
+"""Seconds between looks at the files that pages uploaded, and after which they are removed."""
+
 NAMES = """<script>
 new MutationObserver(() => document.querySelectorAll(".upload-container[aria-label]").forEach(
   place => place.removeAttribute("aria-label"))).observe(document, {childList: true, subtree: true});
@@ -59,6 +62,17 @@ def _theme() -> gr.themes.Base:
     return theme.set(**colors, **{f"{name}_dark": color for name, color in colors.items()})
 
 
+def number(value: float | None, name: str) -> float:
+    """What a field of numbers holds.
+
+    Raises:
+        UserError: it was emptied.
+    """
+    if value is None:
+        raise UserError(f"{name} is empty; give a number")
+    return value
+
+
 def answered(work: Callable[..., str]) -> Callable[..., str]:
     """What a person gets of a request: its result, or the line that says what to change."""
 
@@ -87,12 +101,12 @@ class _Page:
         self,
         prompt: str,
         auto: bool,
-        seconds: float,
-        seed: float,
-        samples: float,
+        seconds: float | None,
+        seed: float | None,
+        samples: float | None,
         own: bool,
-        guidance: float,
-        steps: float,
+        guidance: float | None,
+        steps: float | None,
         clean: bool,
         request: gr.Request,
     ) -> tuple[Any, ...]:
@@ -102,11 +116,11 @@ class _Page:
             nonlocal last
             ask = schemas.MakeAsk(
                 prompt=prompt,
-                seconds=None if auto else seconds,
-                seed=int(seed or 0),
-                samples=int(samples),
-                guidance=guidance if own else None,
-                steps=int(steps),
+                seconds=None if auto else number(seconds, "seconds"),
+                seed=int(number(seed, "seed")),
+                samples=int(number(samples, "takes side by side")),
+                guidance=number(guidance, "guidance") if own else None,
+                steps=int(number(steps, "steps")),
                 clean_feet=clean,
                 job=request.session_hash or "",
             )
@@ -138,14 +152,26 @@ class _Page:
         return gr.Slider(maximum=seconds, value=third), gr.Slider(maximum=seconds, value=2 * third)
 
     def edit(
-        self, last: str, chosen: str, start: float, end: float, prompt: str, seed: float, request: gr.Request
+        self,
+        last: str,
+        chosen: str,
+        start: float | None,
+        end: float | None,
+        prompt: str,
+        seed: float | None,
+        request: gr.Request,
     ) -> str:
         def work() -> str:
             motion = chosen or last
             if not motion:
                 raise UserError("there is no motion yet; make one, or choose a file")
             ask = schemas.EditAsk(
-                prompt=prompt, motion=motion, start=start, end=end, seed=int(seed or 0), job=request.session_hash or ""
+                prompt=prompt,
+                motion=motion,
+                start=number(start, "from second"),
+                end=number(end, "to second"),
+                seed=int(number(seed, "seed")),
+                job=request.session_hash or "",
             )
             return reply_html(self.studio.edit(ask), also=[motion])
 
@@ -161,26 +187,32 @@ class _Page:
 
         return answered(work)()
 
-    def search(self, prompt: str, file: str | None, count: float, request: gr.Request) -> str:
+    def search(self, prompt: str, file: str | None, count: float | None, request: gr.Request) -> str:
         def work() -> str:
+            many = int(number(count, "how many"))
             motion = self.uploaded(file) if file else ""
-            ask = schemas.SearchAsk(prompt=prompt, motion=motion, count=int(count), job=request.session_hash or "")
+            ask = schemas.SearchAsk(prompt=prompt, motion=motion, count=many, job=request.session_hash or "")
             return reply_html(self.studio.search(ask))
 
         return answered(work)()
 
-    def find_or_make(self, prompt: str, seed: float, request: gr.Request) -> str:
+    def find_or_make(self, prompt: str, seed: float | None, request: gr.Request) -> str:
         def work() -> str:
-            ask = schemas.FindOrMakeAsk(prompt=prompt, seed=int(seed or 0), job=request.session_hash or "")
+            own = int(number(seed, "seed"))
+            ask = schemas.FindOrMakeAsk(prompt=prompt, seed=own, job=request.session_hash or "")
             return reply_html(self.studio.find_or_make(ask))
 
         return answered(work)()
 
-    def cancel(self, request: gr.Request) -> None:
-        self.studio.desk.cancel(request.session_hash or "")
+    async def cancel(self, request: gr.Request) -> None:  # `async`: it needs no thread, which others may have taken
+        self.studio.cancel(request.session_hash or "")
 
     def uploaded(self, file: str) -> str:
-        return self.studio.upload(Path(file).name, Path(file).read_bytes()).id
+        try:
+            data = Path(file).read_bytes()
+        except FileNotFoundError as error:
+            raise UserError(f"{Path(file).name} was uploaded long ago and is gone; choose it again") from error
+        return self.studio.upload(Path(file).name, data).id
 
 
 def _file(label: str, name: str) -> gr.File:
@@ -196,7 +228,8 @@ def _cancel(do: _Page) -> None:
 def build_page(studio: Studio) -> gr.Blocks:
     """The tabs."""
     do = _Page(studio)
-    with gr.Blocks(title="LaMP: motion from words", analytics_enabled=False) as page:
+    with gr.Blocks(title="LaMP: motion from words", analytics_enabled=False, delete_cache=UPLOADS_STAY) as page:
+        page.unload(do.cancel)  # who closes the page waits no longer
         gr.HTML("<h1>LaMP: motion from words</h1><p>Write what a person does and press Enter.</p>")
         last, chosen = gr.State(""), gr.State("")
         with gr.Tab("Make"):

@@ -6,10 +6,12 @@ import tempfile
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from lamp.library.reader import MotionReader
 from lamp.library.search import Library
@@ -18,16 +20,18 @@ from lamp.models import matching
 from lamp.models.lamp.known import KnownTexts
 from lamp.models.pipeline import MIN_FRAMES, LaMPPipeline
 from lamp.models.text_condition import lamp_of
+from lamp.serve.desk import Desk
 from lamp.utils.capture.files import read_in_metres
 from lamp.utils.errors import UserError
 from lamp.utils.export import FORMATS, suffix_of
 from lamp.utils.files import shown as quoted
 from lamp.utils.home import shipped_models
+from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
+from lamp.utils.motion_features import motion_features
 from lamp.utils.scores.physics import foot_skating_ratio
 from lamp.utils.viewer.page import viewer_page
-from lamp.web.desk import Desk
 from lamp.web.schemas import (
     LONGEST_UPLOAD,
     Captions,
@@ -40,8 +44,10 @@ from lamp.web.schemas import (
     Shown,
 )
 
-KEPT = 100
-"""Motions that are remembered."""
+KEPT, KEPT_BYTES = 100, 512 * 2**20
+"""Motions that are remembered, and about how much memory they may take; the newest one may take any."""
+FILES, VIDEOS = 32, 4
+"""Conversions of motions from and to files that may wait, and drawings of videos."""
 UPLOADS = (".bvh", ".npy", ".npz")
 NO_LIBRARY = "no library here: make one with `lamp index FOLDER --out DIR`, then start `lamp app --library DIR`"
 NOT_STATED = "licence not stated"
@@ -55,6 +61,14 @@ class Kept:
     source: Motion
     shown: Motion
     facts: Shown
+
+    @property
+    def size(self) -> int:
+        """Bytes, with the rotations that files are made from."""
+        arrays = (self.source.joints, self.source.features, self.shown.joints)
+        joints = self.shown.joints.size // 3
+        # In float64, of both: rotations of four numbers and places of three for each joint.
+        return sum(array.nbytes for array in arrays if array is not None) + 2 * 8 * 7 * joints
 
 
 class Studio:
@@ -76,8 +90,11 @@ class Studio:
         if pipe.fps != HUMANML3D.fps:
             raise UserError("--models makes motions of KIT-ML's skeleton; the app needs models of HumanML3D's")
         self.pipe, self.library, self.known, self.desk = pipe, library, known, Desk(waiting)
+        # Not behind the models; videos take so long that what plays a motion must not wait behind them either.
+        self.files, self.videos = Desk(FILES), Desk(VIDEOS)
+        self.desks = (self.desk, self.files, self.videos)
         self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._threads = threading.Lock(), torch.get_num_threads()
 
     @classmethod
     def open(cls, pipe: LaMPPipeline, library: Path | None, waiting: int) -> "Studio":
@@ -90,13 +107,31 @@ class Studio:
         known = None if lamp is None else KnownTexts.load(source, lamp)
         searched = None
         if library is not None:
-            searched = Library(Store(library), MotionReader(source, pipe.tokenizer.device))
+            searched = Library(Store(library), MotionReader.of(pipe))
         return cls(pipe, searched, known, waiting)
+
+    def cancel(self, job: str) -> bool:
+        """Cancel what a request of this name waits for or computes; False: there is none."""
+        return any([desk.cancel(job) for desk in self.desks])
+
+    def close(self) -> None:
+        """Refuse what waits and what comes, and cancel what is computed; handlers of signals may call it."""
+        for desk in self.desks:
+            desk.close()
 
     def warm_up(self) -> None:
         """Make and describe a motion, so that the first request need not wait for the captioner and its libraries."""
-        with contextlib.suppress(UserError), self.desk.turn():  # what lacks is said to those who ask
-            self.pipe.caption(self.pipe("a person walks", MIN_FRAMES), num_beams=1)
+        with contextlib.suppress(UserError), self._turn() as check:  # what lacks is said to those who ask
+            motions = self.pipe("a person walks", MIN_FRAMES, on_step=lambda done, total: check())
+            check()
+            self.pipe.caption(motions, num_beams=1)
+
+    @contextlib.contextmanager
+    def _turn(self, job: str = "") -> Iterator[Callable[[], None]]:
+        """A turn at the models, in a thread that may have begun while another one used torch on one core only."""
+        with self.desk.turn(job) as check:
+            torch.set_num_threads(self._threads)
+            yield check
 
     def make(self, ask: MakeAsk) -> Reply:
         """Motions of a sentence.
@@ -105,7 +140,7 @@ class Studio:
             UserError: an empty prompt, or the request was refused or cancelled.
         """
         prompt = _sentence(ask.prompt)
-        with self.desk.turn(ask.job) as check:
+        with self._turn(ask.job) as check:
             made = self._make(prompt, ask, check)
             return Reply(motions=self._judged(made, prompt, "made", check), **self._of_prompt(prompt))
 
@@ -129,16 +164,29 @@ class Studio:
             UserError: no such motion, a span that is empty or outside, or the request was refused or cancelled.
         """
         prompt, kept = _sentence(ask.prompt), self.kept(ask.motion)
-        with self.desk.turn(ask.job) as check:
-            span = (ask.start, min(ask.end, kept.source.seconds))
-            made = self.pipe.edit(kept.source, prompt, span, unit="seconds", seed=ask.seed, on_step=lambda *_: check())
+        with self._turn(ask.job) as check:
+            made, part = self._edited(kept.source, prompt, ask, check)
             check()
-            # The sentence speaks of the span only.
-            first, last = made.meta["sections"][0]
-            assert made.features is not None
-            part = Motion(made.joints[first:last], made.features[first:last], made.fps)
             (judged,) = self._judged([(made, made.with_foot_cleanup())], prompt, "edited", check, [part])
             return Reply(motions=[judged], **self._of_prompt(prompt))
+
+    def _edited(self, source: Motion, prompt: str, ask: EditAsk, check: Callable[[], None]) -> tuple[Motion, Motion]:
+        """As long as the source's features, and the new span in whole tokens, of which alone the sentence speaks.
+
+        The models make whole tokens; for the last one the source's last frame is repeated.
+        """
+        features = motion_features(source, HUMANML3D)
+        frames, unit, fps = len(features), self.pipe.unit, self.pipe.fps
+        if frames >= unit:
+            whole = torch.cat((features, features[-1:].expand(-frames % unit, -1)))
+            source = Motion(features_to_joints(whole).numpy(), whole.numpy(), fps)
+        span = (ask.start, min(ask.end, frames / fps))
+        made = self.pipe.edit(source, prompt, span, unit="seconds", seed=ask.seed, on_step=lambda *_: check())
+        first, last = made.meta["sections"][0]
+        assert made.features is not None
+        part = Motion(made.joints[first:last], made.features[first:last], fps)
+        facts = made.meta | {"sections": [[first, min(last, frames)]]}
+        return Motion(made.joints[:frames], made.features[:frames], fps, made.text, facts), part
 
     def describe(self, ask: DescribeAsk) -> Captions:
         """What happens in a motion.
@@ -147,7 +195,7 @@ class Studio:
             UserError: no such motion, or the request was refused or cancelled.
         """
         kept = self.kept(ask.motion)
-        with self.desk.turn(ask.job):
+        with self._turn(ask.job):
             beams = max(3, ask.count)
             return Captions(captions=self.pipe.caption([kept.source], num_beams=beams, num_captions=ask.count)[0])
 
@@ -161,7 +209,7 @@ class Studio:
             raise UserError("search by a sentence or by a motion; give one of them")
         prompt = " ".join(ask.prompt.split())
         query = prompt or self.kept(ask.motion).source
-        with self.desk.turn(ask.job) as check:
+        with self._turn(ask.job) as check:
             found = self._found(query, ask.count, check)
             return Reply(motions=found, **(self._of_prompt(prompt) if prompt else {}))
 
@@ -172,19 +220,23 @@ class Studio:
             UserError: there is no library, an empty prompt, or the request was refused or cancelled.
         """
         prompt = _sentence(ask.prompt)
-        with self.desk.turn(ask.job) as check:
+        with self._turn(ask.job) as check:
             found = self._found(prompt, ask.found, check)
             made = self._make(prompt, MakeAsk(prompt=prompt, seed=ask.seed, samples=ask.samples), check)
             both = [*found, *self._judged(made, prompt, "made", check)]
             both.sort(key=lambda motion: -(motion.match or 0.0))
             return Reply(motions=both, **self._of_prompt(prompt))
 
-    def upload(self, name: str, data: bytes) -> Shown:
+    def upload(self, name: str, data: bytes, job: str = "") -> Shown:
         """Take a motion file.
 
         Raises:
-            UserError: it holds no motion, or a longer one than may be.
+            UserError: it holds no motion, or a longer one than may be; or the request was refused or cancelled.
         """
+        with self.files.turn(job):
+            return self._uploaded(name, data)
+
+    def _uploaded(self, name: str, data: bytes) -> Shown:
         suffix = Path(name).suffix.lower()
         if suffix not in UPLOADS:
             raise UserError(f"{quoted(Path(name).name)}: motion files are {', '.join(UPLOADS)}")
@@ -213,26 +265,28 @@ class Studio:
             self._kept.move_to_end(name)
             return self._kept[name]
 
-    def file(self, name: str, format_: str) -> tuple[str, bytes]:
+    def file(self, name: str, format_: str, job: str = "") -> tuple[str, bytes]:
         """Name and content of a motion's file in a format.
 
         Raises:
-            UserError: no such motion or format.
+            UserError: no such motion or format, or the request was refused or cancelled.
         """
         kept, suffix = self.kept(name), suffix_of(format_)
         words = "_".join(re.findall(r"[a-z0-9]+", kept.facts.title.lower()))[:48] or "motion"
-        with tempfile.TemporaryDirectory() as folder:
+        desk = self.videos if suffix == FORMATS["mp4"] else self.files
+        with desk.turn(job), tempfile.TemporaryDirectory() as folder:
             return words + suffix, kept.shown.save(Path(folder, f"motion{suffix}")).read_bytes()
 
-    def page(self, names: Sequence[str]) -> str:
+    def page(self, names: Sequence[str], job: str = "") -> str:
         """A page that plays motions side by side.
 
         Raises:
-            UserError: there is none of an id.
+            UserError: there is none of an id, or the request was refused or cancelled.
         """
         motions = [self.kept(name) for name in names]
         titles = [f"{i}. {kept.facts.kind}: {kept.facts.title}" for i, kept in enumerate(motions, start=1)]
-        return viewer_page([(kept.shown, title) for kept, title in zip(motions, titles)])
+        with self.files.turn(job):
+            return viewer_page([(kept.shown, title) for kept, title in zip(motions, titles)])
 
     def _found(self, query: str | Motion, count: int, check: Callable[[], None]) -> list[Shown]:
         if self.library is None:
@@ -294,8 +348,9 @@ class Studio:
         )
         with self._lock:
             self._kept[name] = Kept(original, clean, facts)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            size = sum(kept.size for kept in self._kept.values())
+            while len(self._kept) > 1 and (len(self._kept) > KEPT or size > KEPT_BYTES):
+                size -= self._kept.popitem(last=False)[1].size
         return facts
 
 

@@ -137,15 +137,20 @@ def read_in_metres(
 
 
 def read_noted(
-    path: str | Path, joint_map: JointMap | None = None, up: str | None = None, unit: float | None = None
+    path: str | Path,
+    joint_map: JointMap | None = None,
+    up: str | None = None,
+    unit: float | None = None,
+    fps: float | None = None,
 ) -> tuple[Motion, list[str]]:
-    """Read a motion file as `read_motion` does, at its own frame rate, and bring a capture to metres.
+    """Read a motion file as `read_motion` does, and bring a capture to metres.
 
     Args:
         path: the file.
         joint_map: of a capture, from our joints to the file's.
         up: up axis of the file.
         unit: metres in the unit of a capture; None tells it by the length of the legs.
+        fps: frames a second of a capture's result; None keeps the file's own.
 
     Returns:
         The motion, and what was supposed of the file, which may be wrong.
@@ -153,7 +158,7 @@ def read_noted(
     Raises:
         UserError: it holds no motion, or none of a body.
     """
-    motion = read_motion(path, joint_map, up, fps=None)
+    motion = read_motion(path, joint_map, up, fps)
     notes = list(motion.meta.get(SUPPOSED, ()))
     if Path(path).suffix.lower() in CAPTURE_SUFFIXES:
         metres, note = (unit, "") if unit else find_unit(torch.from_numpy(motion.joints))

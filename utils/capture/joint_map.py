@@ -57,6 +57,15 @@ def load_joint_map(path: str | Path) -> JointMap:
     """
     with reading(path, "joint map"):
         table = json.loads(decode(Path(path).read_bytes()))
+    return joint_map_of(table, path)
+
+
+def joint_map_of(table: object, path: str | Path) -> JointMap:
+    """The joint map of what its JSON holds, see `load_joint_map`; `path` names it in errors.
+
+    Raises:
+        UserError: it is none.
+    """
     wanted = set(HUMANML3D.joint_names)
     if not isinstance(table, dict):
         raise UserError(f"joint map {path} must be a JSON object from our 22 joint names to yours")

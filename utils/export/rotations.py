@@ -1,6 +1,7 @@
 """Rotations that exporting needs beyond `kinematics.geometry`; quaternions are (w, x, y, z), tensors float64."""
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,16 +12,30 @@ from torch.nn import functional as F
 
 from lamp.utils.kinematics.geometry import matrix_to_quat, quat_rotate, quat_to_euler_zyx
 
+_changing = threading.Lock()
+_inside, _usual = 0, 1
+"""Who is inside `one_thread`, and the number of torch's threads when nobody was."""
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread inside: for a few hundred poses, waking the others takes longer than the work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Run torch on one thread inside: for a few hundred poses, waking the others takes longer than the work.
+
+    Python's threads that begin meanwhile take the number over, so what they find is not what they leave behind: all
+    leave the number that the first one found.
+    """
+    global _inside, _usual
+    with _changing:
+        if _inside == 0:
+            _usual = torch.get_num_threads()
+        _inside += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _changing:
+            _inside -= 1
+            torch.set_num_threads(_usual)
 
 
 def quat_from_frames(rest: tuple[Tensor, Tensor], posed: tuple[Tensor, Tensor]) -> Tensor:
