@@ -132,11 +132,7 @@ def run(name: str, words: list[str], study: Study) -> None:
     if (study.runs / name / "state").is_dir():
         flags.append("--is_continue")
     print(f"{name} ...", flush=True)
-    with open(log, "w", encoding="utf-8") as file:
-        code = subprocess.run(
-            [sys.executable, "-m", f"lamp.{script}", *flags], stdout=file, stderr=file, check=False
-        ).returncode
-    if code:
+    if code := call(f"lamp.{script}", flags, log):
         raise UserError(f"{name} ended with exit code {code}; {log} says why; the same command goes on")
     done.touch()
 
