@@ -177,7 +177,7 @@ def _problem(status: int, text: str) -> JSONResponse:
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
-    statuses = {BusyError: 503, CancelledError: 409, TooLargeError: 413}
+    statuses: dict[type[Exception], int] = {BusyError: 503, CancelledError: 409, TooLargeError: 413}
     return _problem(statuses.get(type(error), 400), str(error))
 
 
