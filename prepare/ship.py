@@ -98,7 +98,8 @@ def ship_weights(root: Path, runs: dict[str, str], note: str) -> None:
         source = root / run
         model = kind.from_pretrained(model_folder(source))
         options = read_run_options(source)
-        options["name"] = folder
+        # Where the run and its data lay says nothing to others.
+        options |= {"name": folder, "checkpoints_dir": "checkpoints", "data_root": None}
         for flag, part in (("vq_name", "vq"), ("lamp_name", "lamp")):
             if flag in options:
                 options[flag] = names[part]

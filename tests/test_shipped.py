@@ -1,5 +1,6 @@
 """The models that ship: a fresh clone generates believable motion without a download."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def pipe() -> LaMPPipeline:
 def test_every_model_has_card_and_licence(part):
     card = (MINI / part / "README.md").read_text(encoding="utf-8")
     assert "CC BY-NC 4.0" in card and "Bandai Namco Research" in card and "seed" in card and "train_" in card
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_ships_names_no_folder_of_the_machine_that_trained_it(part):
+    for path in (MINI / part).glob("*.json"):
+        values = json.loads(path.read_text(encoding="utf-8")).values()
+        assert not [value for value in values if isinstance(value, str) and Path(value).is_absolute()], path
 
 
 def test_weights_are_small():
