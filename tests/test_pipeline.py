@@ -1,6 +1,8 @@
 """The pipeline that users import: composition, determinism, errors."""
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import huggingface_hub
 import numpy as np
@@ -120,6 +122,22 @@ def test_same_seed_same_motion_alone_or_in_a_batch(pipe):
     assert not np.allclose(pipe(prompts[0], 40, seed=6)[0].joints, together[0].joints, atol=1e-3)
     small = pipe(prompts, lengths, seed=5, batch_size=2)
     np.testing.assert_allclose(small[2].joints, together[2].joints, atol=1e-4)
+
+
+def test_threads_that_share_a_pipeline_get_what_each_gets_alone():
+    """Also at the first use, when weights are packed."""
+    asked = [("a person walks", 60, 1), ("a person waves", 100, 2), ("a person runs", 196, 3), ("a person", 40, 4)]
+    alone = [assemble(tiny_parts())(prompt, frames, seed=seed)[0] for prompt, frames, seed in asked]
+    shared, at_once = assemble(tiny_parts()), threading.Barrier(len(asked))
+
+    def ask(prompt: str, frames: int, seed: int) -> list[Motion]:
+        at_once.wait(timeout=60)
+        return [shared(prompt, frames, seed=seed)[0] for _ in range(3)]
+
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(ask, *zip(*asked)))
+    for motion, found in zip(alone, answers):
+        assert all(np.array_equal(motion.joints, other.joints) for other in found)
 
 
 def test_lengths_are_chosen_clamped_and_rounded(pipe):
