@@ -144,8 +144,8 @@ def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         ("eval_t2m_trans_res --name x --m2t_name y", "transformers", "train"),
         ("eval_retrieval --name x --sentence_model some/model", "transformers", "train"),
         ("caption --motion x.npy", "transformers", "train"),
-        ("bulk caption . --out x", "transformers", "train"),
-        ("bulk tokenize . --out x --ray auto", "ray", "cluster"),
+        ("bulk caption . --out ../x", "transformers", "train"),
+        ("bulk tokenize . --out ../x --ray auto", "ray", "cluster"),
     ],
 )
 def test_a_missing_package_is_noticed_first(command, missing, extra, monkeypatch, capsys, tmp_path) -> None:

@@ -115,7 +115,7 @@ def test_other_scripts_refuse_several_processes(script, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     flags = {"caption": ["--motion", "x.npy"], "M2T_eval": ["--name", "x"], "gen_t2m": ["--text_prompt", "walk"]}
     flags |= {"convert": ["x.npy", "y.bvh"], "view": ["x.npy"], "index_mocap": ["."], "search_mocap": ["wave"]}
-    flags |= {"bulk": ["tokenize", ".", "--out", "x"]}
+    flags |= {"bulk": ["tokenize", "clips", "--out", "x"]}
     flags |= {"serve_mcp": [], "serve_mmcp": [], "app": []}
     flags["edit_t2m"] = ["--source_motion", "x.npy", "--mask_edit_section", "0.2,0.5", "--text_prompt", "walk"]
     monkeypatch.setattr(sys, "argv", [f"{script}.py", *flags.get(script, ["--name", "x"])])

@@ -21,6 +21,8 @@ EXTRAS = {
     "faiss": "search",
     "motionmcp": "mmcp",
     "gradio": "app",
+    "starlette": "app",
+    "anyio": "app",
     "fastapi": "mmcp",
     "uvicorn": "mmcp",
     "ray": "cluster",
