@@ -37,15 +37,10 @@ from lamp.utils.scores.following.sentences import SHIPPED, read_sentences
 from lamp.utils.workers import worker_pool
 
 REPORT_FILE = "composed.json"
-CAPTIONS = 6
-"""Captions of a composed motion."""
-FURTHER, OF_A_LABEL = (4, 48), 200
-"""Fewest and most further captions of a clip; and how many the clips of one label have together, so that an action of
-which there are two clips is named in as many ways as one of which there are two hundred."""
-SHARES = {"mini": 0.38, "more": 0.24, "composed": 0.38}
+CAPTIONS, FURTHER = 6, 4
+"""Captions of a composed motion, and further ones of a clip."""
+SHARES = {"mini": 0.42, "more": 0.18, "composed": 0.40}
 """How much of training the clips of before, further sources and composed motion take."""
-EVEN = 0.8
-"""How far actions of the further sources count the same, whatever their number of clips: 0 not at all, 1 wholly."""
 RESERVED = (
     {"run", "wave-both"},
     {"walk-back", "hold-up-left"},
@@ -126,9 +121,7 @@ def compose_dataset(root: Path, out: Path, count: int, seed: int, workers: int) 
                 test.append(name)
             else:
                 groups[name] = "composed"
-        clips = Counter(labels.get(name, "") for name in train)
-        counts = {label: min(max(OF_A_LABEL // number, FURTHER[0]), FURTHER[1]) for label, number in clips.items()}
-        further = {name: _further(folder, name, labels, seed, counts[labels.get(name, "")]) for name in train}
+        further = {name: _further(folder, name, labels, seed) for name in train}
         _write_texts(folder, texts, further)
         train = list(groups)
         (folder / "train.txt").write_text("".join(f"{name}\n" for name in train), encoding="utf-8")
@@ -140,10 +133,9 @@ def compose_dataset(root: Path, out: Path, count: int, seed: int, workers: int) 
 
 
 def balanced(groups: dict[str, str], labels: dict[str, str], weights: dict[str, float]) -> dict[str, float]:
-    """Sampling weights by which each group takes its share; labels within it as before, those of "more" evened."""
+    """Sampling weights by which each group takes its share, labels within it as before."""
     counts = Counter(labels[name] for name in groups)
     raw = {name: weights.get(name, counts[labels[name]] ** -0.6) for name in groups}
-    raw |= {name: counts[labels[name]] ** -EVEN for name, group in groups.items() if group == "more"}
     totals: Counter[str] = Counter()
     for name, group in groups.items():
         totals[group] += raw[name]  # type: ignore[assignment]
@@ -160,10 +152,10 @@ def _all_made(root: Path, count: int, seed: int, workers: int) -> Iterator[Made]
             yield made
 
 
-def _further(folder: Path, name: str, labels: dict[str, str], seed: int, count: int) -> list[str]:
+def _further(folder: Path, name: str, labels: dict[str, str], seed: int) -> list[str]:
     """Further captions of a clip whose label says what it shows; none that it has already."""
     rng = random.Random(f"{seed} further {name}")
-    found = dict.fromkeys(further_captions(labels.get(name, ""), rng, count))
+    found = dict.fromkeys(further_captions(labels.get(name, ""), rng, FURTHER))
     if not found:
         return []
     known = {c.text for c in parse_captions((folder / "texts" / f"{name}.txt").read_text(encoding="utf-8")).captions}
