@@ -71,7 +71,7 @@ def make_corpus(folder: Path, hours: float, seed: int = 0) -> int:
         np.lib.format.open_memmap(folder / FEATURES / f"{number:05d}.npy", "w+", np.float16, shape)
         codes = rng.integers(CODES, size=(int((part // UNIT).sum()), LEVELS), dtype=np.int16)
         np.save(folder / TOKENS / f"{number:05d}.npy", codes)
-    np.save(folder / NAMES_FILE, np.array([f"clip{row:09d}".encode() for row in range(len(lengths))]))
+    np.save(folder / NAMES_FILE, np.array([_name(row).encode() for row in range(len(lengths))]))
     np.save(folder / LENGTHS_FILE, lengths)
     np.save(folder / SPLITS / "train.npy", np.arange(len(lengths)))
     np.save(folder / "Mean.npy", np.zeros(WIDTH, np.float32))
@@ -82,16 +82,21 @@ def make_corpus(folder: Path, hours: float, seed: int = 0) -> int:
     return len(lengths)
 
 
+def _name(clip: int) -> str:
+    return f"clip{clip:09d}"
+
+
 def _make_captions(folder: Path, clips: int) -> None:
     """Write captions, all of them different."""
     index, group = IndexWriter(), [Caption("", [])] * TEXTS_A_CLIP
-    columns = {"text": "string", "tokens": "string", "start": "float64", "end": "float64"}
+    columns = {**dict.fromkeys(("clip", "text", "tokens"), "string"), **dict.fromkeys(("start", "end"), "float64")}
     with writing(folder / CAPTIONS_FILE, columns) as writer:
         for start in range(0, clips, CLIPS_A_SHARD):
             rows = range(start * TEXTS_A_CLIP, min(start + CLIPS_A_SHARD, clips) * TEXTS_A_CLIP)
             texts = [f"a person walks {row} steps forward and then turns to the left." for row in rows]
-            zeros = [0.0] * len(rows)
-            writer.write_batch({"text": texts, "tokens": [TAGS] * len(rows), "start": zeros, "end": zeros})
+            names, zeros = [_name(row // TEXTS_A_CLIP) for row in rows], [0.0] * len(rows)
+            tags = [TAGS] * len(rows)
+            writer.write_batch({"clip": names, "text": texts, "tokens": tags, "start": zeros, "end": zeros})
     for _ in range(clips):
         index.add(group)
     index.save(folder)

@@ -170,7 +170,8 @@ def test_shares_a_kill_and_what_a_second_start_finds(
         process.communicate()
         assert process.returncode == code
     there = {path.parent for path in out.rglob("rows.jsonl") if not path.parent.name.startswith(".")}
-    assert 12 < len(there) < 24 and manifest(out)["done"] == len(there)
+    # The manifest tells what was there when the share that ended wrote it: the killed one may have come later.
+    assert 12 < len(there) < 24 and 12 <= manifest(out)["done"] <= len(there)
     changed = {path: path.stat().st_mtime_ns for path in there}
     assert run(*flags) == 0 and f"24 of 24 parts are there, {24 - len(there)} made now" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in there} == changed

@@ -28,12 +28,8 @@ def make_accelerator(options: RunOptions) -> "Accelerator":
     cpu = accelerator_device(options.gpu_id)
     if cpu and options.mixed_precision == "fp16":
         raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
-    if cpu and options.mixed_precision == "bf16" and bfloat16_slowdown() > SLOWER:
-        print(
-            f"note: this processor takes {bfloat16_slowdown():.1f} times longer for products in bfloat16 than in "
-            "float32; leave out --mixed_precision bf16",
-            file=sys.stderr,
-        )
+    if cpu and options.mixed_precision == "bf16":
+        tell_slow_bfloat16(bfloat16_slowdown())
     # Copies to other devices than CUDA's must be waited for.
     runs_ahead = not cpu and torch.cuda.is_available()
     return Accelerator(
@@ -44,3 +40,13 @@ def make_accelerator(options: RunOptions) -> "Accelerator":
             use_seedable_sampler=True, data_seed=options.seed, non_blocking=runs_ahead
         ),
     )
+
+
+def tell_slow_bfloat16(slowdown: float) -> None:
+    """Say where products in bfloat16 take `slowdown` times as long as in float32, if that is noticeable."""
+    if slowdown > SLOWER:
+        print(
+            f"note: this processor takes {slowdown:.1f} times longer for products in bfloat16 than in float32; "
+            "leave out --mixed_precision bf16",
+            file=sys.stderr,
+        )
