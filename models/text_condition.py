@@ -17,6 +17,7 @@ from lamp.models.checkpoints import model_folder
 from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.utils.errors import UserError
+from lamp.utils.sentence_model import SentenceModel
 
 TextEncoder = Literal["lamp", "contrastive", "sentence", "clip"]
 CLIP_SOURCE = "openai/clip-vit-base-patch32"
@@ -111,28 +112,13 @@ class SentenceCondition:
     """
 
     def __init__(self, source: str = SENTENCE_SOURCE, device: torch.device | str = "cpu", words: bool = False) -> None:
-        try:
-            from transformers import AutoModel, AutoTokenizer
-        except ImportError as error:
-            raise UserError("--text_encoder sentence needs transformers: pip install 'lamp-motion[train]'") from error
-        try:
-            self.tokenizer, model = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"--text_encoder sentence: {source} cannot be loaded ({reason})") from error
-        self.model: nn.Module = model.eval().requires_grad_(False).to(device)
-        self.device = torch.device(device)
-        self.dim: int = model.config.hidden_size
-        self.identity, self.words = f"sentence@{source}", words
+        self._model = SentenceModel(source, "--text_encoder sentence", device)
+        self.dim, self.identity, self.words = self._model.dim, f"sentence@{source}", words
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        batch = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.device)
-        mask = batch["attention_mask"][..., None].float()
-        states = self.model(**batch).last_hidden_state.float() * mask
-        if self.words:
-            return states
-        return F.normalize(states.sum(1), dim=1) * self.dim**0.5
+        states, _ = self._model.states(texts)
+        return states if self.words else F.normalize(states.sum(1), dim=1) * self.dim**0.5
 
 
 class ClipCondition:

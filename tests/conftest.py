@@ -1,6 +1,7 @@
 """Fixtures shared by the tests."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -91,6 +92,16 @@ def sample_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "sample"
     make_sample(folder, clips=24, seed=0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample_vocabulary(tmp_path_factory, sample_data):
+    """WordPiece file with the words of `sample_data`."""
+    texts = " ".join(p.read_text(encoding="utf-8").split("#")[0] for p in (sample_data / "texts").glob("*.txt"))
+    words = sorted(set(re.findall("[a-z]+", texts.lower())))
+    path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    path.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -38,18 +38,14 @@ def run(script: str, arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory, sample_data):
+def workshop(tmp_path_factory, sample_data, sample_vocabulary):
     """Folder with checkpoints of all stages, trained for a few steps, and the flags that lead to it."""
     folder = tmp_path_factory.mktemp("workshop")
-    texts = " ".join(p.read_text(encoding="utf-8").split("#")[0] for p in (sample_data / "texts").glob("*.txt"))
-    words = sorted(set(re.findall("[a-z]+", texts.lower())))
-    vocab = folder / "vocab.txt"
-    vocab.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n", encoding="utf-8")
     common = f"--dataset_name t2m --data_root {sample_data} --checkpoints_dir {folder}/checkpoints"
     stages = [
         ("train_evaluator", f"--name evaluator {SIZES['evaluator']}"),
         ("train_vq", f"--name vq_name {SIZES['vq']}"),
-        ("train_lamp", f"--name lamp_name --vq_name vq_name --bert none --vocab {vocab} {SIZES['lamp']}"),
+        ("train_lamp", f"--name lamp_name --vq_name vq_name --bert none --vocab {sample_vocabulary} {SIZES['lamp']}"),
         ("train_t2m_transformer", f"--name mtrans_name --vq_name vq_name {SIZES['transformer']}"),
         (
             "train_t2m_transformer",
@@ -260,10 +256,10 @@ def test_raw_captions_need_no_spacy(workshop, monkeypatch, capsys):
     assert "--protocol raw needs none" in capsys.readouterr().err
 
 
-def test_bert_score_of_generated_motions(workshop, plain_tagger, monkeypatch, tmp_path):
+def test_bert_score_of_generated_motions(workshop, sample_vocabulary, plain_tagger, monkeypatch, tmp_path):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("bert_score")
-    words = (workshop[0] / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    words = sample_vocabulary.read_text(encoding="utf-8").split("\n")
     (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     transformers.BertTokenizerFast(vocab=str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}

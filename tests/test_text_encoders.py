@@ -19,15 +19,14 @@ pytest.importorskip("datasets")
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory, sample_data: Path, sentence_folder: Path) -> tuple[Study, Path]:
+def study(
+    tmp_path_factory: pytest.TempPathFactory, sample_data: Path, sample_vocabulary: Path, sentence_folder: Path
+) -> tuple[Study, Path]:
     """A study of one seed and one step, and a folder with tokenizer and evaluator."""
     folder = tmp_path_factory.mktemp("study")
     tests = shutil.copytree(sample_data, folder / "tests")
     for part in ("seen", "unseen"):
         shutil.copy(tests / "test.txt", tests / f"test_{part}.txt")
-    texts = " ".join(path.read_text(encoding="utf-8").split("#")[0] for path in (sample_data / "texts").glob("*.txt"))
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(re.findall("[a-z]+", texts.lower())))]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     asked = {row["group"]: row | {"frames": 40} for row in json.loads(SHIPPED.read_text(encoding="utf-8"))}
     (folder / "sentences.json").write_text(json.dumps(list(asked.values())), encoding="utf-8")
     common = f"--dataset_name mini --data_root {sample_data} --checkpoints_dir {folder} {FEW} --max_iter 1"
@@ -41,7 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, sample_data: Path, sentence_
     small = {key: value for key, value in zip(("batch_size", "log_every", "warm_up_iter"), (4, 1, 1))}
     further = {
         "lamp": pairs(SIZES["lamp"].replace(" --alternate_losses", ""))
-        | {"bert": "none", "vocab": folder / "vocab.txt"}
+        | {"bert": "none", "vocab": sample_vocabulary}
         | small,
         "generators": pairs(SIZES["transformer"]) | small,
         "scores": {"max_samples": 4},

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -24,19 +23,16 @@ SMALL = {
 
 
 @pytest.fixture
-def settings(tmp_path: Path, sample_data: Path) -> dict[str, str]:
+def settings(tmp_path: Path, sample_data: Path, sample_vocabulary: Path) -> dict[str, str]:
     """What the script reads of the environment: data that are composed already, and the options made small."""
     (tmp_path / "data" / "mini").mkdir(parents=True)
     shutil.copytree(sample_data, tmp_path / "data" / "mini_composed")
-    texts = " ".join(path.read_text(encoding="utf-8").split("#")[0] for path in (sample_data / "texts").glob("*.txt"))
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(re.findall("[a-z]+", texts.lower())))]
-    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     (tmp_path / "configs").mkdir()
     for path in (ROOT / "options" / "mini").glob("*.json"):
         if path.stem in SMALL:
             values = json.loads(path.read_text(encoding="utf-8"))
             values |= {key: value for key, value in FEW.items() if key in values} | SMALL[path.stem]
-            values |= {"vocab": str(tmp_path / "vocab.txt")} if path.stem == "lamp" else {}
+            values |= {"vocab": str(sample_vocabulary)} if path.stem == "lamp" else {}
             (tmp_path / "configs" / path.name).write_text(json.dumps(values), encoding="utf-8")
     given = {"PYTHON": sys.executable, "DATA": str(tmp_path / "data"), "CHECKPOINTS": str(tmp_path / "checkpoints")}
     return given | {"CONFIGS": str(tmp_path / "configs")}

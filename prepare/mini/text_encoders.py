@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from lamp.models.text_condition import TextEncoder
+from lamp.models.text_condition import SENTENCE_SOURCE, TextEncoder
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import read_json, write_json
 
@@ -189,7 +189,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
         "--models", type=Path, default=Path("checkpoints/mini"), help="folder with tokenizer and evaluator"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of all runs, logs and tables")
-    parser.add_argument("--sentence_source", default="sentence-transformers/all-MiniLM-L6-v2", help="folder or hub id")
+    parser.add_argument("--sentence_source", default=SENTENCE_SOURCE, help="folder or hub id")
     parser.add_argument("--seeds", type=int, default=3, help="generators of each text encoder")
     parser.add_argument("--lamp_iterations", type=int, default=600, help="steps of each LaMP")
     parser.add_argument("--iterations", type=int, default=2000, help="steps of each transformer")

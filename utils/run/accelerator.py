@@ -28,11 +28,9 @@ def make_accelerator(options: RunOptions) -> "Accelerator":
     cpu = accelerator_device(options.gpu_id)
     if cpu and options.mixed_precision == "fp16":
         raise UserError("--mixed_precision fp16 needs a GPU; on the CPU use bf16 or no")
-    if cpu and options.mixed_precision == "bf16":
-        tell_slow_bfloat16(bfloat16_slowdown())
     # Copies to other devices than CUDA's must be waited for.
     runs_ahead = not cpu and torch.cuda.is_available()
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=options.mixed_precision,
         step_scheduler_with_optimizer=False,
@@ -40,6 +38,9 @@ def make_accelerator(options: RunOptions) -> "Accelerator":
             use_seedable_sampler=True, data_seed=options.seed, non_blocking=runs_ahead
         ),
     )
+    if cpu and options.mixed_precision == "bf16" and accelerator.is_main_process:
+        tell_slow_bfloat16(bfloat16_slowdown())
+    return accelerator
 
 
 def tell_slow_bfloat16(slowdown: float) -> None:

@@ -52,12 +52,11 @@ def accelerator_device(gpu_id: int | None = None) -> bool:
     return device.type == "cpu"
 
 
-@functools.cache
 def bfloat16_slowdown() -> float:
     """How many times longer the CPU takes for a product of bfloat16 numbers than for one of float32 numbers.
 
-    Below 1 where the processor has units for bfloat16 (AVX512-BF16, AMX), and 2 to 10 where it has none. Both are
-    timed in turns, and the shortest counts, so that other work on the machine matters little.
+    Below 1 where the processor has units for bfloat16 (AVX512-BF16, AMX). Both are timed in turns, and the shortest
+    counts, so that other work on the machine matters little.
     """
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     matrices = {kind: torch.ones(512, 512, dtype=kind) for kind in best}

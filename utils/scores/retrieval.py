@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lamp.utils.errors import UserError
 from lamp.utils.scores.cautions import POOL, pool_cautions, warn_once
 from lamp.utils.scores.metrics import recall_at, retrieval_ranks
+from lamp.utils.sentence_model import SentenceModel
 
 VALIDATION_DRAWS = 20
 ARTICLES = frozenset({"a", "an", "the"})
@@ -235,20 +235,9 @@ def sentence_similarity(texts: Sequence[str], source: str, device: torch.device 
     Raises:
         UserError: transformers is not installed or the model cannot be had.
     """
-    try:
-        from transformers import AutoModel, AutoTokenizer
-    except ImportError as error:
-        raise UserError("--sentence_model needs transformers: pip install 'lamp-motion[train]'") from error
-    try:
-        tokenizer, model = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source).to(device).eval()
-    except (OSError, ValueError) as error:
-        raise UserError(f"--sentence_model {source} cannot be loaded ({str(error).splitlines()[0]})") from error
-    means = []
-    with torch.inference_mode():
-        for start in range(0, len(texts), 64):
-            batch = tokenizer(list(texts[start : start + 64]), padding=True, truncation=True, return_tensors="pt")
-            batch = batch.to(device)
-            mask = batch["attention_mask"][..., None].float()
-            means.append((model(**batch).last_hidden_state.float() * mask).sum(1) / mask.sum(1))
+    model, means = SentenceModel(source, "--sentence_model", device), []
+    for start in range(0, len(texts), 64):
+        states, counts = model.states(texts[start : start + 64])
+        means.append(states.sum(1) / counts)
     unit = F.normalize(torch.cat(means), dim=1)
     return (1 + unit @ unit.T) / 2
