@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,13 +73,18 @@ def troubles(driver: "Chrome") -> list[str]:
     return [line for line in lines if "GPU stall" not in line and "swiftshader" not in line.lower()]
 
 
-def picture(take: Callable[[], bytes], tries: int = 3) -> bytes:
-    """A PNG; a busy Chromium now and then gives up on one ("aborted by navigation"), so it is asked again."""
+def picture(take: Callable[[], bytes], patience: float = 60.0, pause: float = 1.0) -> bytes:
+    """A PNG, asked for again for `patience` seconds: a busy Chromium gives up on some ("aborted by navigation").
+
+    The pauses between let it draw: asked at once, it gave up three times in a row on a machine with busy neighbours.
+    """
     from selenium.common.exceptions import TimeoutException
 
-    for _ in range(tries - 1):
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
         with suppress(TimeoutException):
             return take()
+        time.sleep(pause)
     return take()
 
 

@@ -7,7 +7,7 @@ from tests.browser import picture
 
 def test_a_picture_is_asked_for_again() -> None:
     timeout = pytest.importorskip("selenium.common.exceptions").TimeoutException
-    answers = [timeout("aborted by navigation"), timeout("aborted by navigation"), b"png"]
+    answers = [timeout("aborted by navigation")] * 6 + [b"png"]
 
     def take() -> bytes:
         answer = answers.pop(0)
@@ -15,7 +15,7 @@ def test_a_picture_is_asked_for_again() -> None:
             raise answer
         return answer
 
-    assert picture(take) == b"png"
-    answers.extend([timeout("gone")] * 3)
+    assert picture(take, pause=0.01) == b"png"
+    answers.extend([timeout("gone")] * 200)
     with pytest.raises(timeout):
-        picture(take)
+        picture(take, patience=0.05, pause=0.01)

@@ -173,8 +173,8 @@ def clock(driver: "Chrome") -> float:
 
 
 def until(true: Callable[[], bool]) -> bool:
-    """Wait until something is so, for at most ten seconds: a busy machine draws slowly."""
-    end = time.monotonic() + 10
+    """Wait until something is so, for at most half a minute: a busy machine draws slowly."""
+    end = time.monotonic() + 30
     while not true() and time.monotonic() < end:
         time.sleep(0.05)
     return true()
