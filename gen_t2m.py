@@ -60,7 +60,7 @@ def get_prompts(options: GenOptions) -> Prompts:
 
 def _known(wanted: int | None) -> int | None:
     """A number of frames that the models know."""
-    from lamp.models.pipeline import MIN_FRAMES
+    from lamp.models.sequences import MIN_FRAMES
     from lamp.utils.kinematics.skeleton import MAX_FRAMES
 
     if wanted is None or MIN_FRAMES <= wanted <= MAX_FRAMES:

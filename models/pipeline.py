@@ -10,17 +10,18 @@ from torch import Tensor
 
 from lamp.models import matching
 from lamp.models.checkpoints import check_network, model_folder, read_run_options
-from lamp.models.editing import Editing
+from lamp.models.clauses import clauses as clauses_of
 from lamp.models.fast import speed_up
 from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.model_files import make_config, read_facts
+from lamp.models.sequences import MIN_FRAMES, Sequences
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
-from lamp.models.t2m.token_maker import Guidance
+from lamp.models.t2m.token_maker import Guidance, TokenMaker
 from lamp.models.text_condition import LaMPCondition, TextCondition, load_text_encoder, source_key
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
@@ -33,13 +34,12 @@ from lamp.utils.prompts import in_other_script, main_script
 from lamp.utils.run.listing import list_runs
 
 GUIDANCE_FILE = "guidance.json"
-MIN_FRAMES = 24
 
 
 KIT_GUIDANCE = Guidance(2.0, 2.0)
 
 
-class LaMPPipeline(Editing):
+class LaMPPipeline(Sequences):
     """Text to motion with a tokenizer, a text encoder, a masked and a residual transformer and a length estimator.
 
     Example:
@@ -220,6 +220,7 @@ class LaMPPipeline(Editing):
         seeds: Sequence[int] | None = None,
         best_of: int = 1,
         batch_size: int = 32,
+        clauses: bool | None = None,
         progress: Callable[[int, int], None] | None = None,
         **how: Any,
     ) -> list[Motion]:
@@ -234,6 +235,8 @@ class LaMPPipeline(Editing):
             seeds: one seed a prompt instead.
             best_of: motions made of each prompt, of which the one is kept that LaMP finds most similar to its text.
             batch_size: motions computed at a time.
+            clauses: make what a sentence says one after the other ("walks, then bows") clause by clause, see
+                `models.clauses` and `in_order`; None does what suits the models (`Guidance.clauses`).
             progress: called with (prompts done, prompts in all).
             how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel,
                 on_step (called with (done, in all) after each step of a transformer; its error ends the making).
@@ -251,29 +254,46 @@ class LaMPPipeline(Editing):
                 raise UserError(f"{len(given)} {name} for {len(prompts)} prompts; give as many")
         if best_of < 1:
             raise UserError(f"best of {best_of} motions; give 1 at least")
-        # A prompt's noise depends on the prompt and the seed only, so that batches do not change results.
         seeds = [seed] * len(prompts) if seeds is None else seeds
-        # A prompt's further motions have noise of their own; the first is the one that `best_of` 1 makes.
-        ways = ["", *(f" {way}" for way in range(1, best_of))]
-        noise = [zlib.crc32(f"{s} {prompt}{way}".encode()) for s, prompt in zip(seeds, prompts) for way in ways]
-        maker, motions = self._maker(**how), list[Motion]()
-        at_once = max(1, batch_size // len(ways))
-        for start in range(0, len(prompts), at_once):
-            part = slice(start, start + at_once)
-            texts = [prompt for prompt in prompts[part] for _ in ways]
-            condition = self.text(prompts[part]).repeat_interleave(len(ways), 0)
-            frames = None if lengths is None else [length for length in lengths[part] for _ in ways]
-            own = noise[start * len(ways) : (start + at_once) * len(ways)]
-            tokens = self._tokens(frames, condition, own)
-            codes = maker.make(condition, tokens, own)
-            facts = [self._facts(prompt, s) for prompt, s in zip(prompts[part], seeds[part]) for _ in ways]
-            made = self.decode(codes, tokens, facts)
-            if best_of > 1:
-                made = matching.best_of(best_of, made, matching.similarities(self.text, self.tokenizer, made, texts))
-            motions += made
+        motions: list[Motion | None] = [None] * len(prompts)
+        if self.guidance.clauses if clauses is None else clauses:
+            for i, prompt in enumerate(prompts):
+                if len(parts := clauses_of(prompt)) > 1:
+                    length = None if lengths is None else lengths[i]
+                    motions[i] = self.in_order(prompt, parts, length, seed=seeds[i], best_of=best_of, **how)
+                    if progress is not None:
+                        progress(len(prompts) - motions.count(None), len(prompts))
+        rest = [i for i, motion in enumerate(motions) if motion is None]
+        maker = self._maker(**how)
+        at_once = max(1, batch_size // best_of)
+        for start in range(0, len(rest), at_once):
+            part = rest[start : start + at_once]
+            frames = None if lengths is None else [lengths[i] for i in part]
+            made = self._whole(maker, [prompts[i] for i in part], frames, [seeds[i] for i in part], best_of)
+            for i, motion in zip(part, made):
+                motions[i] = motion
             if progress is not None:
-                progress(len(motions), len(prompts))
-        return motions
+                progress(len(prompts) - motions.count(None), len(prompts))
+        return [motion for motion in motions if motion is not None]
+
+    def _whole(
+        self, maker: TokenMaker, prompts: Sequence[str], lengths: Sequence[int] | None, seeds: Sequence[int], count: int
+    ) -> list[Motion]:
+        """A motion of each prompt, the best of `count`, computed as one batch."""
+        # A prompt's noise depends on the prompt and the seed only, so that batches do not change results.
+        # A prompt's further motions have noise of their own; the first is the one that a `count` of 1 makes.
+        ways = ["", *(f" {way}" for way in range(1, count))]
+        noise = [zlib.crc32(f"{s} {prompt}{way}".encode()) for s, prompt in zip(seeds, prompts) for way in ways]
+        condition = self.text(prompts).repeat_interleave(count, 0)
+        frames = None if lengths is None else [length for length in lengths for _ in ways]
+        tokens = self._tokens(frames, condition, noise)
+        codes = maker.make(condition, tokens, noise)
+        facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
+        made = self.decode(codes, tokens, facts)
+        if count == 1:
+            return made
+        texts = [prompt for prompt in prompts for _ in ways]
+        return matching.best_of(count, made, matching.similarities(self.text, self.tokenizer, made, texts))
 
     def _facts(self, text: str, seed: int) -> dict[str, Any]:
         model = {} if self.masked.folder is None else {"model": self.masked.identity}

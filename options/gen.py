@@ -63,7 +63,8 @@ class SamplingOptions(CommonOptions):
 
     def editing(self) -> dict[str, Any]:
         """Keyword arguments of `LaMPPipeline.edit`, `sequence` and `loop`."""
-        return {name: value for name, value in self.sampling().items() if name not in ("batch_size", "best_of")}
+        left_out = ("batch_size", "best_of", "clauses")
+        return {name: value for name, value in self.sampling().items() if name not in left_out}
 
 
 @dataclass(kw_only=True)
@@ -81,12 +82,19 @@ class ModelOptions(SamplingOptions):
     """checkpoint of the masked transformer"""
     models: str = ""
     """folder or hub id with tokenizer, lamp, masked, residual and length; by default the shipped checkpoints/mini"""
+    clauses: Literal["models", "yes", "no"] = "models"
+    """make what a sentence says one after the other ("walks, then bows") clause by clause; by default as suits the
+    models"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.res_name and not self.name:
             there = list_runs(Path(self.checkpoints_dir) / self.dataset_name, "MaskedTransformer")
             raise UserError(f"--res_name needs --name too, the run of the masked transformer; {there}")
+
+    def sampling(self) -> dict[str, Any]:
+        """Keyword arguments of `LaMPPipeline.__call__`."""
+        return super().sampling() | {"clauses": {"models": None, "yes": True, "no": False}[self.clauses]}
 
 
 @dataclass(kw_only=True)

@@ -25,7 +25,8 @@ from motionmcp.errors import ProtocolError
 from motionmcp.schemas import GenerateRequest, Joint, ModelOption, Options, Skeleton, TextSegment
 from motionmcp.server import build_app
 
-from lamp.models.pipeline import MIN_FRAMES, LaMPPipeline
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sequences import MIN_FRAMES
 from lamp.serve.network import LOCAL
 from lamp.utils.character.retarget import retarget
 from lamp.utils.character.rig import Rig, read_rig, turns_of

@@ -11,7 +11,8 @@ from pathlib import Path
 from lamp.library.reader import MotionReader
 from lamp.library.search import Library
 from lamp.library.store import Store
-from lamp.models.pipeline import MIN_FRAMES, LaMPPipeline
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sequences import MIN_FRAMES
 from lamp.utils.capture.files import MOTION_SUFFIXES, read_motion, read_noted
 from lamp.utils.character.character import Character
 from lamp.utils.errors import UserError

@@ -108,7 +108,9 @@ class Generator:
 
     def _generate(self, batch: TextMotionBatch, seeds: list[int]) -> list[Motion]:
         start = time.perf_counter()
-        motions = self._pipe(batch.captions, batch.lengths.tolist(), seeds=seeds, **self._options.sampling())
+        # Evaluators judge the generator itself, as published systems are judged.
+        sampling = self._options.sampling() | {"clauses": False}
+        motions = self._pipe(batch.captions, batch.lengths.tolist(), seeds=seeds, **sampling)
         self.seconds += time.perf_counter() - start
         self.motions += len(motions)
         self._bar.update(len(motions))

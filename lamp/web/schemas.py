@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lamp.models.pipeline import MIN_FRAMES
+from lamp.models.sequences import MIN_FRAMES
 from lamp.serve.workspace import LONGEST_PROMPT, MOST_CAPTIONS
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 

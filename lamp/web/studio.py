@@ -18,7 +18,8 @@ from lamp.library.search import Library
 from lamp.library.store import Store
 from lamp.models import matching
 from lamp.models.lamp.known import KnownTexts
-from lamp.models.pipeline import MIN_FRAMES, LaMPPipeline
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sequences import MIN_FRAMES
 from lamp.models.text_condition import lamp_of
 from lamp.serve.desk import Desk
 from lamp.utils.capture.files import read_in_metres

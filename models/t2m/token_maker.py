@@ -13,16 +13,24 @@ from lamp.models.t2m.residual import ResidualTransformer
 
 @dataclass(frozen=True)
 class Guidance:
-    """Classifier-free guidance of the masked and the residual transformer; MoMask's values for HumanML3D."""
+    """How models are best asked: classifier-free guidance, MoMask's values for HumanML3D, and whole or in parts.
+
+    Attributes:
+        cond_scale: of the masked transformer.
+        res_cond_scale: of the residual transformer.
+        clauses: whether what a sentence says one after the other is made clause by clause (`models.clauses`).
+    """
 
     cond_scale: float = 4.0
     res_cond_scale: float = 5.0
+    clauses: bool = False
 
     def override(self, cond_scale: float | None, res_cond_scale: float | None) -> "Guidance":
         """With the scales that are given in place of its own."""
         return Guidance(
             self.cond_scale if cond_scale is None else cond_scale,
             self.res_cond_scale if res_cond_scale is None else res_cond_scale,
+            self.clauses,
         )
 
 

@@ -1,0 +1,187 @@
+"""Sentences that say one thing after the other: how they are divided, and the one motion that their parts become."""
+
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from tqdm import tqdm
+
+from lamp.data.motion import TextMotionBatch
+from lamp.models.clauses import clauses
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sequences import _shares
+from lamp.models.t2m.token_maker import Guidance
+from lamp.options.eval import EvalT2MOptions
+from lamp.options.gen import GenOptions
+from lamp.stages.t2m_evaluation import Generator
+from lamp.utils.errors import UserError
+from lamp.utils.files import read_json
+from tests.test_pipeline import assemble, tiny_parts
+
+WORDINGS = Path(__file__).resolve().parent.parent / "prepare" / "mini" / "wordings.json"
+ORDERED = "a person walks, then waves"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a person walks forward, then bows", ["a person walks forward", "a person bows"]),
+        ("he runs and then slows to a walk", ["he runs", "a person slows to a walk"]),
+        ("A person walks. He bows.", ["A person walks", "He bows"]),
+        ("a fighter kicks and after that punches", ["a fighter kicks", "a person punches"]),
+        ("a man walks, stops, and waves", ["a man walks", "a person stops", "a person waves"]),
+        ("someone stands up from a seat and walks away", ["someone stands up from a seat", "a person walks away"]),
+        ("a person walks before sitting down", ["a person walks", "a person is sitting down"]),
+        ("a person walks, followed by waving", ["a person walks", "a person is waving"]),
+        ("After walking forward, he sits down.", ["a person is walking forward", "he sits down"]),
+        ("he waves after walking", ["a person is walking", "he waves"]),
+        ("first, a man jumps; second, he squats", ["a man jumps", "he squats"]),
+        ("walk forward, then bow", ["walk forward", "bow"]),
+        ("she lifts the left hand, then the right one", ["she lifts the left hand", "she lifts the right one"]),
+        ("a person turns left, then right", ["a person turns left", "a person turns right"]),
+        ("he goes backward first and forward afterwards", ["he goes backward", "he goes forward"]),
+        ("he jumps, then again", ["he jumps", "he jumps"]),
+        ("he bows, but first walks", ["walks", "he bows"]),
+        ("before sitting down, a man walks", ["a man walks", "a person is sitting down"]),
+        ("He bows. Before that he walks.", ["he walks", "He bows"]),
+        ("she starts by walking and ends by waving", ["she is walking", "a person is waving"]),
+        ("he walks, bows, and then waves", ["he walks", "a person bows", "a person waves"]),
+    ],
+)
+def test_words_of_order_divide_a_sentence(text: str, parts: list[str]) -> None:
+    assert clauses(text) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a person walks forward and waves with the right hand",
+        "a person walks while waving",
+        "she stands next to a wall and waves",
+        "he bows before the king",
+        "he runs after a ball",
+        "the person then sits",
+        "first the right hand goes up, later the left one",
+        "a person walks, arms swinging, and whistles",
+        "a person walks with short, slow and careful steps",
+        "a man sits and waves",
+        "a man walks, waving and smiling",
+        "she does both, walking and waving",
+        "a person walks, followed by a bow",
+        "walk 3.5 metres forward",
+        "then",
+        ". . .",
+        "",
+        "a " + ", then b" * 50,
+    ],
+)
+def test_what_is_not_plainly_in_order_stays_whole(text: str) -> None:
+    assert clauses(text) == [text]
+
+
+def test_most_words_of_order_are_known_and_none_of_words_for_at_once_divides() -> None:
+    """Asked of the wordings that captions of training and reserved ones are made of."""
+    wordings = read_json(WORDINGS)
+    words = {"s": "a man", "a": "walks forward", "b": "bows", "c": "waves", "B": "waves"}
+    words |= {"ag": "walking forward", "bg": "bowing", "cg": "waving", "Ag": "walking"}
+
+    def counts(kind: str) -> tuple[int, int]:
+        sentences = [wording.format(**words) for part in wordings[kind].values() for wording in part]
+        return sum(len(clauses(sentence)) > 1 for sentence in sentences), len(sentences)
+
+    assert counts("at_once")[0] == 0
+    for kind in ("in_order", "in_order3"):
+        divided, all_of_them = counts(kind)
+        assert divided > 0.75 * all_of_them > 20, kind
+
+
+@pytest.mark.parametrize(
+    ("wanted", "total", "least", "shares"),
+    [
+        ([10, 10], 20, 6, [10, 10]),
+        ([10, 30], 20, 6, [7, 13]),
+        ([1, 1, 1], 18, 6, [6, 6, 6]),
+        ([49, 49], 49, 6, [24, 25]),
+    ],
+)
+def test_parts_share_the_time(wanted: list[int], total: int, least: int, shares: list[int]) -> None:
+    assert _shares(wanted, total, least) == shares
+
+
+@pytest.fixture(scope="module")
+def pipe() -> LaMPPipeline:
+    made = assemble(tiny_parts())
+    made.guidance = replace(made.guidance, clauses=True)
+    return made
+
+
+def test_a_sentence_in_order_becomes_one_motion(pipe: LaMPPipeline) -> None:
+    made = pipe(ORDERED, 80, seed=3)[0]
+    assert len(made) == 80 and made.text == made.meta["prompt"] == ORDERED
+    (first, second) = made.meta["sentences"]
+    assert first[0] == "a person walks" and second[0] == "a person waves"
+    assert first[1] == 0 and first[2] == second[1] and second[2] == 80
+    assert np.isfinite(made.joints).all()
+    whole = pipe(ORDERED, 80, seed=3, clauses=False)[0]
+    assert "sentences" not in whole.meta and not np.array_equal(whole.joints, made.joints)
+
+
+def test_the_models_say_whether_sentences_are_divided(pipe: LaMPPipeline) -> None:
+    plain = assemble(tiny_parts())
+    assert not plain.guidance.clauses and Guidance(clauses=True).override(1.0, None) == Guidance(1.0, 5.0, True)
+    np.testing.assert_array_equal(pipe(ORDERED, 80, clauses=False)[0].joints, plain(ORDERED, 80)[0].joints)
+    np.testing.assert_array_equal(pipe(ORDERED, 80)[0].joints, plain(ORDERED, 80, clauses=True)[0].joints)
+
+
+def test_order_and_company_change_nothing(pipe: LaMPPipeline) -> None:
+    prompts, seen = ["runs", ORDERED, "a person waves"], list[tuple[int, int]]()
+    together = pipe(prompts, [40, 80, 60], seed=5, progress=lambda done, total: seen.append((done, total)))
+    assert [motion.text for motion in together] == prompts and seen[-1] == (3, 3)
+    assert seen == sorted(seen)
+    for prompt, frames, motion in zip(prompts, (40, 80, 60), together):
+        np.testing.assert_allclose(motion.joints, pipe(prompt, frames, seed=5)[0].joints, atol=1e-5)
+
+
+def test_without_time_for_the_parts_a_sentence_stays_whole(pipe: LaMPPipeline) -> None:
+    np.testing.assert_array_equal(pipe(ORDERED, 44)[0].joints, pipe(ORDERED, 44, clauses=False)[0].joints)
+
+
+def test_lengths_of_the_models_choice_stay_within_what_they_know(pipe: LaMPPipeline) -> None:
+    text = ", then ".join(["a person walks", "waves", "runs", "walks", "runs"])
+    for seed in range(3):
+        assert len(pipe(text, seed=seed)[0]) <= 196
+    parts = tiny_parts() | {"length": None}
+    lone = assemble(parts)
+    assert [part[2] for part in lone(ORDERED, 80, clauses=True)[0].meta["sentences"]] == [40, 80]
+    with pytest.raises(UserError, match="no length estimator"):
+        lone(ORDERED, clauses=True)
+
+
+def test_the_best_of_several_is_chosen_part_by_part(pipe: LaMPPipeline) -> None:
+    one, best = pipe(ORDERED, 96, seed=1)[0], pipe(ORDERED, 96, seed=1, best_of=4)[0]
+    assert best.meta["best_of"] == 4 and one.meta["sentences"] == best.meta["sentences"]
+    np.testing.assert_array_equal(best.joints, pipe(ORDERED, 96, seed=1, best_of=4)[0].joints)
+    assert any(
+        not np.array_equal(pipe(ORDERED, 96, seed=seed)[0].joints, pipe(ORDERED, 96, seed=seed, best_of=4)[0].joints)
+        for seed in range(4)
+    )
+
+
+@pytest.mark.parametrize(("given", "meant"), [("models", None), ("yes", True), ("no", False)])
+def test_the_flag_reaches_whole_motions_only(given: Literal["models", "yes", "no"], meant: bool | None) -> None:
+    options = GenOptions(text_prompt="a person walks", clauses=given)
+    assert options.sampling()["clauses"] is meant and "clauses" not in options.editing()
+
+
+def test_evaluation_judges_the_generator_itself(pipe: LaMPPipeline) -> None:
+    options = EvalT2MOptions(name="masked", res_name="residual")
+    one = torch.zeros(1, dtype=torch.long)
+    batch = TextMotionBatch(torch.zeros(1, 80, 263), one + 80, ["clip"], [ORDERED], [[]], one, one, one)
+    with tqdm(disable=True) as bar:
+        features = Generator(copy(pipe), options, bar)(batch, [7])
+    whole = pipe(ORDERED, 80, seeds=[7], clauses=False)[0]
+    np.testing.assert_array_equal(features[0].numpy(), whole.features)
