@@ -22,7 +22,7 @@ from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.t2m.token_maker import Guidance, TokenMaker
-from lamp.models.text_condition import LaMPCondition, TextCondition, load_text_encoder, source_key
+from lamp.models.text_condition import LaMPCondition, TextCondition, check_same_run, load_text_encoder
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
 from lamp.utils.files import shown
@@ -179,12 +179,12 @@ class LaMPPipeline(Sequences):
         cls.check_runs(root, name, res_name)
         options = read_run_options(root / name)
         if res_name is not None:
-            _check_same_run(root, name, res_name, options, tokenizer=True)
+            check_same_run(root, name, res_name, options, tokenizer=True)
         # What other code left in a folder of that name is no run.
         if length_name and not (root / length_name / "opt.json").is_file():
             length_name = None
         if length_name:
-            _check_same_run(root, name, length_name, options, tokenizer=False)
+            check_same_run(root, name, length_name, options, tokenizer=False)
         residual = length = None
         if res_name is not None:
             residual = ResidualTransformer.from_pretrained(model_folder(root / res_name), device=device)
@@ -221,6 +221,7 @@ class LaMPPipeline(Sequences):
         best_of: int = 1,
         batch_size: int = 32,
         clauses: bool | None = None,
+        alone: bool = False,
         progress: Callable[[int, int], None] | None = None,
         **how: Any,
     ) -> list[Motion]:
@@ -237,6 +238,7 @@ class LaMPPipeline(Sequences):
             batch_size: motions computed at a time.
             clauses: make what a sentence says one after the other ("walks, then bows") clause by clause, see
                 `models.clauses` and `in_order`; None does what suits the models (`Guidance.clauses`).
+            alone: decode each motion by itself: then its bits do not depend on the others of its batch.
             progress: called with (prompts done, prompts in all).
             how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel,
                 on_step (called with (done, in all) after each step of a transformer; its error ends the making).
@@ -269,7 +271,7 @@ class LaMPPipeline(Sequences):
         for start in range(0, len(rest), at_once):
             part = rest[start : start + at_once]
             frames = None if lengths is None else [lengths[i] for i in part]
-            made = self._whole(maker, [prompts[i] for i in part], frames, [seeds[i] for i in part], best_of)
+            made = self._whole(maker, [prompts[i] for i in part], frames, [seeds[i] for i in part], best_of, alone)
             for i, motion in zip(part, made):
                 motions[i] = motion
             if progress is not None:
@@ -277,11 +279,17 @@ class LaMPPipeline(Sequences):
         return [motion for motion in motions if motion is not None]
 
     def _whole(
-        self, maker: TokenMaker, prompts: Sequence[str], lengths: Sequence[int] | None, seeds: Sequence[int], count: int
+        self,
+        maker: TokenMaker,
+        prompts: Sequence[str],
+        lengths: Sequence[int] | None,
+        seeds: Sequence[int],
+        count: int,
+        alone: bool,
     ) -> list[Motion]:
-        """A motion of each prompt, the best of `count`, computed as one batch."""
-        # A prompt's noise depends on the prompt and the seed only, so that batches do not change results.
-        # A prompt's further motions have noise of their own; the first is the one that a `count` of 1 makes.
+        """A motion of each prompt, the best of `count`, computed as one batch; see `__call__`."""
+        # Noise depends on the prompt and the seed only, so that batches do not change results; a prompt's further
+        # motions have noise of their own, the first is the one that a `count` of 1 makes.
         ways = ["", *(f" {way}" for way in range(1, count))]
         noise = [zlib.crc32(f"{s} {prompt}{way}".encode()) for s, prompt in zip(seeds, prompts) for way in ways]
         condition = self.text(prompts).repeat_interleave(count, 0)
@@ -289,7 +297,9 @@ class LaMPPipeline(Sequences):
         tokens = self._tokens(frames, condition, noise)
         codes = maker.make(condition, tokens, noise)
         facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
-        made = self.decode(codes, tokens, facts)
+        at_once = 1 if alone else len(facts)
+        spans = [slice(start, start + at_once) for start in range(0, len(facts), at_once)]
+        made = [motion for part in spans for motion in self.decode(codes[part], tokens[part], facts[part])]
         if count == 1:
             return made
         texts = [prompt for prompt in prompts for _ in ways]
@@ -365,6 +375,7 @@ class LaMPPipeline(Sequences):
     @torch.inference_mode()
     def decode(self, codes: Tensor, tokens: Tensor, facts: Sequence[dict]) -> list[Motion]:
         """Motions of codes (B, n, Q) with `tokens` (B,) valid ones; `facts` become their meta, "prompt" their text."""
+        codes = codes[:, : int(tokens.max())]
         features = self.tokenizer.denormalize(self.tokenizer.decode(codes, tokens))
         joints = features_to_joints(features)
         frames = (tokens * self.unit).tolist()
@@ -378,17 +389,6 @@ class LaMPPipeline(Sequences):
             )
             for i, (count, fact) in enumerate(zip(frames, facts))
         ]
-
-
-def _check_same_run(root: Path, name: str, other_name: str, options: dict[str, Any], *, tokenizer: bool) -> None:
-    """Make sure that two runs were trained with the same text encoder and, where both depend on it, tokenizer."""
-    other = read_run_options(root / other_name)
-    keys = ["vq_name"] if tokenizer else []
-    keys += ["text_encoder", source_key(options["text_encoder"])]
-    for key in keys:
-        if options.get(key) != other.get(key):
-            used, others = options.get(key), other.get(key)
-            raise UserError(f"{name} was trained with --{key} {used}, {other_name} with {others}; name one that fits")
 
 
 def read_guidance(source: str | Path) -> Guidance | None:

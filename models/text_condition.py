@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from lamp.models.checkpoints import model_folder
+from lamp.models.checkpoints import model_folder, read_run_options
 from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.utils.errors import UserError
@@ -264,3 +264,18 @@ def load_text_encoder(
 def source_key(kind: str) -> str:
     """The option that says which encoder of a kind is meant."""
     return {"clip": "clip_source", "sentence": "sentence_source"}.get(kind, "lamp_name")
+
+
+def check_same_run(root: Path, name: str, other_name: str, options: dict[str, Any], *, tokenizer: bool) -> None:
+    """Make sure that two runs were trained with the same text encoder and, where both depend on it, tokenizer.
+
+    Raises:
+        UserError: they were not.
+    """
+    other = read_run_options(root / other_name)
+    keys = ["vq_name"] if tokenizer else []
+    keys += ["text_encoder", source_key(options["text_encoder"])]
+    for key in keys:
+        if options.get(key) != other.get(key):
+            used, others = options.get(key), other.get(key)
+            raise UserError(f"{name} was trained with --{key} {used}, {other_name} with {others}; name one that fits")

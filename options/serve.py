@@ -63,7 +63,7 @@ class AppOptions(ServeOptions):
     """port to listen on"""
     library: Path | None = None
     """folder that lamp index made, to search"""
-    queue: int = 8
+    queue: int = 32
     """requests that may wait; further ones are refused"""
 
     def __post_init__(self) -> None:

@@ -137,8 +137,9 @@ def torture(stage: str, folder: Path, processes: int, kills: int, draw: random.R
         space = folder / "kills" / "sample" / run
         report.runs += 1
         for attempt in range(MOST + 1):
-            states = any(path.name.isdigit() for path in (space / "state").glob("*"))
-            resumed = states or (space / ".begun").exists()
+            # The evaluators' training has a run inside the run.
+            states = any(path.name.isdigit() for path in space.glob("**/state/*"))
+            resumed = states or any(space.rglob(".begun"))
             started = go(run, *(["--is_continue"] if resumed else []))
             if attempt < min(MOST, kills - done):
                 time.sleep(draw.random() * long)

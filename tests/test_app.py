@@ -26,6 +26,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from lamp.library.indexing import index, open_store
+from lamp.library.licences import NOT_STATED, licence_of
 from lamp.library.reader import MotionReader
 from lamp.models.pipeline import LaMPPipeline
 from lamp.serve.desk import BusyError, CancelledError, Desk
@@ -38,7 +39,7 @@ from lamp.utils.motion_features import motion_features
 from lamp.web import page
 from lamp.web.page import build_app
 from lamp.web.schemas import LARGEST_UPLOAD, EditAsk, MakeAsk
-from lamp.web.studio import NOT_STATED, Studio, licence_of
+from lamp.web.studio import Studio
 from tests.browser import opened, picture, serious_findings, troubles
 from tests.marks import needs_npm
 from tests.test_export import walk as walk_of

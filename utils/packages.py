@@ -25,6 +25,7 @@ EXTRAS = {
     "anyio": "app",
     "fastapi": "mmcp",
     "uvicorn": "mmcp",
+    "locust": "crowd",
     "ray": "cluster",
 }
 """Extra of `pyproject.toml` that installs each optional package."""

@@ -1,10 +1,11 @@
-"""`Desk`: requests take turns; few may wait, and each can be cancelled."""
+"""`Desk`: requests take turns, those of a kind together; few may wait, and each can be cancelled."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from lamp.utils.errors import UserError
 
@@ -20,12 +21,38 @@ class CancelledError(UserError):
     """Somebody cancelled this request."""
 
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Item, Result]):
+    """Requests that can be computed together.
+
+    Attributes:
+        key: those with an equal key go together.
+        compute: results of items, one for each; the second argument raises where nobody wants them any more.
+        most: sum of the sizes of what is computed together.
+    """
+
+    key: Hashable
+    compute: Callable[[Sequence[Item], Callable[[], None]], Sequence[Result]]
+    most: int
+
+
 @dataclass(eq=False)
 class _Place:
     """A request in the line; `eq=False`, since two may have no name."""
 
     job: str
     cancelled: bool = False
+    kind: Kind[Any, Any] | None = None
+    item: Any = None
+    size: int = 1
+    taken: bool = False
+    """Somebody else computes for it."""
+    results: list[Any] = field(default_factory=list)
+    """What came out, once it is there."""
 
 
 class Desk:
@@ -62,31 +89,97 @@ class Desk:
             UserError: another request has this name.
         """
         mine = _Place(job)
+        with self._in_line(mine):
+            self._wait(mine)
+            yield lambda: self._check(mine)
 
-        def check() -> None:
-            if self._closed:
-                raise BusyError("the server is being stopped; ask again when it was started anew")
-            if mine.cancelled:
-                raise CancelledError("cancelled")
+    def together(self, job: str, kind: Kind[Item, Result], item: Item, size: int = 1) -> Result:
+        """The result of an item, computed with those of its kind that wait at the same time.
 
+        Whose turn it is computes for those behind it, too. Where that fails, it computes for itself, and they wait on.
+
+        Args:
+            job: a name to cancel it by.
+            kind: how it is computed, and with what.
+            item: what is computed.
+            size: how much of `kind.most` it takes.
+
+        Raises:
+            BusyError, CancelledError, UserError: as `turn`, or what computing raises.
+        """
+        mine = _Place(job, kind=kind, item=item, size=size)
+        with self._in_line(mine):
+            self._wait(mine)
+            if not mine.results:
+                self._serve(mine, self._company(mine, kind), kind)
+            self._check(mine)
+            return mine.results[0]
+
+    def _company(self, mine: _Place, kind: Kind[Any, Any]) -> list[_Place]:
+        """A request and those behind it that are computed with it."""
         with self._moved:
-            check()
+            company, size = [mine], mine.size
+            for other in self._line:
+                alike = other.kind is not None and other.kind.key == kind.key
+                if other is not mine and alike and not other.cancelled and size + other.size <= kind.most:
+                    other.taken, size = True, size + other.size
+                    company.append(other)
+        return company
+
+    def _serve(self, mine: _Place, company: list[_Place], kind: Kind[Any, Any]) -> None:
+        def check() -> None:
+            if self._closed or all(place.cancelled for place in company):
+                self._check(mine)
+
+        try:
+            results = kind.compute([place.item for place in company], check)
+        except (BusyError, CancelledError):
+            raise
+        except Exception:
+            if len(company) == 1:
+                raise
+            for place in company:
+                place.kind = None  # who is at fault is not known: each goes alone
+            results, company = kind.compute([mine.item], lambda: self._check(mine)), [mine]
+        finally:
+            with self._moved:
+                for place in self._line:
+                    place.taken = False
+        with self._moved:
+            for place, result in zip(company, results, strict=True):
+                place.results.append(result)
+            self._moved.notify_all()
+
+    @contextmanager
+    def _in_line(self, mine: _Place) -> Iterator[None]:
+        """Stand in line, if there is room."""
+        with self._moved:
+            self._check(mine)
             if len(self._line) >= self.most:
                 raise BusyError("too many requests are waiting; try again in a minute")
-            if job and any(other.job == job for other in self._line):
+            if mine.job and any(other.job == mine.job for other in self._line):
                 raise UserError("your last request is still being answered; wait for it or cancel it")
             self._line.append(mine)
         try:
-            with self._moved:
-                while self._line[0] is not mine:
-                    self._moved.wait(LOOK)
-                    check()
-            check()
-            yield check
+            yield
         finally:
             with self._moved:
                 self._line.remove(mine)
                 self._moved.notify_all()
+
+    def _wait(self, mine: _Place) -> None:
+        """Until it is the turn of a request, or somebody computed for it."""
+        with self._moved:
+            while not mine.results and (mine.taken or self._line[0] is not mine):
+                self._moved.wait(LOOK)
+                self._check(mine)
+        self._check(mine)
+
+    def _check(self, mine: _Place) -> None:
+        if self._closed:
+            raise BusyError("the server is being stopped; ask again when it was started anew")
+        if mine.cancelled:
+            raise CancelledError("cancelled")
 
     def cancel(self, job: str) -> bool:
         """Cancel a request that waits or is being served; False: there is none of this name."""

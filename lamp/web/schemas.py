@@ -43,6 +43,7 @@ class MakeAsk(Prompted):
     )
     steps: int = Field(default=10, ge=1, le=MOST_STEPS, description="rounds in which a motion is filled in")
     clean_feet: bool = Field(default=True, description="planted feet stand still")
+    caption: bool = Field(default=True, description="say what LaMP's captioner sees; without, an answer comes sooner")
 
 
 class EditAsk(Prompted):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lamp.library.licences import licence_of
 from lamp.library.reader import MotionReader
 from lamp.library.search import Library
 from lamp.library.store import Store
@@ -21,7 +22,7 @@ from lamp.models.lamp.known import KnownTexts
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.sequences import MIN_FRAMES
 from lamp.models.text_condition import lamp_of
-from lamp.serve.desk import Desk
+from lamp.serve.desk import Desk, Kind
 from lamp.utils.capture.files import read_in_metres
 from lamp.utils.errors import UserError
 from lamp.utils.export import FORMATS, suffix_of
@@ -47,12 +48,12 @@ from lamp.web.schemas import (
 
 KEPT, KEPT_BYTES = 100, 512 * 2**20
 """Motions that are remembered, and about how much memory they may take; the newest one may take any."""
+TOGETHER = 32
+"""Motions that are computed at a time at most."""
 FILES, VIDEOS = 32, 4
 """Conversions of motions from and to files that may wait, and drawings of videos."""
 UPLOADS = (".bvh", ".npy", ".npz")
 NO_LIBRARY = "no library here: make one with `lamp index FOLDER --out DIR`, then start `lamp app --library DIR`"
-NOT_STATED = "licence not stated"
-_LICENCES = re.compile(r"(licen[cs]e|copying)(\.(txt|md|rst))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,14 @@ class Kept:
         joints = self.shown.joints.size // 3
         # In float64, of both: rotations of four numbers and places of three for each joint.
         return sum(array.nbytes for array in arrays if array is not None) + 2 * 8 * 7 * joints
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A motion that was made, and what LaMP says of it: fields of `Shown`."""
+
+    motion: Motion
+    said: dict[str, Any]
 
 
 class Studio:
@@ -135,28 +144,37 @@ class Studio:
             yield check
 
     def make(self, ask: MakeAsk) -> Reply:
-        """Motions of a sentence.
+        """Motions of a sentence, computed with those of others who wait at the same time.
 
         Raises:
             UserError: an empty prompt, or the request was refused or cancelled.
         """
         prompt = _sentence(ask.prompt)
-        with self._turn(ask.job) as check:
-            made = self._make(prompt, ask, check)
-            return Reply(motions=self._judged(made, prompt, "made", check), **self._of_prompt(prompt))
+        ask = ask.model_copy(update={"prompt": prompt})
+        alike = (ask.steps, ask.guidance, ask.seconds is None, ask.caption)
+        made = self.desk.together(ask.job, Kind(alike, self._make_all, TOGETHER), ask, ask.samples)
+        # The rest is no work for the models: each does it by itself, while the next are computed.
+        shown = [self._keep(one.motion, _clean(one.motion, ask), "made", prompt, **one.said) for one in made]
+        return Reply(motions=shown, **self._of_prompt(prompt))
 
-    def _make(self, prompt: str, ask: MakeAsk, check: Callable[[], None]) -> list[tuple[Motion, Motion]]:
-        frames = None if ask.seconds is None else round(ask.seconds * self.pipe.fps)
+    def _make_all(self, asks: Sequence[MakeAsk], check: Callable[[], None]) -> list[list[Judged]]:
+        """Motions of requests that agree in steps, guidance and whether they have a length."""
+        torch.set_num_threads(self._threads)
+        rows = [(ask, ask.seed + number) for ask in asks for number in range(ask.samples)]
+        lengths = [round(ask.seconds * self.pipe.fps) for ask, _ in rows if ask.seconds is not None]
+        prompts = [ask.prompt for ask, _ in rows]
         motions = self.pipe(
-            [prompt] * ask.samples,
-            None if frames is None else [frames] * ask.samples,
-            seeds=[ask.seed + number for number in range(ask.samples)],
-            batch_size=1,
+            prompts,
+            lengths or None,
+            seeds=[seed for _, seed in rows],
+            batch_size=len(rows),
+            alone=True,
             on_step=lambda done, total: check(),
-            time_steps=ask.steps,
-            cond_scale=ask.guidance,
+            time_steps=asks[0].steps,
+            cond_scale=asks[0].guidance,
         )
-        return [(made, made.with_foot_cleanup() if ask.clean_feet else made.with_constant_bones()) for made in motions]
+        judged = iter(self._judged(motions, prompts, check, asks[0].caption))
+        return [[next(judged) for _ in range(ask.samples)] for ask in asks]
 
     def edit(self, ask: EditAsk) -> Reply:
         """A motion with a span made anew.
@@ -167,9 +185,9 @@ class Studio:
         prompt, kept = _sentence(ask.prompt), self.kept(ask.motion)
         with self._turn(ask.job) as check:
             made, part = self._edited(kept.source, prompt, ask, check)
-            check()
-            (judged,) = self._judged([(made, made.with_foot_cleanup())], prompt, "edited", check, [part])
-            return Reply(motions=[judged], **self._of_prompt(prompt))
+            (judged,) = self._judged([part], [prompt], check)
+            shown = self._keep(made, made.with_foot_cleanup(), "edited", prompt, **judged.said)
+            return Reply(motions=[shown], **self._of_prompt(prompt))
 
     def _edited(self, source: Motion, prompt: str, ask: EditAsk, check: Callable[[], None]) -> tuple[Motion, Motion]:
         """As long as the source's features, and the new span in whole tokens, of which alone the sentence speaks.
@@ -223,8 +241,12 @@ class Studio:
         prompt = _sentence(ask.prompt)
         with self._turn(ask.job) as check:
             found = self._found(prompt, ask.found, check)
-            made = self._make(prompt, MakeAsk(prompt=prompt, seed=ask.seed, samples=ask.samples), check)
-            both = [*found, *self._judged(made, prompt, "made", check)]
+            own = MakeAsk(prompt=prompt, seed=ask.seed, samples=ask.samples)
+            (made,) = self._make_all([own], check)
+            both = [
+                *found,
+                *(self._keep(one.motion, _clean(one.motion, own), "made", prompt, **one.said) for one in made),
+            ]
             both.sort(key=lambda motion: -(motion.match or 0.0))
             return Reply(motions=both, **self._of_prompt(prompt))
 
@@ -304,24 +326,19 @@ class Studio:
         return found
 
     def _judged(
-        self,
-        pairs: Sequence[tuple[Motion, Motion]],
-        prompt: str,
-        kind: str,
-        check: Callable[[], None],
-        judged: Sequence[Motion] | None = None,
-    ) -> list[Shown]:
-        """Remember motions with what LaMP thinks of them, or of those parts of them that are `judged`."""
+        self, motions: Sequence[Motion], prompts: Sequence[str], check: Callable[[], None], caption: bool = True
+    ) -> list[Judged]:
+        """Motions with what LaMP thinks of them."""
         check()
-        sources = [source for source, _ in pairs] if judged is None else judged
-        scores: Sequence[float | None] = [None] * len(pairs)
+        scores: Sequence[float | None] = [None] * len(motions)
         if lamp_of(self.pipe.text) is not None:
-            scores = matching.similarities(self.pipe.text, self.pipe.tokenizer, sources, [prompt] * len(pairs))
-        captions = self.pipe.caption(sources, num_beams=3)
+            scores = matching.similarities(self.pipe.text, self.pipe.tokenizer, motions, prompts)
+        check()
+        captions = self.pipe.caption(motions, num_beams=3) if caption else [[""]] * len(motions)
         check()
         return [
-            self._keep(source, clean, kind, prompt, match=_rounded(score), caption=own[0])
-            for (source, clean), score, own in zip(pairs, scores, captions, strict=True)
+            Judged(motion, {"match": _rounded(score), "caption": own[0]})
+            for motion, score, own in zip(motions, scores, captions, strict=True)
         ]
 
     def _of_prompt(self, prompt: str) -> dict[str, Any]:
@@ -355,27 +372,15 @@ class Studio:
         return facts
 
 
-def licence_of(source: Path, file: str) -> str:
-    """First line of the licence that lies nearest to a file of a library's folder, on its way up to that folder."""
-    folder = (source / file).parent
-    for place in (folder, *folder.parents):
-        if not place.is_relative_to(source):
-            break
-        try:
-            found = sorted(path for path in place.iterdir() if _LICENCES.fullmatch(path.name) and path.is_file())
-            text = found[0].read_text(encoding="utf-8", errors="replace") if found else ""
-        except OSError:
-            continue
-        if lines := [line.strip(" #*=") for line in text.splitlines() if line.strip(" #*=")]:
-            return lines[0][:120]
-    return NOT_STATED
-
-
 def _sentence(prompt: str) -> str:
     prompt = " ".join(prompt.split())
     if not prompt:
         raise UserError("the prompt is empty; write what the person does")
     return prompt
+
+
+def _clean(motion: Motion, ask: MakeAsk) -> Motion:
+    return motion.with_foot_cleanup() if ask.clean_feet else motion.with_constant_bones()
 
 
 def _rounded(score: float | None) -> float | None:

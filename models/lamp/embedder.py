@@ -13,6 +13,7 @@ from lamp.models.lamp.model import LaMP
 from lamp.models.lamp.text import TextBatch
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.errors import UserError
+from lamp.utils.threads.yielding import mind_others
 
 TEXTS_AT_ONCE = 64
 MOTIONS_AT_ONCE = 256
@@ -86,11 +87,13 @@ class LaMPEmbedder:
 
     def motions(self, motion: Tensor, lengths: Tensor) -> Tensor:
         """Embeddings (B, nq, E) of normalised motions (B, T, D) of `lengths` (B,) frames."""
+        mind_others()
         return self._embed(self._chunk(motion, lengths))
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (B, E) of sentences, however many."""
+        mind_others()
         text = self.lamp.tokenize(texts)
         lengths = text.attention_mask.sum(1).cpu()
         # Hardly any padding then, which costs as much as words.

@@ -22,6 +22,7 @@ from lamp.utils.kinematics.features import FeatureLayout
 from lamp.utils.kinematics.skeleton import SKELETONS
 from lamp.utils.motion import Motion
 from lamp.utils.motion_features import FeatureReader
+from lamp.utils.threads.yielding import mind_others
 
 LAMP_FOLDER = "lamp"
 """Folder of a captioner's checkpoint with the LaMP that was trained along with it, if one was."""
@@ -138,6 +139,7 @@ class CaptionPipeline:
         motions = [motions] if isinstance(motions, Motion) else list(motions)
         captions: list[list[str]] = []
         for start in range(0, len(motions), batch_size):
+            mind_others()
             features = [self.features(motion) for motion in motions[start : start + batch_size]]
             seeds = [zlib.crc32(f.numpy().tobytes(), seed % 2**32) for f in features]
             captions += self.captioner.caption(self._encode(features), seed=seeds, **how)

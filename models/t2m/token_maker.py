@@ -9,6 +9,7 @@ from torch import Tensor
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.masking import Sampling
 from lamp.models.t2m.residual import ResidualTransformer
+from lamp.utils.threads.yielding import mind_others
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class TokenMaker:
             tokens: (B,) lengths.
             seeds: one for each.
         """
+        mind_others()
         sampling = self._sampling(seeds)
         base = self.masked.generate(condition, tokens, steps=self.time_steps, cond_scale=self.cond_scale, **sampling)
         if self.residual is None:
@@ -87,6 +89,7 @@ class TokenMaker:
         Returns:
             (K, n, Q); without a residual transformer, levels above the base are -1 (nothing) where masked.
         """
+        mind_others()
         count, sampling = len(seeds), self._sampling(seeds)
         mask, condition = mask.expand(count, -1), condition.expand(count, *condition.shape[1:])
         tokens = torch.full((count,), len(codes), device=codes.device)

@@ -40,6 +40,7 @@ from lamp.utils.run.state import (
     newest_number,
     save_state,
 )
+from lamp.utils.threads.yielding import mind_others
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
@@ -273,6 +274,7 @@ class Trainer(Generic[Model, Batch]):
 
     def _train_batch(self, batch: Batch, parts: int, update: bool) -> bool:
         """Add the gradient of a batch, one of `parts`; with `update` also change the weights. Gives `update` back."""
+        mind_others()
         accelerator, progress = self.accelerator, self.progress
         self._shared.manual_seed(combined_seed(self.options.seed, progress.epoch, progress.batch))
         for module in self._learners:

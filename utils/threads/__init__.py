@@ -1,0 +1,1 @@
+"""How the threads of a process get along with other processes."""
