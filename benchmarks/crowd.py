@@ -72,7 +72,7 @@ def app(queue: int) -> Iterator[tuple[str, psutil.Process]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "app.py", "--port", str(port), "--queue", str(queue), "--gpu_id", "-1"]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             address = f"http://127.0.0.1:{port}"
             for _ in range(600):
@@ -84,7 +84,11 @@ def app(queue: int) -> Iterator[tuple[str, psutil.Process]]:
             yield address, psutil.Process(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def post(address: str, path: str, ask: dict[str, Any]) -> Any:

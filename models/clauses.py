@@ -1,7 +1,8 @@
 """What a sentence says one after the other: "a person walks, then bows" -> "a person walks", "a person bows".
 
-Only words that say so plainly divide a sentence ("then", "after that", "before bowing", a full stop, a list of verbs);
-whatever is not understood stays whole. "and" and "while" mean at once.
+Only words that say so plainly divide a sentence ("then", "after that", "before bowing", a full stop, a list of verbs),
+and only where every part has a verb of movement that is known here; whatever is not understood stays whole. "and" and
+"while" mean at once.
 """
 
 import re
@@ -9,6 +10,61 @@ import re
 SUBJECT = "a person"
 """Who does what a later clause says, if it does not say."""
 MOST_CLAUSES = 8
+LONGEST = 400
+"""Characters of the longest sentence that is looked at."""
+
+_BASES = (
+    "act aim back balance bend block boil bounce bow box brush bump carry catch chop circle clap climb come crawl "
+    "creep cross crouch curtsy dance dive dodge drink drop duck eat exercise fall fight fling fly gallop gesture get "
+    "give go grab hit hop hurl hurry jab jog jump kick kneel lay lean leap leave lie lift limp look lower lunge march "
+    "mime move nod pace paddle perform pick pivot place play point pose pour practice practise proceed pull punch push "
+    "put raise reach relax rest retreat return rise roll rotate run rush salute scratch shake shrug shuffle sidestep "
+    "sit skip slap slide slip sneak spin sprint squat stagger stand start step stomp stoop stop straighten stretch "
+    "stride stroll stumble swing swim take tap throw tiptoe toss touch tread trip trot turn twirl twist wait walk "
+    "wander wash wave wipe yawn pause slow do fold extend open close begin bring hold keep resume continue"
+).split()
+_PAST = {
+    "ran": "run", "sat": "sit", "stood": "stand", "lay": "lie", "threw": "throw", "fell": "fall", "went": "go",
+    "came": "come", "got": "get", "bent": "bend", "knelt": "kneel", "leapt": "leap", "swung": "swing", "spun": "spin",
+    "took": "take", "rose": "rise", "shook": "shake", "crept": "creep", "caught": "catch", "gave": "give",
+    "began": "begin", "held": "hold", "kept": "keep", "left": "leave", "swam": "swim", "fought": "fight",
+}  # fmt: skip
+
+
+def _third(base: str) -> str:
+    if re.search(r"[^aeiou]y$", base):
+        return base[:-1] + "ies"
+    return base + ("es" if re.search(r"(?:s|x|ch|sh|o)$", base) else "s")
+
+
+def _ending(base: str, end: str) -> set[str]:
+    """Forms with -ed or -ing; a consonant may be doubled, an e is dropped."""
+    found = {base + end, base + base[-1] + end}
+    if base.endswith("e"):
+        found.add(base[:-1] + end)
+    if base.endswith("ie"):
+        found.add(base[:-2] + "y" + end)
+    if end == "ed" and base.endswith("y"):
+        found.add(base[:-1] + "ied")
+    return found
+
+
+_FINITE = (
+    {_third(base) for base in _BASES}
+    | set(_PAST) - {"left"}
+    | {form for base in _BASES for form in _ending(base, "ed")}
+)
+_GERUNDS = {form for base in _BASES for form in _ending(base, "ing")}
+_VERBS = _FINITE | _GERUNDS | set(_BASES)
+_AT_ONCE = {_third(base) for base in "hold keep look balance limp play act point".split()}
+"""Verbs that in a list, "stands, holds a cup, and looks up", often go on meanwhile."""
+_TRANSITIVE = (
+    "open close raise lift lower push pull throw catch extend pick put move place grab take hold shake fold toss"
+)
+_NO_LIST = {"while", "as", "who", "that", "with", "does", "performs", "practices", "practises", "throws"}
+"""Words after which a list is of other things than what is done in turn."""
+_OBJECTS = {_third(base) for base in _TRANSITIVE.split()}
+"""Verbs that without an object wait for that of the next clause, "opens then closes the door"."""
 
 _AFTER_THAT = r"(?:(?:right|shortly|soon|immediately) )?after that"
 _LATER = (
@@ -16,22 +72,37 @@ _LATER = (
     r"eventually|in the end|at the end|later(?: on)?"
 )
 _FIRST = r"first(?:ly)?|at first|to begin with|initially|in the beginning"
-_STARTS = re.compile(rf"(?:{_FIRST}|(?:and\s+|but\s+)?(?:{_LATER}|second(?:ly)?|third(?:ly)?))\b,?\s+", re.IGNORECASE)
+_A_WHILE = r"after (?:a|an|\d+|some|few) \w+(?: \w+)??"
+_STARTS = re.compile(
+    rf"(?:{_FIRST}|(?:and\s+|but\s+)?(?:{_LATER}|second(?:ly)?|third(?:ly)?|{_A_WHILE}))\b,?\s+",
+    re.IGNORECASE,
+)
+_STATE = re.compile(r"\b(?:is|are|was|were) (?!\w+ing\b|going\b)", re.IGNORECASE)
 _ENDS = re.compile(rf",?\s+(?:{_FIRST}|{_LATER})$", re.IGNORECASE)
-_WHOSE = r"(?:\w+ing|(?:he|she|it|they)\s)"
+_WHOSE = r"(?:(?:\w+ly\s+)?\w+ing\b|(?:he|she|it|they)\s)"
+_STOP = r"(?<!\b\w)(?<!\b[a-z]\w)(?<!\bvs)(?<!\betc)(?<!\bapprox)(?<!\bfwd)[.!]"
 _BETWEEN = re.compile(
-    rf"\s*[.;!]\s+(?=\w)|\s*,?\s*\b(?:and|but)\s+(?:{_LATER})\b,?\s+|\s*,?\s*\bthen\b,?\s+|"
-    rf"\s*,\s*(?:{_LATER})\b,?\s+|\s*,?\s+followed by\s+|"
+    rf"\s*{_STOP}\s+(?=\w)|\s*;\s+(?={_LATER})|\s*,?\s*\b(?:and|but)\s+(?:{_LATER})\b,?\s+|"
+    rf"\s*,?\s*\bthen\b,?\s+|\s*,\s*(?:{_LATER})\b,?\s+|\s*;\s*(?:second(?:ly)?|third(?:ly)?)\b,?\s+|"
+    r"\s*,?\s+followed by\s+|"
     r"\s*,?\s+\b(?:and|to)\s+(?:ends?|finish(?:es)?)(?: up)?(?: by| with)?\s+(?=\w+ing\b)|"
     rf"\s*,?\s+(?:before|prior to)\s+(?={_WHOSE})",
     re.IGNORECASE,
 )
-_AND_AFTER = re.compile(rf",?\s+(?:and|but)\s+(?=.*\b(?:{_LATER})$)", re.IGNORECASE)
-_AFTER = re.compile(rf"^after\s+(?:first\s+)?({_WHOSE}\b[^,]*),\s+(.+)$", re.IGNORECASE)
-_BEFORE = re.compile(rf"^(?:before|prior to)\s+({_WHOSE}\b[^,]*),\s+(.+)$", re.IGNORECASE)
-_REVERSED = re.compile(rf"^(.+?),?\s+(?:but (?:only )?)?after\s+(?:first\s+)?({_WHOSE}\b.*)$", re.IGNORECASE)
-_BUT_FIRST = re.compile(r"^(.+?)(?:,?\s+but (?:first|before that)|[.;]\s+before that),?\s+(.+)$", re.IGNORECASE)
-_SUMMARY = re.compile(r"\b(?:does|doing|do) (?:both|two|three|several)\b", re.IGNORECASE)
+_AND_AFTER = re.compile(rf",?\s+(?:and|but)\s+(?=[^,]*\b(?:{_LATER})$)", re.IGNORECASE)
+_AFTER = re.compile(rf"^after\s+(?:first\s+)?({_WHOSE}[^,]*),\s+(.+)$", re.IGNORECASE)
+_BEFORE = re.compile(rf"^(?:before|prior to)\s+({_WHOSE}[^,]*),\s+(.+)$", re.IGNORECASE)
+_REVERSED = re.compile(rf"^([^,]+),?\s+(?:but (?:only )?)?after\s+(?:first\s+)?({_WHOSE}[^,]*)$", re.IGNORECASE)
+_BUT_FIRST = re.compile(r"^([^,;.]+)(?:,?\s+but (?:first|before that)|[.;]\s+before that),?\s+(.+)$", re.IGNORECASE)
+_WHOLE = re.compile(
+    r"[\"\u201c\u201d()\[\]]|\b(?:does|doing|do) (?:both|two|three|several|this|that|it)\b|\bnow and then\b|\brepeat|"
+    r"\bthe same\b|\b(?:more|less|fewer|rather|other) then\b|\b(?:whole|entire) (?:time|way)\b|\bthroughout\b|"
+    r"\ball (?:while|the while)\b|,\s*(?:all|both|while|always|meanwhile)\b|\bat the same time\b|\bsimultaneously\b|"
+    r"\bas if\b|\blike\b.*\bafter\b|^(?:while|when|whenever|as|if|with|without|in|on|at|there)\b|\bthere (?:is|are)\b|"
+    r"\bshows\b|\blook(?:s|ed)? (?!(?:left|right|up|down|around|at|behind|back|over|to|both|in|out|forward|for)\b)\w+",
+    re.IGNORECASE,
+)
+"""What speaks of the sentence as a whole, or makes its order uncertain."""
 _BEGINS = re.compile(r"^(.*?)\b(?:starts|begins|opens) (?:by|with) (?=\w+ing\b)", re.IGNORECASE)
 
 _WHO = {
@@ -39,22 +110,16 @@ _WHO = {
     *("its", "their", "someone", "somebody", "anyone", "both", "person", "man", "woman", "people", "figure", "human"),
 }
 """Words with which a clause begins that says who, or what, is meant."""
-_NO_VERBS = {
-    *("his", "its", "this", "as", "across", "towards", "sideways", "backwards", "forwards", "upwards", "downwards"),
-    *("afterwards", "always", "hands", "arms", "legs", "feet", "knees", "elbows", "shoulders", "hips", "heads", "toes"),
-    *("heels", "fists", "metres", "meters", "degrees", "steps", "times", "seconds", "circles", "things", "objects"),
-    *("stairs", "others", "besides", "perhaps", "is"),
-}
-"""Words that end as verbs do and are none, where no verb can be told from a noun."""
 _WAYS = {
     *("forward", "forwards", "backward", "backwards", "back", "left", "right", "up", "down", "sideways", "away"),
     *("straight", "clockwise", "counterclockwise", "anticlockwise"),
 }
-_MANNERS = r"(?:\w+ly\s+|again\s+|just\s+)*"
 _CARRY_ON = re.compile(
-    r"^(.*\b(?:stands? up|gets? up|picks?\b.*\bup|picks? up\b.*|turns? (?:a)?round|bows?|stops?)"
-    r"(?:\s+from\s+(?:\w+\s+){0,2}\w+)?)"
-    r",?\s+and\s+(?=(?:walks?|runs?|jogs?|goes|go|leaves?|carries|carry|waves?|bows?|comes?|jumps?|kicks?)\b)",
+    r"^((?!.*\bwho\b)(?:\S+\s+){1,4}?(?:stands? up|gets? up|picks? up\b[^,]*|picks?\b[^,]*? up|turns? (?:a)?round|"
+    r"stops?)(?:\s+from\s+(?:\w+\s+){0,2}\w+)?),?\s+and\s+(?=(?:walks?|runs?|jogs?|goes|go|leaves?|carries|carry|waves?|"
+    r"bows?|comes?|jumps?|kicks?)\b)|"
+    r"^((?:\S+\s+){1,4}?(?:sits?|lies?|kneels?|crouches|squats?|bends?) down),?\s+and\s+(?=(?:then )?(?:stands?|gets?) "
+    r"(?:back )?up\b)",
     re.IGNORECASE,
 )
 """What cannot be at once with what follows its "and"."""
@@ -70,7 +135,7 @@ def clauses(text: str) -> list[str]:
         The text itself alone, where it does not plainly say so or a part would not be a sentence.
     """
     whole = " ".join(text.split())
-    if _SUMMARY.search(whole):
+    if len(whole) > LONGEST or _WHOLE.search(whole):
         return [text]
     ordered = _ordered(whole.rstrip(" .!;,"))
     parts = [clause for part in ordered for clause in _divided(part, len(ordered) > 1)]
@@ -78,7 +143,7 @@ def clauses(text: str) -> list[str]:
         return [text]
     found: list[str] = []
     for part in parts:
-        bare = _ENDS.sub("", _STARTS.sub("", part.strip(" ,;."), count=1)).strip(" ,;.")
+        bare = _ENDS.sub("", _STARTS.sub("", part.strip(" ,;."), count=1)).strip(" ,;.:&-")
         sentence = _sentence(bare, found)
         if not sentence:
             return [text]
@@ -97,48 +162,75 @@ def _ordered(text: str) -> list[str]:
     found = []
     for part in filter(str.strip, _BETWEEN.split(text)):
         match = _REVERSED.match(part)
-        found += [match[2], match[1]] if match else _AND_AFTER.split(part, maxsplit=1)
+        if match and " and " not in match[2]:
+            found += [match[2], match[1]]
+        else:
+            found += _AND_AFTER.split(part, maxsplit=1)
     return found
 
 
 def _divided(part: str, several: bool) -> list[str]:
     """Parts of a list of verbs, "walks, stops, and waves", and what cannot be at once; `several`: one of more parts."""
     items = [item.strip() for item in re.split(r",\s*(?:and\s+)?|\s+and\s+", part)]
-    verbs = [re.sub(rf"^{_MANNERS}", "", item).split(" ")[0] for item in items[1:]]
-    in_a_row = all(_is_verb(verb) and not verb.endswith("ing") for verb in verbs)  # "walks, waving" is at once
-    if in_a_row and len(items) > (1 if several and "," in part else 2):
+    verbs = [_words(item)[0] if _words(item) else "" for item in items]
+    in_a_row = "," in part and all(verb in _FINITE and verb not in _AT_ONCE for verb in verbs[1:])
+    waiting = any(len(_words(item)) == 1 and item in _OBJECTS for item in items)  # "raises and lowers his legs"
+    alone = _verb(items[0]) and not _NO_LIST & set(_words(items[0])) and not waiting
+    if in_a_row and alone and len(items) > (1 if several else 2):
         return items
     match = _CARRY_ON.match(part)
-    return [match[1], part[match.end() :]] if match else [part]
+    return [match[1] or match[2], part[match.end() :]] if match else [part]
 
 
 def _sentence(clause: str, before: list[str]) -> str:
     """A clause made whole by what was said before; "" if that is not possible."""
-    words = clause.split()
-    if not words:
+    words = _words(clause)
+    if not words or words[0] in ("and", "or", "but") or _STATE.search(clause):
         return ""
-    first = words[0].lower()
     if not before:
-        if first in _WHO and len(words) < 3 and not any(map(_is_verb, words[1:])):
-            return ""  # "the person then sits": no more than who it is
         clause = _BEGINS.sub(r"\1is ", clause)
-        return f"{SUBJECT} is {clause}" if first.endswith("ing") else clause
-    if first == "again":
-        return before[-1]
-    if first in _WAYS or first == "to" or (first in _WHO and not any(map(_is_verb, words[1:]))):
+        verb = _verb(clause)
+        if not verb or (len(words) < 4 and words[-1] == verb and verb in _OBJECTS):
+            return ""  # "the person then sits", "he opens then closes the door"
+        return f"{SUBJECT} is {clause}" if words[0] in _GERUNDS else clause
+    if words[0] == "again":
+        return before[-1] if len(words) == 1 else ""
+    if words[0] in _WAYS or words[0] == "to" or (words[0] in _WHO and not _verb(clause)):
         return _completed(clause, before[-1])
-    if first in _WHO or before[0].split()[0].lower() not in _WHO:
+    if words[0] in _WHO:
         return clause
-    return f"{SUBJECT} is {clause}" if first.endswith("ing") else f"{SUBJECT} {clause}"
+    if words[0] in _GERUNDS:
+        return f"{SUBJECT} is {clause}"
+    if words[0] in _BASES and words[0] not in _FINITE:
+        return clause
+    return f"{SUBJECT} {clause}" if words[0] in _FINITE or words[0] in ("is", "does") else ""
 
 
 def _completed(clause: str, before: str) -> str:
     """The sentence before with another end: "he lifts the left hand", "the right one" -> "he lifts the right one"."""
     words, first = before.split(), clause.split()[0].lower()
     alike = [i for i, word in enumerate(words) if i and (word.lower() == first or {word.lower(), first} <= _WAYS)]
-    return " ".join([*words[: alike[-1]], clause]) if alike else ""
+    if not alike or "," in before:
+        return ""
+    kept, replaced = words[: alike[-1]], words[alike[-1] :]
+    # Otherwise what follows would be lost, or belongs to both.
+    return " ".join([*kept, clause]) if len(clause.split()) - 1 <= len(replaced) < 4 else ""
 
 
-def _is_verb(word: str) -> bool:
-    word = word.lower().strip(",.;")
-    return word not in _NO_VERBS and len(word) > 2 and word.endswith(("s", "ed", "ing"))
+_COUNTED = re.compile(r"\d+|a|an|the|his|her|two|three|four|five|six|few")
+
+
+def _verb(clause: str) -> str:
+    """The first verb of movement among the first words; "" without one. Nouns after numbers and articles are none."""
+    words = _words(clause)
+    for place, word in enumerate(words[:5]):
+        if word in _VERBS and not (
+            place and re.fullmatch(r"\d+|a|an|the|his|her|two|three|four|five|six|few", words[place - 1])
+        ):
+            return word
+    return ""
+
+
+def _words(clause: str) -> list[str]:
+    """Words in small letters, without adverbs in -ly and what is no letter."""
+    return [word for word in re.findall(r"[a-z0-9'-]+", clause.lower()) if not (word.endswith("ly") and len(word) > 4)]

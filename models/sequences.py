@@ -123,19 +123,20 @@ class Sequences(Editing):
         if room < least * len(parts):
             return None
         tokens = torch.tensor(_shares(wanted.tolist(), room, least), device=condition.device)
-        ways = [
-            *noise,
-            *(one for way in range(1, best_of) for one in _noise([f"{part} {way}" for part in parts], seeds)),
-        ]
+        ways = list(noise)
+        for way in range(1, best_of):
+            ways += _noise([f"{part} {way}" for part in parts], seeds)
         clips = editor.maker.make(condition.repeat(best_of, *[1] * (condition.dim() - 1)), tokens.repeat(best_of), ways)
         if best_of > 1:
             facts = [self._facts(part, seed) for part in parts] * best_of
             made = self.decode(clips, tokens.repeat(best_of), facts)
             alike = matching.similarities(self.text, self.tokenizer, made, [*parts] * best_of)
-            best = torch.tensor(alike).reshape(best_of, len(parts)).argmax(0)
+            scores, best = torch.tensor(alike).reshape(best_of, len(parts)).max(0)
             clips = clips[(best * len(parts) + torch.arange(len(parts))).to(clips.device)]
         motion = self._joined(editor, parts, condition, clips, tokens, seeds, candidates)
-        motion.meta.update({"prompt": text}, **({"best_of": best_of} if best_of > 1 else {}))
+        motion.meta["prompt"] = text
+        if best_of > 1:
+            motion.meta.update(best_of=best_of, similarity=scores.mean().item())
         return replace(motion, text=text)
 
     def _joined(

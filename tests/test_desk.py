@@ -105,6 +105,48 @@ def test_who_cancels_leaves_the_others_their_results() -> None:
     assert len(desk) == 0
 
 
+def test_a_cancelled_name_is_free_again_though_its_place_computes_for_others() -> None:
+    desk, begun, go_on = Desk(20), threading.Event(), threading.Event()
+
+    def slow(items: Sequence[int], check: Callable[[], None]) -> list[int]:
+        begun.set()
+        assert go_on.wait(60)
+        return list(items)
+
+    kind = Kind("a", slow, 8)
+    futures = crowd(desk, kind, [1, 2])
+    assert begun.wait(60) and desk.cancel("1") and not desk.cancel("1")
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(desk.together, "1", kind, 3)
+        wait(lambda: len(desk) == 3)
+        go_on.set()
+        assert again.result(60) == 3 and futures[1].result(60) == 2
+
+
+def test_who_failed_together_takes_nobody_along() -> None:
+    desk, batches, go_on = Desk(20), list[list[int]](), threading.Event()
+
+    def invert(items: Sequence[int], check: Callable[[], None]) -> list[int]:
+        batches.append(list(items))
+        if len(batches) > 1:
+            assert go_on.wait(60)
+        if 0 in items:
+            raise UserError("zero")
+        return [-item for item in items]
+
+    kind = Kind("a", invert, 8)
+    futures = crowd(desk, kind, [1, 0])
+    wait(lambda: len(batches) == 2)
+    with ThreadPoolExecutor(2) as pool:
+        late = [pool.submit(desk.together, str(item), kind, item) for item in (5, 6)]
+        wait(lambda: len(desk) == 4)
+        go_on.set()
+        assert [one.result(60) for one in late] == [-5, -6] and futures[0].result(60) == -1
+    with pytest.raises(UserError, match="zero"):
+        futures[1].result(60)
+    assert batches[:3] == [[1, 0], [1], [0]] and sorted(batches[3]) == [5, 6]
+
+
 def test_when_all_have_cancelled_computing_ends() -> None:
     desk, begun, ended = Desk(20), threading.Event(), threading.Event()
 

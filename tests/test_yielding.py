@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from lamp.utils.threads import yielding
-from lamp.utils.threads.yielding import BUSY, Look, Yielding, gnu_openmp
+from lamp.utils.threads.yielding import Look, Yielding, gnu_openmp
 
 ROOT = Path(__file__).resolve().parent.parent
 on_linux = pytest.mark.skipif(not yielding.CAN, reason="needs Linux, and the usual way of waiting")
@@ -31,27 +32,44 @@ def test_it_begins_where_others_compute_and_ends_where_they_stop(monkeypatch: py
     openmp = gnu_openmp()
     if openmp is None:
         pytest.skip("PyTorch brings another OpenMP here")
-    looks = iter([Look(0, 0, 0), Look(1, 2, 0), Look(2, 4, 0), Look(3, 4, 0)])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: len(os.sched_getaffinity(0)))
+    looks = iter([Look(0, 0, 0), Look(1, 20, 0), Look(2, 40, 0), Look(3, 40, 0), Look(9, 90, 0)])
     monkeypatch.setattr(Yielding, "_look", staticmethod(lambda: next(looks)))
     monkeypatch.setattr(Yielding, "wanted", staticmethod(lambda before, after: after.used - before.used))
     one, seen = Yielding(), list[bool]()
     a, b = torch.randn(2, 300, 300, generator=torch.Generator().manual_seed(0)).unbind()
     product = a @ b
-    for _ in range(3):
+    one.mind()
+    assert not one.on  # nothing is known yet
+    for _ in range(4):
         one.mind()
         seen.append(one.on)
         assert torch.equal(a @ b, product)
         assert one.on == any(thread.name == NAME for thread in threading.enumerate())
-    assert seen == [True, True, False] and BUSY < 2
+    assert seen == [True, True, False, False]  # the last look was too long ago to tell
 
 
 @on_linux
 def test_looks_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     one, looks = Yielding(), list[int]()
-    monkeypatch.setattr(one, "_look", lambda: looks.append(1) or Look(0, 0, 0))
+    monkeypatch.setattr(one, "_look", lambda: looks.append(1) or Look(time.monotonic(), 0, 0))
     for _ in range(1000):
         one.mind()
     assert len(looks) <= 1
+
+
+@on_linux
+def test_what_cannot_be_done_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(yielding, "STATISTICS", tmp_path / "none")
+    one = Yielding()
+    for _ in range(2):
+        one.mind()
+    assert not one.on
+    (tmp_path / "maps").write_text(
+        "7f r-xp 0 0:0 1 /a/libgomp.so.1\n7f r-xp 0 0:0 1 /b c/libgomp-1.so.1.0\n7f 0 [heap]\n"
+    )
+    monkeypatch.setattr(yielding, "MAPS", tmp_path / "maps")
+    assert gnu_openmp() is None
 
 
 @on_linux

@@ -119,7 +119,7 @@ class Desk:
         """A request and those behind it that are computed with it."""
         with self._moved:
             company, size = [mine], mine.size
-            for other in self._line:
+            for other in self._line if mine.kind is not None else ():
                 alike = other.kind is not None and other.kind.key == kind.key
                 if other is not mine and alike and not other.cancelled and size + other.size <= kind.most:
                     other.taken, size = True, size + other.size
@@ -131,6 +131,7 @@ class Desk:
             if self._closed or all(place.cancelled for place in company):
                 self._check(mine)
 
+        results: Sequence[Any] | None = None
         try:
             results = kind.compute([place.item for place in company], check)
         except (BusyError, CancelledError):
@@ -138,13 +139,14 @@ class Desk:
         except Exception:
             if len(company) == 1:
                 raise
-            for place in company:
-                place.kind = None  # who is at fault is not known: each goes alone
-            results, company = kind.compute([mine.item], lambda: self._check(mine)), [mine]
         finally:
             with self._moved:
                 for place in self._line:
                     place.taken = False
+        if results is None:  # outside of the handler, whose traceback keeps what the batch had in memory
+            for place in company:
+                place.kind = None  # who is at fault is not known: each goes alone
+            results, company = kind.compute([mine.item], lambda: self._check(mine)), [mine]
         with self._moved:
             for place, result in zip(company, results, strict=True):
                 place.results.append(result)
@@ -186,7 +188,8 @@ class Desk:
         with self._moved:
             found = [place for place in self._line if job and place.job == job]
             for place in found:
-                place.cancelled = True
+                # The name is free again, though the place may compute for others for a while.
+                place.cancelled, place.job = True, ""
             self._moved.notify_all()
         return bool(found)
 

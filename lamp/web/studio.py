@@ -18,6 +18,7 @@ from lamp.library.reader import MotionReader
 from lamp.library.search import Library
 from lamp.library.store import Store
 from lamp.models import matching
+from lamp.models.clauses import clauses
 from lamp.models.lamp.known import KnownTexts
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.sequences import MIN_FRAMES
@@ -36,6 +37,7 @@ from lamp.utils.scores.physics import foot_skating_ratio
 from lamp.utils.viewer.page import viewer_page
 from lamp.web.schemas import (
     LONGEST_UPLOAD,
+    MOST_SAMPLES,
     Captions,
     DescribeAsk,
     EditAsk,
@@ -49,7 +51,9 @@ from lamp.web.schemas import (
 KEPT, KEPT_BYTES = 100, 512 * 2**20
 """Motions that are remembered, and about how much memory they may take; the newest one may take any."""
 TOGETHER = 32
-"""Motions that are computed at a time at most."""
+"""Motions that are computed at a time at most; one of several clauses counts as several."""
+CAPTIONS = 8
+"""Motions that are described between two looks at whether that is still wanted."""
 FILES, VIDEOS = 32, 4
 """Conversions of motions from and to files that may wait, and drawings of videos."""
 UPLOADS = (".bvh", ".npy", ".npz")
@@ -104,6 +108,8 @@ class Studio:
         self.files, self.videos = Desk(FILES), Desk(VIDEOS)
         self.desks = (self.desk, self.files, self.videos)
         self._kept: OrderedDict[str, Kept] = OrderedDict()
+        # What a full desk makes is not forgotten before it is fetched.
+        self._most = max(KEPT, 2 * self.desk.most * MOST_SAMPLES)
         self._lock, self._threads = threading.Lock(), torch.get_num_threads()
 
     @classmethod
@@ -151,8 +157,9 @@ class Studio:
         """
         prompt = _sentence(ask.prompt)
         ask = ask.model_copy(update={"prompt": prompt})
+        parts = len(clauses(prompt)) if self.pipe.guidance.clauses else 1
         alike = (ask.steps, ask.guidance, ask.seconds is None, ask.caption)
-        made = self.desk.together(ask.job, Kind(alike, self._make_all, TOGETHER), ask, ask.samples)
+        made = self.desk.together(ask.job, Kind(alike, self._make_all, TOGETHER), ask, ask.samples * parts)
         # The rest is no work for the models: each does it by itself, while the next are computed.
         shown = [self._keep(one.motion, _clean(one.motion, ask), "made", prompt, **one.said) for one in made]
         return Reply(motions=shown, **self._of_prompt(prompt))
@@ -334,8 +341,10 @@ class Studio:
         if lamp_of(self.pipe.text) is not None:
             scores = matching.similarities(self.pipe.text, self.pipe.tokenizer, motions, prompts)
         check()
-        captions = self.pipe.caption(motions, num_beams=3) if caption else [[""]] * len(motions)
-        check()
+        captions: list[list[str]] = [] if caption else [[""]] * len(motions)
+        for start in range(0, len(motions) if caption else 0, CAPTIONS):
+            captions += self.pipe.caption(motions[start : start + CAPTIONS], num_beams=3)
+            check()
         return [
             Judged(motion, {"match": _rounded(score), "caption": own[0]})
             for motion, score, own in zip(motions, scores, captions, strict=True)
@@ -367,7 +376,7 @@ class Studio:
         with self._lock:
             self._kept[name] = Kept(original, clean, facts)
             size = sum(kept.size for kept in self._kept.values())
-            while len(self._kept) > 1 and (len(self._kept) > KEPT or size > KEPT_BYTES):
+            while len(self._kept) > 1 and (len(self._kept) > self._most or size > KEPT_BYTES):
                 size -= self._kept.popitem(last=False)[1].size
         return facts
 

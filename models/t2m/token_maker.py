@@ -70,7 +70,6 @@ class TokenMaker:
             tokens: (B,) lengths.
             seeds: one for each.
         """
-        mind_others()
         sampling = self._sampling(seeds)
         base = self.masked.generate(condition, tokens, steps=self.time_steps, cond_scale=self.cond_scale, **sampling)
         if self.residual is None:
@@ -89,7 +88,6 @@ class TokenMaker:
         Returns:
             (K, n, Q); without a residual transformer, levels above the base are -1 (nothing) where masked.
         """
-        mind_others()
         count, sampling = len(seeds), self._sampling(seeds)
         mask, condition = mask.expand(count, -1), condition.expand(count, *condition.shape[1:])
         tokens = torch.full((count,), len(codes), device=codes.device)
@@ -113,5 +111,10 @@ class TokenMaker:
             "temperature": self.temperature,
             "gumbel": self.gumbel,
             "seeds": seeds,
-            "progress": self.on_step,
+            "progress": self._stepped,
         }
+
+    def _stepped(self, done: int, total: int) -> None:
+        mind_others()
+        if self.on_step is not None:
+            self.on_step(done, total)

@@ -10,20 +10,23 @@ is computed stays the same, bit for bit, for as many threads compute it.
 
 import ctypes
 import os
+import re
 import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import torch
 
-WINDOW = 0.2
-"""Seconds between looks at what others do; processor times are counted in hundredths."""
+WINDOW, STALE = 0.2, 1.0
+"""Seconds between looks at what others do, for processor times are counted in hundredths, and after which a look says
+nothing of now."""
 BUSY, QUIET = 0.25, 0.1
 """Cores that others use of those that we need, from which on threads yield, and below which they spin again."""
-MAPS = Path("/proc/self/maps")
+SHARE = 0.05
+"""Part of all cores by which these two are greater where there are many cores: so wrong are the times in a window."""
+MAPS, STATISTICS = Path("/proc/self/maps"), Path("/proc/stat")
 CAN = (
     sys.platform == "linux"
     and os.environ.get("LAMP_FAST", "1") != "0"
@@ -46,9 +49,10 @@ class Yielding:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last = self._look()
+        self._last = Look(-STALE, 0, 0)
         self._holder: threading.Thread | None = None
         self._release = threading.Event()
+        self._cannot = not CAN
 
     @property
     def on(self) -> bool:
@@ -56,17 +60,23 @@ class Yielding:
         return self._holder is not None
 
     def mind(self) -> None:
-        """Look at what other processes do, at most once in `WINDOW` seconds; call it before each piece of work."""
-        if not CAN or time.monotonic() - self._last.clock < WINDOW or not self._lock.acquire(blocking=False):
+        """Look at what other processes do, at most once in `WINDOW` seconds; call it before each piece of work.
+
+        Where that is not possible, nothing changes: no error of this is one of the work.
+        """
+        if self._cannot or time.monotonic() - self._last.clock < WINDOW or not self._lock.acquire(blocking=False):
             return
         try:
-            now = self._look()
-            cores = self.wanted(self._last, now)
-            self._last = now
-            if cores > BUSY and not self.on:
+            before, self._last = self._last, self._look()
+            if self._last.clock - before.clock > STALE:
+                return
+            cores, spare = self.wanted(before, self._last), SHARE * len(os.sched_getaffinity(0))
+            if cores > max(BUSY, spare) and not self.on and torch.get_num_threads() > 1:
                 self._begin()
-            elif cores < QUIET and self.on:
+            elif cores < max(QUIET, spare / 2) and self.on:
                 self.end()
+        except (OSError, RuntimeError, AttributeError):
+            self._cannot = True
         finally:
             self._lock.release()
 
@@ -87,35 +97,45 @@ class Yielding:
     def _begin(self) -> None:
         openmp = gnu_openmp()
         if openmp is None:
+            self._cannot = True
             return
-        ready, self._release = threading.Event(), threading.Event()
-        release = self._release
+        ready, release = threading.Event(), threading.Event()
         nothing = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)  # of null, in each of the threads
+        # With those of PyTorch, one more than there are cores.
+        count = max(2, len(os.sched_getaffinity(0)) - torch.get_num_threads() + 2)
 
         def hold() -> None:
-            openmp.GOMP_parallel(nothing, None, len(os.sched_getaffinity(0)) + 1, 0)
+            openmp.GOMP_parallel(nothing, None, count, 0)
             ready.set()
             release.wait()  # its threads end with this one
 
-        self._holder = threading.Thread(target=hold, name="more threads than cores", daemon=True)
-        self._holder.start()
-        ready.wait()
+        holder = threading.Thread(target=hold, name="more threads than cores", daemon=True)
+        holder.start()
+        ready.wait(10)
+        self._holder, self._release = holder, release
 
     @staticmethod
     def _look() -> Look:
-        cores = os.sched_getaffinity(0) if CAN else ()
-        times = psutil.cpu_times(percpu=True) if CAN else []
-        used = sum(sum(times[core][:8]) - times[core].idle - times[core].iowait for core in cores if core < len(times))
-        return Look(time.monotonic(), used, time.process_time())
+        cores, used = {f"cpu{core}" for core in os.sched_getaffinity(0)}, 0
+        for line in STATISTICS.read_text().splitlines():
+            name, *ticks = line.split()
+            if name in cores:
+                user, nice, system, _, _, *others = map(int, ticks[:8])  # not idle, not waiting for a disk
+                used += user + nice + system + sum(others)
+        return Look(time.monotonic(), used / os.sysconf("SC_CLK_TCK"), time.process_time())
 
 
 def gnu_openmp() -> ctypes.CDLL | None:
-    """The library whose threads PyTorch uses here, if it is GNU's."""
-    names = [line.split(maxsplit=5)[5].strip() for line in MAPS.read_text().splitlines() if "libgomp" in line]
-    found = sorted({name for name in names if name.startswith("/")}, key=lambda name: "torch" not in name)
-    if not found:
+    """The library whose threads PyTorch uses here, if it is GNU's.
+
+    Raises:
+        OSError: it is not there any more.
+    """
+    found = sorted(set(re.findall(r"/\S.*/libgomp[^/\n]*\.so\S*$", MAPS.read_text(), re.MULTILINE)))
+    own = [path for path in found if "/torch/lib/" in path]
+    if not found or (len(found) > 1 and not own):  # several, and which is PyTorch's is not known
         return None
-    library = ctypes.CDLL(found[0])
+    library = ctypes.CDLL((own or found)[0])
     library.GOMP_parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     library.GOMP_parallel.restype = None
     return library

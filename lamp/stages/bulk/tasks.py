@@ -170,7 +170,7 @@ class Generate(Task):
         self.models = {name: part.identity for name, part in loaded.items()}
         self.models |= {
             "text encoder": pipe.text.identity,
-            "guidance": f"{pipe.guidance.cond_scale:g} {pipe.guidance.res_cond_scale:g}",
+            "guidance": f"{pipe.guidance.cond_scale:g} {pipe.guidance.res_cond_scale:g} {pipe.guidance.clauses}",
         }
 
     def check(self, items: Sequence[Item]) -> None:
