@@ -29,6 +29,7 @@ from lamp.library.indexing import index, open_store
 from lamp.library.licences import NOT_STATED, licence_of
 from lamp.library.reader import MotionReader
 from lamp.models.pipeline import LaMPPipeline
+from lamp.models.t2m.token_maker import Guidance
 from lamp.serve.desk import BusyError, CancelledError, Desk
 from lamp.serve.network import listening
 from lamp.utils.errors import UserError
@@ -462,7 +463,7 @@ def test_a_stopped_app_waits_neither_for_open_pages_nor_for_what_is_computed() -
 
 def idle_studio(waiting: int) -> Studio:
     """Without models: nobody's turn comes."""
-    return Studio(cast(LaMPPipeline, SimpleNamespace(fps=20.0, text=None)), waiting=waiting)
+    return Studio(cast(LaMPPipeline, SimpleNamespace(fps=20.0, text=None, guidance=Guidance())), waiting=waiting)
 
 
 def asking(port: int, method: str, path: str, ask: dict[str, Any] | None = None) -> socket.socket:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 import bulk
 from lamp.data.caption_table import read_caption_table
 from lamp.models.pipeline import LaMPPipeline
+from lamp.models.t2m.token_maker import Guidance
 from lamp.models.vq.model import RVQVAE
 from lamp.options.corpora.bulk import BulkOptions
 from lamp.stages.bulk import items as items_module
@@ -393,7 +394,7 @@ def test_an_error_in_the_middle_leaves_a_manifest(takes: Path, tmp_path: Path, m
 def test_what_the_models_cannot_do_is_told_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    guidance = SimpleNamespace(cond_scale=1.0, res_cond_scale=1.0)
+    guidance = Guidance(1.0, 1.0)
     pipe = SimpleNamespace(
         **dict.fromkeys(("tokenizer", "masked", "residual", "length")),
         **{"text": SimpleNamespace(identity="clip"), "guidance": guidance},
