@@ -33,7 +33,7 @@ def test_it_begins_where_others_compute_and_ends_where_they_stop(monkeypatch: py
     if openmp is None:
         pytest.skip("PyTorch brings another OpenMP here")
     monkeypatch.setattr(torch, "get_num_threads", lambda: len(os.sched_getaffinity(0)))
-    looks = iter([Look(0, 0, 0), Look(1, 20, 0), Look(2, 40, 0), Look(3, 40, 0), Look(9, 90, 0)])
+    looks = iter([Look(0, 0, 0), Look(1, 20, 0), Look(2, 40, 0), Look(3, 40, 0), Look(9, 90, 0), Look(19, 190, 6)])
     monkeypatch.setattr(Yielding, "_look", staticmethod(lambda: next(looks)))
     monkeypatch.setattr(Yielding, "wanted", staticmethod(lambda before, after: after.used - before.used))
     one, seen = Yielding(), list[bool]()
@@ -41,12 +41,14 @@ def test_it_begins_where_others_compute_and_ends_where_they_stop(monkeypatch: py
     product = a @ b
     one.mind()
     assert not one.on  # nothing is known yet
-    for _ in range(4):
+    for _ in range(5):
         one.mind()
         seen.append(one.on)
         assert torch.equal(a @ b, product)
         assert one.on == any(thread.name == NAME for thread in threading.enumerate())
-    assert seen == [True, True, False, False]  # the last look was too long ago to tell
+    # Before the last but one, it was long idle; before the last, it worked for long.
+    assert seen == [True, True, False, False, True]
+    one.end()
 
 
 @on_linux

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 
 WINDOW, STALE = 0.2, 1.0
-"""Seconds between looks at what others do, for processor times are counted in hundredths, and after which a look says
-nothing of now."""
+"""Seconds between looks at what others do, for processor times are counted in hundredths; and after which a look says
+nothing of now, if this process did little meanwhile."""
 BUSY, QUIET = 0.25, 0.1
 """Cores that others use of those that we need, from which on threads yield, and below which they spin again."""
 SHARE = 0.05
@@ -68,7 +68,7 @@ class Yielding:
             return
         try:
             before, self._last = self._last, self._look()
-            if self._last.clock - before.clock > STALE:
+            if self._last.clock - before.clock > max(STALE, 2 * (self._last.own - before.own)):
                 return
             cores, spare = self.wanted(before, self._last), SHARE * len(os.sched_getaffinity(0))
             if cores > max(BUSY, spare) and not self.on and torch.get_num_threads() > 1:
