@@ -83,7 +83,7 @@ def align_directions(source: Tensor, target: Tensor, iterations: int = 50) -> Te
     wanted = target.numpy()
     # In NumPy: hundreds of operations on so little are faster without torch's overhead and threads.
     for _ in range(iterations):
-        axis = np.cross(bones, wanted)
+        axis = _cross(bones, wanted)
         sin = np.linalg.norm(axis, axis=-1, keepdims=True)
         cos = (bones * wanted).sum(-1, keepdims=True)
         turn = (axis * (np.arctan2(sin, cos) / np.maximum(sin, 1e-12))).mean(-2, keepdims=True)
@@ -98,7 +98,12 @@ def _turned(vectors: np.ndarray, turn: np.ndarray) -> np.ndarray:
     angle = np.linalg.norm(turn, axis=-1, keepdims=True)
     axis = turn / np.maximum(angle, 1e-12)
     along = axis * (axis * vectors).sum(-1, keepdims=True)
-    return along + (vectors - along) * np.cos(angle) + np.cross(axis, vectors) * np.sin(angle)
+    return along + (vectors - along) * np.cos(angle) + _cross(axis, vectors) * np.sin(angle)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The numbers of `np.cross` for vectors (..., 3), without what that does to accept others."""
+    return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
 
 
 EULER_ORDERS = ("ZYX", "ZXY", "YXZ", "YZX", "XYZ", "XZY")
