@@ -7,6 +7,7 @@ in shards, a table of Arrow.
 """
 
 import json
+import tokenize
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -114,3 +115,5 @@ def mapped(path: Path) -> np.ndarray:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except EOFError as error:  # NumPy's word for an empty file
         raise ValueError(f"{path.name} is empty") from error
+    except (tokenize.TokenError, SyntaxError) as error:  # of a header
+        raise ValueError(f"{path.name} is not an array") from error

@@ -18,7 +18,7 @@ from lamp.models.model_files import (
     read_sizes,
 )
 from lamp.utils.errors import UserError, brief
-from lamp.utils.files import atomic_path, write_json
+from lamp.utils.files import atomic_path, shown, write_json
 from lamp.utils.run import provenance
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class LaMPModel(nn.Module, Generic[Config]):
         values = read_facts(config_file)
         kind, meta = values.pop("model", None), values.pop("meta", {})
         if kind != cls.kind():
-            raise UserError(f"{folder} holds a {kind or 'model of unknown kind'}, not a {cls.kind()}")
+            there = shown(str(kind), 60) if kind else "model of unknown kind"
+            raise UserError(f"{folder} holds a {there}, not a {cls.kind()}")
         check_meta(meta, config_file)
         config: Any = make_config(cls.config_class, values, config_file)
         with fast.without_draws():

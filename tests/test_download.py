@@ -25,6 +25,7 @@ import pytest
 import requests
 import torch
 
+from lamp.data.captions import mapped
 from lamp.prepare.download import run
 from lamp.prepare.downloads.files import check_file, is_archive, unpack
 from lamp.prepare.downloads.install import Downloader, PackageError
@@ -624,3 +625,13 @@ def test_a_missing_package_is_named_with_the_command_to_install_it(tmp_path, mon
     with pytest.raises(UserError, match=r"the package gdown: \S+ -m pip install -e '\.\[download\]'$"):
         run(["models", "--root", str(tmp_path)])
     run(["list"])
+
+
+def test_an_array_whose_header_does_not_end_is_damaged(tmp_path):
+    np.save(tmp_path / "Mean.npy", np.ones(3))
+    content = (tmp_path / "Mean.npy").read_bytes()
+    (tmp_path / "Mean.npy").write_bytes(content.replace(b")", b"("))
+    with pytest.raises(LinkError, match=r"Mean\.npy is not a NumPy array"):
+        check_file(tmp_path / "Mean.npy")
+    with pytest.raises(ValueError, match=r"Mean\.npy is not an array|header"):
+        mapped(tmp_path / "Mean.npy")

@@ -148,3 +148,11 @@ def test_options_of_runs(tmp_path: Path) -> None:
     assert options["lr"] == 1 and options.get("vq_name") is None
     with pytest.raises(UserError, match=r"opt\.json has no entry vq_name"):
         options["vq_name"]
+
+
+def test_a_name_without_end_is_cut(tmp_path):
+    (tmp_path / "config.json").write_text('{"model": "' + "9" * 5000 + '"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="holds a '999") as caught:
+        RVQVAE.from_pretrained(tmp_path)
+    assert len(str(caught.value)) < 200 + len(str(tmp_path))

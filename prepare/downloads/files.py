@@ -14,6 +14,7 @@ import shutil
 import stat
 import struct
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ _OLD_CHECKPOINT = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)[:-1]
 # What zipfile, tarfile and their decompressors raise for damaged files.
 _DAMAGE: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error)
 _DAMAGE += (EOFError, ValueError, IndexError, NotImplementedError, RuntimeError)
+# What NumPy raises for the header of an array.
+_DAMAGE += (tokenize.TokenError, SyntaxError, KeyError, TypeError, OverflowError)
 
 
 @contextlib.contextmanager
