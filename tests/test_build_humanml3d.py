@@ -25,7 +25,7 @@ from lamp.prepare.humanml3d.amass import (
     quat_from_rotation_vector,
     read_take,
 )
-from lamp.prepare.humanml3d.sources import Published, copy_texts, find_published, read_index
+from lamp.prepare.humanml3d.sources import Published, copy_texts, find_humanact12, find_published, read_index
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 from lamp.utils.kinematics.features import features_to_joints, joints_to_features, mirror_joints
@@ -517,3 +517,14 @@ def test_broken_indexes_are_named(tmp_path: Path) -> None:
     assert read_index(path)[0].label == "KIT/3/a_poses"
     with pytest.raises(UserError, match=r"--texts .* does not exist"):
         find_published(None, Published(index=path, texts=tmp_path / "no"))
+
+
+def test_an_archive_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "humanact12.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", b"x")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 110  # the version of zip that it needs, in its index
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"humanact12\.zip is neither a folder nor a zip archive \(zip file version 11"):
+        find_humanact12(path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, files_below
-from lamp.utils.reading import npy_of_bytes, read_names, read_npy, reading
+from lamp.utils.reading import npy_of_bytes, one_line, read_names, read_npy, reading
 
 HUMANACT12 = "humanact12"
 SPLITS = ("train", "val", "test", "train_val", "all")
@@ -190,10 +190,9 @@ def _members(path: Path, suffix: str) -> dict[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is neither a folder nor a zip archive ({error}); in a git clone, `git lfs pull` may be due"
-        ) from error
+    except Exception as error:  # damaged indices make zipfile fail in more ways than its own error
+        what = f"neither a folder nor a zip archive ({one_line(error)})"
+        raise UserError(f"{path} is {what}; in a git clone, `git lfs pull` may be due") from error
     paths = [PurePosixPath(name) for name in names if "__MACOSX" not in name]
     return {p.stem: str(p) for p in paths if p.suffix == suffix and not p.name.startswith(".")}
 
