@@ -207,13 +207,11 @@ def report(seen: Seen) -> list[str]:
         ordered = sorted(seen.seconds)
         half, most = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.95)]
         lines.append(f"a motion that was made took {half:.1f} s (p50), {most:.1f} s (p95), with the wait")
-    thirds = [memory for _, memory in seen.memory[len(seen.memory) // 3 :]]
-    if thirds:
-        first, last = thirds[: len(thirds) // 2], thirds[len(thirds) // 2 :]
-        lines.append(
-            f"memory of the app, mean of the second and of the last third: {sum(first) / max(len(first), 1):.0f} and "
-            f"{sum(last) / len(last):.0f} MB, at most {max(memory for _, memory in seen.memory):.0f} MB"
-        )
+    minutes: dict[int, list[float]] = {}
+    for seconds, memory in seen.memory:
+        minutes.setdefault(int(seconds // 60), []).append(memory)
+    means = ", ".join(f"{sum(some) / len(some):.0f}" for some in minutes.values())
+    lines.append(f"memory of the app, MB, mean of each minute: {means}")
     return lines + [f"FAULT {fault}" for fault in dict.fromkeys(seen.faults)]
 
 
