@@ -84,11 +84,15 @@ def training_step() -> Callable[[], object]:
 
 
 def command() -> Callable[[], object]:
-    """The README's first command, without videos and with them as it is: npy, BVH, mp4 and their copies."""
-    place = tempfile.mkdtemp()
+    """The README's first command: npy, BVH, mp4 and their copies."""
     words = [sys.executable, "gen_t2m.py", "--text_prompt", "a person walks forward", "--motion_length", str(LENGTH)]
-    words += ["--gpu_id", "-1", "--output_dir", place, "--ext", "busy"]
-    return lambda: subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    words += ["--gpu_id", "-1", "--ext", "busy", "--output_dir"]
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as place:
+            subprocess.run([*words, place], cwd=ROOT, check=True, capture_output=True)
+
+    return run
 
 
 WORK: dict[str, Callable[[], Callable[[], object]]] = {

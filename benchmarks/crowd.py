@@ -3,9 +3,9 @@
     python -m benchmarks.crowd                            # 200 clients for 5 minutes, and 32 prompts at once
     python -m benchmarks.crowd --clients 20 --minutes 0.5
 
-Needs the extra `crowd`. The app runs in a process of its own, on the loopback address and the
-CPU. What is told: motions a second with 32 prompts waiting, requests by what came of them, their times, and the memory
-of the app. The exit code is 1 if a request got no answer or a wrong one, or if the app ended.
+Needs the extra `crowd`. The app runs in a process of its own, on the loopback address and the CPU. What is told:
+motions a second with 32 prompts waiting, requests by what came of them, their times, and the memory of the app. The
+exit code is 1 if a request got no answer or a wrong one, or if the app ended.
 """
 
 import locust  # first: it makes sockets and threads of this process cooperative  # isort: skip

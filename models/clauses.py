@@ -172,10 +172,10 @@ def _ordered(text: str) -> list[str]:
 def _divided(part: str, several: bool) -> list[str]:
     """Parts of a list of verbs, "walks, stops, and waves", and what cannot be at once; `several`: one of more parts."""
     items = [item.strip() for item in re.split(r",\s*(?:and\s+)?|\s+and\s+", part)]
-    verbs = [_words(item)[0] if _words(item) else "" for item in items]
-    in_a_row = "," in part and all(verb in _FINITE and verb not in _AT_ONCE for verb in verbs[1:])
-    waiting = any(len(_words(item)) == 1 and item in _OBJECTS for item in items)  # "raises and lowers his legs"
-    alone = _verb(items[0]) and not _NO_LIST & set(_words(items[0])) and not waiting
+    words = [_words(item) for item in items]
+    in_a_row = "," in part and all(own and own[0] in _FINITE and own[0] not in _AT_ONCE for own in words[1:])
+    waiting = any(len(own) == 1 and item in _OBJECTS for own, item in zip(words, items))  # "raises and lowers his legs"
+    alone = _verb(items[0]) and not _NO_LIST & set(words[0]) and not waiting
     if in_a_row and alone and len(items) > (1 if several else 2):
         return items
     match = _CARRY_ON.match(part)
@@ -224,9 +224,7 @@ def _verb(clause: str) -> str:
     """The first verb of movement among the first words; "" without one. Nouns after numbers and articles are none."""
     words = _words(clause)
     for place, word in enumerate(words[:5]):
-        if word in _VERBS and not (
-            place and re.fullmatch(r"\d+|a|an|the|his|her|two|three|four|five|six|few", words[place - 1])
-        ):
+        if word in _VERBS and not (place and _COUNTED.fullmatch(words[place - 1])):
             return word
     return ""
 

@@ -297,9 +297,11 @@ class LaMPPipeline(Sequences):
         tokens = self._tokens(frames, condition, noise)
         codes = maker.make(condition, tokens, noise)
         facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
-        at_once = 1 if alone else len(facts)
-        spans = [slice(start, start + at_once) for start in range(0, len(facts), at_once)]
-        made = [motion for part in spans for motion in self.decode(codes[part], tokens[part], facts[part])]
+        if alone:
+            parts = zip(codes, tokens.split(1), facts)
+            made = [self.decode(own[None, : int(long)], long, [fact])[0] for own, long, fact in parts]
+        else:
+            made = self.decode(codes, tokens, facts)
         if count == 1:
             return made
         texts = [prompt for prompt in prompts for _ in ways]
@@ -375,7 +377,6 @@ class LaMPPipeline(Sequences):
     @torch.inference_mode()
     def decode(self, codes: Tensor, tokens: Tensor, facts: Sequence[dict]) -> list[Motion]:
         """Motions of codes (B, n, Q) with `tokens` (B,) valid ones; `facts` become their meta, "prompt" their text."""
-        codes = codes[:, : int(tokens.max())]
         features = self.tokenizer.denormalize(self.tokenizer.decode(codes, tokens))
         joints = features_to_joints(features)
         frames = (tokens * self.unit).tolist()

@@ -119,7 +119,7 @@ class Sequences(Editing):
             wanted = self._tokens(None, condition, noise)
         else:
             wanted = torch.ones(len(parts), dtype=torch.long, device=condition.device)
-        room = min(int(wanted.sum()) if frames is None else max(least, frames // self.unit), most)
+        room = min(int(wanted.sum()) if frames is None else frames // self.unit, most)
         if room < least * len(parts):
             return None
         tokens = torch.tensor(_shares(wanted.tolist(), room, least), device=condition.device)

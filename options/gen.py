@@ -173,6 +173,8 @@ class GenOptions(MotionOptions):
             raise UserError("--motion_length goes with --text_prompt; in a file or a sequence write <text>#<frames>")
         if self.sequence is not None and self.best_of > 1:
             raise UserError("--best_of goes with single sentences, not with --sequence; leave one of them out")
+        if self.sequence is not None and self.clauses == "yes":
+            raise UserError("--clauses divides single sentences, --sequence is divided already; leave one of them out")
 
 
 @dataclass(kw_only=True)
@@ -214,6 +216,8 @@ class EditOptions(MotionOptions):
             raise UserError(f"--candidates {self.candidates} must be at least 1")
         if self.best_of > 1:
             raise UserError("--best_of makes whole motions; --candidates says how many ways are tried here")
+        if self.clauses != "models":
+            raise UserError("--clauses is for whole motions; of a section, give --text_prompt what happens in it")
         self.sections()
 
     def sections(self) -> tuple[list[tuple[float, float]], Literal["frames", "seconds", "fraction"]]:

@@ -30,7 +30,7 @@ from lamp.library.licences import NOT_STATED, licence_of
 from lamp.library.reader import MotionReader
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.t2m.token_maker import Guidance
-from lamp.serve.desk import BusyError, CancelledError, Desk
+from lamp.serve.desk import CancelledError, Desk
 from lamp.serve.network import listening
 from lamp.utils.errors import UserError
 from lamp.utils.export import FORMATS
@@ -43,6 +43,7 @@ from lamp.web.schemas import LARGEST_UPLOAD, EditAsk, MakeAsk
 from lamp.web.studio import Studio
 from tests.browser import opened, picture, serious_findings, troubles
 from tests.marks import needs_npm
+from tests.test_desk import wait
 from tests.test_export import walk as walk_of
 
 if TYPE_CHECKING:
@@ -287,45 +288,6 @@ def test_what_warming_up_lacks_is_left_to_the_first_request(studio: Studio, monk
         studio.make(MakeAsk(prompt="walk", seconds=2))
 
 
-def test_a_desk_lets_one_name_wait_once() -> None:
-    desk = Desk(1)
-    with desk.turn("a"):
-        with pytest.raises(UserError, match="last request"), desk.turn("a"):
-            pass
-    with Desk(0).turn() as check:
-        check()
-    single = Desk(0)
-    with single.turn(), pytest.raises(BusyError), single.turn():
-        pass
-
-
-def test_a_desk_serves_in_the_order_in_which_they_came() -> None:
-    desk, order = Desk(20), list[int]()
-
-    def come(number: int) -> None:
-        with desk.turn():
-            order.append(number)
-
-    with ThreadPoolExecutor(20) as pool:
-        with desk.turn():
-            for number in range(20):
-                pool.submit(come, number)
-                wait(lambda: len(desk) == number + 2)  # noqa: B023
-    assert order == list(range(20))
-
-
-def test_a_closed_desk_sends_everybody_away() -> None:
-    desk = Desk(1)
-    with ThreadPoolExecutor(1) as pool, desk.turn() as check:
-        waiting = pool.submit(lambda: desk.turn().__enter__())
-        wait(lambda: len(desk) == 2)
-        desk.close()
-        with pytest.raises(BusyError, match="being stopped"):
-            waiting.result(60)
-        with pytest.raises(BusyError, match="being stopped"):
-            check()
-
-
 @pytest.fixture
 def idle() -> TestClient:
     return TestClient(build_app(idle_studio(2), HOST, 2), base_url=f"http://{HOST}", raise_server_exceptions=False)
@@ -404,13 +366,6 @@ def test_a_licence_is_never_looked_for_outside(tmp_path: Path) -> None:
     (tmp_path / "LICENSE").write_text("outside")
     (tmp_path / "clips").mkdir()
     assert licence_of(tmp_path / "clips", "a.bvh") == NOT_STATED
-
-
-def wait(true: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_the_command_answers(folder: Path) -> None:

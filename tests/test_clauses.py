@@ -16,8 +16,9 @@ from lamp.models.clauses import clauses
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.sequences import _shares
 from lamp.models.t2m.token_maker import Guidance
+from lamp.options.corpora.bulk import BulkOptions
 from lamp.options.eval import EvalT2MOptions
-from lamp.options.gen import GenOptions
+from lamp.options.gen import EditOptions, GenOptions
 from lamp.stages.t2m_evaluation import Generator
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
@@ -219,6 +220,15 @@ def test_the_best_of_several_is_chosen_part_by_part(pipe: LaMPPipeline) -> None:
 def test_the_flag_reaches_whole_motions_only(given: Literal["models", "yes", "no"], meant: bool | None) -> None:
     options = GenOptions(text_prompt="a person walks", clauses=given)
     assert options.sampling()["clauses"] is meant and "clauses" not in options.editing()
+
+
+def test_where_nothing_is_divided_the_flag_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--sequence is divided already"):
+        GenOptions(sequence=["a person walks", "bows"], clauses="yes")
+    with pytest.raises(UserError, match="--clauses is for whole motions"):
+        EditOptions(source_motion=tmp_path, text_prompt="walks", motion_length=40, clauses="no")
+    with pytest.raises(UserError, match="--clauses"):
+        BulkOptions(task="embed", source=tmp_path, out=tmp_path, clauses="no")
 
 
 def test_evaluation_judges_the_generator_itself(pipe: LaMPPipeline) -> None:

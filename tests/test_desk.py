@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lamp.serve.desk import CancelledError, Desk, Kind
+from lamp.serve.desk import BusyError, CancelledError, Desk, Kind
 from lamp.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +23,45 @@ def wait(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.01)
+
+
+def test_a_desk_lets_one_name_wait_once() -> None:
+    desk = Desk(1)
+    with desk.turn("a"):
+        with pytest.raises(UserError, match="last request"), desk.turn("a"):
+            pass
+    with Desk(0).turn() as check:
+        check()
+    single = Desk(0)
+    with single.turn(), pytest.raises(BusyError), single.turn():
+        pass
+
+
+def test_a_desk_serves_in_the_order_in_which_they_came() -> None:
+    desk, order = Desk(20), list[int]()
+
+    def come(number: int) -> None:
+        with desk.turn():
+            order.append(number)
+
+    with ThreadPoolExecutor(20) as pool:
+        with desk.turn():
+            for number in range(20):
+                pool.submit(come, number)
+                wait(lambda: len(desk) == number + 2)  # noqa: B023
+    assert order == list(range(20))
+
+
+def test_a_closed_desk_sends_everybody_away() -> None:
+    desk = Desk(1)
+    with ThreadPoolExecutor(1) as pool, desk.turn() as check:
+        waiting = pool.submit(lambda: desk.turn().__enter__())
+        wait(lambda: len(desk) == 2)
+        desk.close()
+        with pytest.raises(BusyError, match="being stopped"):
+            waiting.result(60)
+        with pytest.raises(BusyError, match="being stopped"):
+            check()
 
 
 def crowd(desk: Desk, kind: Kind[int, int], items: list[int], sizes: list[int] | None = None) -> list[Future[int]]:

@@ -161,8 +161,7 @@ class Studio:
         alike = (ask.steps, ask.guidance, ask.seconds is None, ask.caption)
         made = self.desk.together(ask.job, Kind(alike, self._make_all, TOGETHER), ask, ask.samples * parts)
         # The rest is no work for the models: each does it by itself, while the next are computed.
-        shown = [self._keep(one.motion, _clean(one.motion, ask), "made", prompt, **one.said) for one in made]
-        return Reply(motions=shown, **self._of_prompt(prompt))
+        return Reply(motions=self._keep_made(made, ask), **self._of_prompt(prompt))
 
     def _make_all(self, asks: Sequence[MakeAsk], check: Callable[[], None]) -> list[list[Judged]]:
         """Motions of requests that agree in steps, guidance and whether they have a length."""
@@ -250,10 +249,7 @@ class Studio:
             found = self._found(prompt, ask.found, check)
             own = MakeAsk(prompt=prompt, seed=ask.seed, samples=ask.samples)
             (made,) = self._make_all([own], check)
-            both = [
-                *found,
-                *(self._keep(one.motion, _clean(one.motion, own), "made", prompt, **one.said) for one in made),
-            ]
+            both = [*found, *self._keep_made(made, own)]
             both.sort(key=lambda motion: -(motion.match or 0.0))
             return Reply(motions=both, **self._of_prompt(prompt))
 
@@ -350,6 +346,14 @@ class Studio:
             for motion, score, own in zip(motions, scores, captions, strict=True)
         ]
 
+    def _keep_made(self, made: Sequence[Judged], ask: MakeAsk) -> list[Shown]:
+        """Remember motions as a request wants them shown."""
+        shown = []
+        for one in made:
+            clean = one.motion.with_foot_cleanup() if ask.clean_feet else one.motion.with_constant_bones()
+            shown.append(self._keep(one.motion, clean, "made", ask.prompt, **one.said))
+        return shown
+
     def _of_prompt(self, prompt: str) -> dict[str, Any]:
         notes = self.pipe.cut_prompts([prompt]) + self.pipe.foreign_prompts([prompt])
         lamp, outside = lamp_of(self.pipe.text), False
@@ -386,10 +390,6 @@ def _sentence(prompt: str) -> str:
     if not prompt:
         raise UserError("the prompt is empty; write what the person does")
     return prompt
-
-
-def _clean(motion: Motion, ask: MakeAsk) -> Motion:
-    return motion.with_foot_cleanup() if ask.clean_feet else motion.with_constant_bones()
 
 
 def _rounded(score: float | None) -> float | None:

@@ -22,6 +22,7 @@ TASKS_OF = {
     "topkr": ("generate",),
     "gumbel_sample": ("generate",),
     "best_of": ("generate",),
+    "clauses": ("generate",),
     "repeat_times": ("generate",),
     "num_beams": ("caption",),
     "top_p": ("caption",),
