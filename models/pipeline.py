@@ -10,14 +10,15 @@ from torch import Tensor
 
 from lamp.models import matching
 from lamp.models.checkpoints import check_network, model_folder, read_run_options
-from lamp.models.clauses import clauses as clauses_of
 from lamp.models.fast import speed_up
 from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.model_files import make_config, read_facts
-from lamp.models.sequences import MIN_FRAMES, Sequences
+from lamp.models.planned import Planned
+from lamp.models.sentences.plan import is_plain
+from lamp.models.sequences import MIN_FRAMES
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
@@ -39,7 +40,7 @@ GUIDANCE_FILE = "guidance.json"
 KIT_GUIDANCE = Guidance(2.0, 2.0)
 
 
-class LaMPPipeline(Sequences):
+class LaMPPipeline(Planned):
     """Text to motion with a tokenizer, a text encoder, a masked and a residual transformer and a length estimator.
 
     Example:
@@ -236,8 +237,9 @@ class LaMPPipeline(Sequences):
             seeds: one seed a prompt instead.
             best_of: motions made of each prompt, of which the one is kept that LaMP finds most similar to its text.
             batch_size: motions computed at a time.
-            clauses: make what a sentence says one after the other ("walks, then bows") clause by clause, see
-                `models.clauses` and `in_order`; None does what suits the models (`Guidance.clauses`).
+            clauses: make what a sentence says one after the other ("walks, then bows"), at once ("walks while waving")
+                or until how much ("walks two metres") part by part, see `models.sentences.plan` and `planned`; None
+                does what suits the models (`Guidance.clauses`).
             alone: decode each motion by itself: then its bits do not depend on the others of its batch.
             progress: called with (prompts done, prompts in all).
             how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel,
@@ -260,9 +262,9 @@ class LaMPPipeline(Sequences):
         motions: list[Motion | None] = [None] * len(prompts)
         if self.guidance.clauses if clauses is None else clauses:
             for i, prompt in enumerate(prompts):
-                if len(parts := clauses_of(prompt)) > 1:
+                if not is_plain(parts := self.parts(prompt)):
                     length = None if lengths is None else lengths[i]
-                    motions[i] = self.in_order(prompt, parts, length, seed=seeds[i], best_of=best_of, **how)
+                    motions[i] = self.planned(prompt, parts, length, seed=seeds[i], best_of=best_of, **how)
                     if progress is not None:
                         progress(len(prompts) - motions.count(None), len(prompts))
         rest = [i for i, motion in enumerate(motions) if motion is None]

@@ -1,20 +1,16 @@
-"""Sentences one after the other as one motion: those that a user lists, and those that one sentence holds."""
+"""Sentences one after the other as one motion."""
 
-import itertools
 import zlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lamp.models import matching
 from lamp.models.editing import CANDIDATES, SEAM_TOKENS, Editing, require_text, ways_of
 from lamp.models.t2m.editor import Editor
 from lamp.models.t2m.length import LengthEstimator
 from lamp.utils.errors import UserError
-from lamp.utils.kinematics.skeleton import MAX_FRAMES
 from lamp.utils.motion import Motion
 from lamp.utils.prompts import JOIN
 
@@ -72,7 +68,7 @@ class Sequences(Editing):
             if len(given) != len(texts):
                 raise UserError(f"{len(given)} {name} for {len(texts)} sentences; give as many")
         editor, condition = self._editor(candidates, True, how), self.text(texts)
-        noise = _noise(texts, seeds)
+        noise = noise_of(texts, seeds)
         tokens = torch.cat(
             [
                 self._tokens(None if length is None else [length], condition[i : i + 1], noise[i : i + 1])
@@ -82,74 +78,17 @@ class Sequences(Editing):
         clips = editor.maker.make(condition, tokens, noise)
         return self._joined(editor, texts, condition, clips, tokens, seeds, candidates)
 
-    @torch.inference_mode()
-    def in_order(
-        self,
-        text: str,
-        parts: Sequence[str],
-        frames: int | None = None,
-        *,
-        seed: int = 0,
-        best_of: int = 1,
-        candidates: int = 2,
-        **how: Any,
-    ) -> Motion | None:
-        """What a sentence says one after the other, as `sequence` makes it, in the time of one motion.
-
-        Args:
-            text: the sentence, which the motion is of.
-            parts: what it says (`models.clauses`).
-            frames: of the motion, which parts share as the length estimator would have them, or alike without one;
-                None lets the estimator choose. Not more than `MAX_FRAMES`.
-            seed: the same sentence, length and seed give the same motion.
-            best_of: clips made of each part, of which the one is taken that LaMP finds most similar to it.
-            candidates: ways that are tried at each seam, see `edit`.
-            how: keyword arguments of `LaMPPipeline.__call__` for sampling.
-
-        Returns:
-            None where there is no time for as many parts.
-
-        Raises:
-            UserError: no estimator to choose, or `best_of` without LaMP.
-        """
-        editor, condition = self._editor(candidates, True, how), self.text(parts)
-        seeds, noise = [seed] * len(parts), _noise(parts, [seed] * len(parts))
-        least, most = MIN_FRAMES // self.unit, MAX_FRAMES // self.unit
-        if frames is None or self.length is not None:
-            wanted = self._tokens(None, condition, noise)
-        else:
-            wanted = torch.ones(len(parts), dtype=torch.long, device=condition.device)
-        room = min(int(wanted.sum()) if frames is None else frames // self.unit, most)
-        if room < least * len(parts):
-            return None
-        tokens = torch.tensor(_shares(wanted.tolist(), room, least), device=condition.device)
-        ways = list(noise)
-        for way in range(1, best_of):
-            ways += _noise([f"{part} {way}" for part in parts], seeds)
-        clips = editor.maker.make(condition.repeat(best_of, *[1] * (condition.dim() - 1)), tokens.repeat(best_of), ways)
-        if best_of > 1:
-            facts = [self._facts(part, seed) for part in parts] * best_of
-            made = self.decode(clips, tokens.repeat(best_of), facts)
-            alike = matching.similarities(self.text, self.tokenizer, made, [*parts] * best_of)
-            scores, best = torch.tensor(alike).reshape(best_of, len(parts)).max(0)
-            clips = clips[(best * len(parts) + torch.arange(len(parts))).to(clips.device)]
-        motion = self._joined(editor, parts, condition, clips, tokens, seeds, candidates)
-        motion.meta["prompt"] = text
-        if best_of > 1:
-            motion.meta.update(best_of=best_of, similarity=scores.mean().item())
-        return replace(motion, text=text)
-
     def _joined(
         self,
         editor: Editor,
         texts: Sequence[str],
         condition: Tensor,
-        clips: Tensor,
+        clips: Tensor | Sequence[Tensor],
         tokens: Tensor,
         seeds: Sequence[int],
         candidates: int,
     ) -> Motion:
-        """Clips (B, n, Q) of `tokens` (B,) each as one motion; the tokens around each seam are made anew."""
+        """Clips (n, Q) of `tokens` (B,) each as one motion; the tokens around each seam are made anew."""
         ends = tokens.cumsum(0).tolist()
         codes = torch.cat([clip[:count] for clip, count in zip(clips, tokens.tolist())])
         for number, seam in enumerate(ends[:-1], start=1):
@@ -161,16 +100,7 @@ class Sequences(Editing):
         return self._motion(editor.decode(codes[None])[0], facts)
 
 
-def _noise(texts: Sequence[str], seeds: Sequence[int]) -> list[int]:
-    """A seed for each sentence of a sequence."""
-    return [zlib.crc32(f"{own} {number} {text}".encode()) for number, (own, text) in enumerate(zip(seeds, texts))]
-
-
-def _shares(wanted: Sequence[int], total: int, least: int) -> list[int]:
-    """Whole numbers that add up to `total`, in proportion to what is wanted as far as each has `least`."""
-    spare = total - least * len(wanted)
-    beyond = [max(want - least, 0) for want in wanted]
-    if not any(beyond):
-        beyond = [1] * len(wanted)
-    edges = [round(spare * sum(beyond[:count]) / sum(beyond)) for count in range(len(wanted) + 1)]
-    return [least + after - before for before, after in itertools.pairwise(edges)]
+def noise_of(texts: Sequence[str], seeds: Sequence[int], places: Iterable[object] | None = None) -> list[int]:
+    """A seed for each sentence of a sequence, by its place in it."""
+    places = range(len(texts)) if places is None else places
+    return [zlib.crc32(f"{own} {place} {text}".encode()) for place, own, text in zip(places, seeds, texts)]

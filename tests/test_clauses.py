@@ -12,9 +12,9 @@ import torch
 from tqdm import tqdm
 
 from lamp.data.motion import TextMotionBatch
-from lamp.models.clauses import clauses
 from lamp.models.pipeline import LaMPPipeline
-from lamp.models.sequences import _shares
+from lamp.models.planned import shares
+from lamp.models.sentences.clauses import clauses
 from lamp.models.t2m.token_maker import Guidance
 from lamp.options.corpora.bulk import BulkOptions
 from lamp.options.eval import EvalT2MOptions
@@ -145,7 +145,7 @@ def test_long_texts_are_not_looked_at_for_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "total", "least", "shares"),
+    ("wanted", "total", "least", "parts"),
     [
         ([10, 10], 20, 6, [10, 10]),
         ([10, 30], 20, 6, [7, 13]),
@@ -153,8 +153,8 @@ def test_long_texts_are_not_looked_at_for_long() -> None:
         ([49, 49], 49, 6, [24, 25]),
     ],
 )
-def test_parts_share_the_time(wanted: list[int], total: int, least: int, shares: list[int]) -> None:
-    assert _shares(wanted, total, least) == shares
+def test_parts_share_the_time(wanted: list[int], total: int, least: int, parts: list[int]) -> None:
+    assert shares(wanted, total, least) == parts
 
 
 @pytest.fixture(scope="module")

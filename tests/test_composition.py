@@ -19,6 +19,7 @@ from lamp.prepare.mini.tables import WORDINGS
 from lamp.prepare.mini.wording import Act, caption
 from lamp.prepare.write_dataset import Entry, Remarks, write_dataset
 from lamp.utils.errors import UserError
+from lamp.utils.kinematics import arms as arm_motion
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.scores.following.arms import wave
 from lamp.utils.scores.following.body import Body
@@ -49,12 +50,12 @@ def bowing(frames: int = 60) -> np.ndarray:
 
 def test_arms_of_one_clip_go_with_the_legs_of_another() -> None:
     legs, arms = walking(100), right_wave(60)
-    span = motion.acting(arms, "right")
+    span = arm_motion.acting(arms, "right")
     assert span is not None
-    assert motion.acting(walking(), "right") is None
-    frames = motion.stretched(*span, 8, len(arms), len(legs))
-    weight = motion.smoothstep((np.arange(100) - 2) / 6)
-    made = motion.with_arms(legs, arms, ["right"], frames, weight)
+    assert arm_motion.acting(walking(), "right") is None
+    frames = arm_motion.stretched(*span, 8, len(arms), len(legs))
+    weight = arm_motion.smoothstep((np.arange(100) - 2) / 6)
+    made = arm_motion.with_arms(legs, arms, ["right"], frames, weight)
     changed = {17, 19, 21}
     for joint in range(22):
         same = np.allclose(made[:, joint], legs[:, joint])
@@ -69,7 +70,7 @@ def test_arms_of_one_clip_go_with_the_legs_of_another() -> None:
 def test_an_arm_without_weight_stays_as_it_is() -> None:
     legs, arms = walking(), right_wave(60)
     frames = np.zeros(len(legs), dtype=int)
-    made = motion.with_arms(legs, arms, ["left", "right"], frames, np.zeros(len(legs)))
+    made = arm_motion.with_arms(legs, arms, ["left", "right"], frames, np.zeros(len(legs)))
     np.testing.assert_allclose(made, legs, atol=1e-6)
 
 
@@ -101,10 +102,10 @@ def test_speed_changes_time_and_nothing_else() -> None:
 
 def test_arms_through_the_body_are_noticed() -> None:
     still = motion.standard(puppet.figure(40).astype(np.float32))
-    assert not motion.through_body(still, ["left", "right"])
+    assert not arm_motion.through_body(still, ["left", "right"])
     inside = still.copy()
     inside[:, 20] = (inside[:, 0] + inside[:, 12]) / 2
-    assert motion.through_body(inside, ["left"])
+    assert arm_motion.through_body(inside, ["left"])
 
 
 @pytest.fixture(scope="module")

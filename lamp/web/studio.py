@@ -18,7 +18,6 @@ from lamp.library.reader import MotionReader
 from lamp.library.search import Library
 from lamp.library.store import Store
 from lamp.models import matching
-from lamp.models.clauses import clauses
 from lamp.models.lamp.known import KnownTexts
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.sequences import MIN_FRAMES
@@ -51,7 +50,7 @@ from lamp.web.schemas import (
 KEPT, KEPT_BYTES = 100, 512 * 2**20
 """Motions that are remembered, and about how much memory they may take; the newest one may take any."""
 TOGETHER = 32
-"""Motions that are computed at a time at most; one of several clauses counts as several."""
+"""Motions that are computed at a time at most; one of several parts counts as several."""
 CAPTIONS = 8
 """Motions that are described between two looks at whether that is still wanted."""
 FILES, VIDEOS = 32, 4
@@ -157,7 +156,7 @@ class Studio:
         """
         prompt = _sentence(ask.prompt)
         ask = ask.model_copy(update={"prompt": prompt})
-        parts = len(clauses(prompt)) if self.pipe.guidance.clauses else 1
+        parts = sum(part.clips for part in self.pipe.parts(prompt)) if self.pipe.guidance.clauses else 1
         alike = (ask.steps, ask.guidance, ask.seconds is None, ask.caption)
         made = self.desk.together(ask.job, Kind(alike, self._make_all, TOGETHER), ask, ask.samples * parts)
         # The rest is no work for the models: each does it by itself, while the next are computed.

@@ -19,7 +19,7 @@ class Guidance:
     Attributes:
         cond_scale: of the masked transformer.
         res_cond_scale: of the residual transformer.
-        clauses: whether what a sentence says one after the other is made clause by clause (`models.clauses`).
+        clauses: whether a sentence of several things is made part by part (`models.sentences.plan`).
     """
 
     cond_scale: float = 4.0

@@ -1,29 +1,20 @@
-"""Making motion from motion: arms of one clip on another, one clip after another, other speeds.
+"""Making motion from motion: one clip after another, other speeds; `utils.kinematics.arms` gives a body other arms.
 
-Joining by a similar pose follows motion graphs (Kovar et al. 2002); exchanging body parts to learn actions at once,
-SINC (Athanasiou et al. 2023). All joints are (T, 22, 3) float32, metres, Y up, 20 frames a second, on HumanML3D's
-skeleton with its bone lengths; results have these lengths too.
+Joining by a similar pose follows motion graphs (Kovar et al. 2002). All joints are (T, 22, 3) float32, metres, Y up,
+20 frames a second, on HumanML3D's skeleton with its bone lengths; results have these lengths too.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from lamp.utils.kinematics.arms import NAMES, smoothstep
 from lamp.utils.kinematics.features import uniform_skeleton
 from lamp.utils.kinematics.skeleton import HUMANML3D
 
-NAMES = {name: number for number, name in enumerate(HUMANML3D.joint_names)}
-ARMS = {
-    side: [NAMES[f"{side}_{part}"] for part in ("collar", "shoulder", "elbow", "wrist")] for side in ("left", "right")
-}
-FADE = 6
-"""Frames over which an arm goes from one clip's pose to the other's."""
 SEAM = 10
 """Frames over which one clip becomes the next."""
-HANGING = -0.28
-"""Height of a wrist above its shoulder below which an arm hangs, metres (a stretched arm that hangs has -0.5)."""
 
 
 @dataclass(frozen=True)
@@ -45,94 +36,6 @@ def standard(joints: np.ndarray) -> np.ndarray:
     """Joints with the skeleton's bone lengths."""
     lengths = torch.tensor(HUMANML3D.bone_lengths, dtype=torch.float64)
     return uniform_skeleton(torch.from_numpy(joints).double(), HUMANML3D, lengths).float().numpy()
-
-
-def smoothstep(x: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, smooth between."""
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
-
-
-def chest(joints: np.ndarray) -> np.ndarray:
-    """Axes of the chest (T, 3, 3), rows to its left, up and to the front, from the bones at the upper spine."""
-    across = joints[:, NAMES["left_collar"]] - joints[:, NAMES["right_collar"]]
-    up = joints[:, NAMES["neck"]] - joints[:, NAMES["spine3"]]
-    across = across / np.linalg.norm(across, axis=-1, keepdims=True)
-    up = up - (up * across).sum(-1, keepdims=True) * across
-    up = up / np.linalg.norm(up, axis=-1, keepdims=True)
-    return np.stack((across, up, np.cross(across, up)), axis=1)
-
-
-def lifted(joints: np.ndarray, side: str) -> np.ndarray:
-    """Height (T,) of a wrist above its shoulder."""
-    _, shoulder, _, wrist = ARMS[side]
-    return joints[:, wrist, 1] - joints[:, shoulder, 1]
-
-
-def acting(joints: np.ndarray, side: str) -> tuple[int, int] | None:
-    """First and last frame between which an arm does not hang; None if it always does."""
-    up = np.flatnonzero(lifted(joints, side) > HANGING)
-    return (int(up[0]), int(up[-1])) if len(up) >= 6 else None
-
-
-def stretched(first: int, last: int, start: int, frames: int, total: int) -> np.ndarray:
-    """Frames of a clip to show over `total` frames: up to the action, to and fro within it, and, if there is room, out.
-
-    Args:
-        first, last: the action.
-        start: frame at which it is to begin.
-        frames: of the clip.
-        total: to fill.
-    """
-    inner = last - first
-    margin = min(inner // 4, 8)
-    order = list(range(max(0, first - start), last - margin + 1))
-    order = [0] * max(0, start - first) + order
-    step, place = -1, last - margin
-    while len(order) < total:
-        place += step
-        if not first + margin < place < last - margin:
-            step = -step
-            place = int(np.clip(place, first + margin, last - margin))
-        order.append(place)
-    return np.clip(order[:total], 0, frames - 1)
-
-
-def with_arms(
-    body: np.ndarray, arms: np.ndarray, sides: Sequence[str], frames: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """A body whose arms do what another's do, relative to the chest.
-
-    Args:
-        body: (T, 22, 3).
-        arms: (S, 22, 3).
-        sides: which arms.
-        frames: (T,) frame of `arms` for each frame of `body`.
-        weight: (T,) 0 for the body's own arms, 1 for the others'.
-    """
-    made = body.copy()
-    turn = np.einsum("tij,tik->tjk", chest(body), chest(arms)[frames])  # from the other's chest to the body's
-    for side in sides:
-        for parent, child in zip(ARMS[side], ARMS[side][1:]):
-            own = body[:, child] - body[:, parent]
-            other = np.einsum("tij,tj->ti", turn, arms[frames, child] - arms[frames, parent])
-            mixed = own + weight[:, None] * (other - own)
-            length = np.linalg.norm(own, axis=-1, keepdims=True)
-            made[:, child] = made[:, parent] + mixed * length / np.linalg.norm(mixed, axis=-1, keepdims=True)
-    return made
-
-
-def through_body(joints: np.ndarray, sides: Sequence[str], least: float = 0.10) -> bool:
-    """Whether a wrist or elbow comes nearer to the trunk's axis than a trunk is thick."""
-    low, high = joints[:, NAMES["pelvis"]], joints[:, NAMES["neck"]]
-    axis = high - low
-    for side in sides:
-        for joint in ARMS[side][2:]:
-            along = ((joints[:, joint] - low) * axis).sum(-1) / (axis * axis).sum(-1)
-            nearest = low + np.clip(along, 0, 1)[:, None] * axis
-            if (np.linalg.norm(joints[:, joint] - nearest, axis=-1)[(along > 0) & (along < 1)] < least).any():
-                return True
-    return False
 
 
 def heading(joints: np.ndarray) -> np.ndarray:

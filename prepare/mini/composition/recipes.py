@@ -9,25 +9,16 @@ import numpy as np
 
 from lamp.prepare.mini.amounts import Measures
 from lamp.prepare.mini.composition.bank import Bank, Clip
-from lamp.prepare.mini.composition.motion import (
-    FADE,
-    acting,
-    at_speed,
-    join,
-    lifted,
-    sliding,
-    smoothstep,
-    stretched,
-    through_body,
-    to_and_fro,
-    with_arms,
-)
+from lamp.prepare.mini.composition.motion import at_speed, join, sliding, to_and_fro
 from lamp.prepare.mini.wording import Act
+from lamp.utils.kinematics.arms import acting, held, smoothstep, stretched, through_body, with_arms
 from lamp.utils.kinematics.foot_contact import clean_feet
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.scores.following.body import Body
 
 FPS = HUMANML3D.fps
+FADE = 6
+"""Frames over which an arm goes from one clip's pose to the other's."""
 LEGS = ("walk", "walk", "walk", "walk-back", "walk-turn", "walk-diagonal", "run", "side-step", "turn")
 """What legs do while arms do something else; walking comes most often."""
 STILL = ("sit", "crouch", "kneel", "stand", "bow", "jump", "balance", "squat")
@@ -100,7 +91,7 @@ def at_once(bank: Bank, rng: random.Random) -> Made | None:
         sides = [side for side in sides if acting(arms.joints, side) is not None]
     first, last = min(a for a, _ in spans), max(b for _, b in spans)
     if hands == "hold-up":
-        first, last = _held(arms.joints, sides, first, last)
+        first, last = held(arms.joints, sides, first, last)
     total = len(legs.joints)
     start = rng.randint(0, min(12, total // 5))
     frames = stretched(first, last, start, len(arms.joints), total)
@@ -113,14 +104,6 @@ def at_once(bank: Bank, rng: random.Random) -> Made | None:
     act = Act(hands, arms.act.side, arms.act.style if rng.random() < 0.3 else "normal")
     lower = legs.act if act.style == "normal" else replace(legs.act, style="normal")
     return Made("at_once", (lower, act), joints, measured(joints), (legs.name, arms.name))
-
-
-def _held(joints: np.ndarray, sides: list[str], first: int, last: int) -> tuple[int, int]:
-    """The frames in which raised hands are near their highest."""
-    height = np.min([lifted(joints, side) for side in sides], axis=0)
-    top = height.max()
-    high = np.flatnonzero(height > top - 0.08)
-    return max(first, int(high[0])), max(int(high[-1]), int(high[0]) + 1)
 
 
 def in_order(bank: Bank, rng: random.Random) -> Made | None:

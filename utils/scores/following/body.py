@@ -159,11 +159,16 @@ class Body:
         up = (self.lifted("left") > 0.06) & (self.lifted("right") > 0.06)
         return [(start, stop) for start, stop in runs(up) if 2 <= stop - start <= 24]
 
-    @cached_property
+    @property
     def steps(self) -> int:
         """Steps: how often the faster foot changes."""
+        return len(self.step_frames)
+
+    @cached_property
+    def step_frames(self) -> list[int]:
+        """Frames in which a step begins."""
         fast = [np.linalg.norm(smooth(rate(self.joint(f"{side}_ankle")), 3)[:, [0, 2]], axis=-1) for side in SIDES]
-        return len(swings(fast[0] - fast[1], 0.35))
+        return swings(fast[0] - fast[1], 0.35)
 
 
 def _sole(joints: np.ndarray, side: str) -> np.ndarray:

@@ -31,13 +31,13 @@ _PAST = {
 }  # fmt: skip
 
 
-def _third(base: str) -> str:
+def third_person(base: str) -> str:
     if re.search(r"[^aeiou]y$", base):
         return base[:-1] + "ies"
     return base + ("es" if re.search(r"(?:s|x|ch|sh|o)$", base) else "s")
 
 
-def _ending(base: str, end: str) -> set[str]:
+def ending(base: str, end: str) -> set[str]:
     """Forms with -ed or -ing; a consonant may be doubled, an e is dropped."""
     found = {base + end, base + base[-1] + end}
     if base.endswith("e"):
@@ -50,20 +50,20 @@ def _ending(base: str, end: str) -> set[str]:
 
 
 _FINITE = (
-    {_third(base) for base in _BASES}
+    {third_person(base) for base in _BASES}
     | set(_PAST) - {"left"}
-    | {form for base in _BASES for form in _ending(base, "ed")}
+    | {form for base in _BASES for form in ending(base, "ed")}
 )
-_GERUNDS = {form for base in _BASES for form in _ending(base, "ing")}
+_GERUNDS = {form for base in _BASES for form in ending(base, "ing")}
 _VERBS = _FINITE | _GERUNDS | set(_BASES)
-_AT_ONCE = {_third(base) for base in "hold keep look balance limp play act point".split()}
+_AT_ONCE = {third_person(base) for base in "hold keep look balance limp play act point".split()}
 """Verbs that in a list, "stands, holds a cup, and looks up", often go on meanwhile."""
 _TRANSITIVE = (
     "open close raise lift lower push pull throw catch extend pick put move place grab take hold shake fold toss"
 )
 _NO_LIST = {"while", "as", "who", "that", "with", "does", "performs", "practices", "practises", "throws"}
 """Words after which a list is of other things than what is done in turn."""
-_OBJECTS = {_third(base) for base in _TRANSITIVE.split()}
+_OBJECTS = {third_person(base) for base in _TRANSITIVE.split()}
 """Verbs that without an object wait for that of the next clause, "opens then closes the door"."""
 
 _AFTER_THAT = r"(?:(?:right|shortly|soon|immediately) )?after that"
@@ -144,7 +144,7 @@ def clauses(text: str) -> list[str]:
     found: list[str] = []
     for part in parts:
         bare = _ENDS.sub("", _STARTS.sub("", part.strip(" ,;."), count=1)).strip(" ,;.:&-")
-        sentence = _sentence(bare, found)
+        sentence = sentence_of(bare, found)
         if not sentence:
             return [text]
         found.append(sentence)
@@ -172,30 +172,30 @@ def _ordered(text: str) -> list[str]:
 def _divided(part: str, several: bool) -> list[str]:
     """Parts of a list of verbs, "walks, stops, and waves", and what cannot be at once; `several`: one of more parts."""
     items = [item.strip() for item in re.split(r",\s*(?:and\s+)?|\s+and\s+", part)]
-    words = [_words(item) for item in items]
+    words = [words_of(item) for item in items]
     in_a_row = "," in part and all(own and own[0] in _FINITE and own[0] not in _AT_ONCE for own in words[1:])
     waiting = any(len(own) == 1 and item in _OBJECTS for own, item in zip(words, items))  # "raises and lowers his legs"
-    alone = _verb(items[0]) and not _NO_LIST & set(words[0]) and not waiting
+    alone = verb_of(items[0]) and not _NO_LIST & set(words[0]) and not waiting
     if in_a_row and alone and len(items) > (1 if several else 2):
         return items
     match = _CARRY_ON.match(part)
     return [match[1] or match[2], part[match.end() :]] if match else [part]
 
 
-def _sentence(clause: str, before: list[str]) -> str:
+def sentence_of(clause: str, before: list[str]) -> str:
     """A clause made whole by what was said before; "" if that is not possible."""
-    words = _words(clause)
+    words = words_of(clause)
     if not words or words[0] in ("and", "or", "but") or _STATE.search(clause):
         return ""
     if not before:
         clause = _BEGINS.sub(r"\1is ", clause)
-        verb = _verb(clause)
+        verb = verb_of(clause)
         if not verb or (len(words) < 4 and words[-1] == verb and verb in _OBJECTS):
             return ""  # "the person then sits", "he opens then closes the door"
         return f"{SUBJECT} is {clause}" if words[0] in _GERUNDS else clause
     if words[0] == "again":
         return before[-1] if len(words) == 1 else ""
-    if words[0] in _WAYS or words[0] == "to" or (words[0] in _WHO and not _verb(clause)):
+    if words[0] in _WAYS or words[0] == "to" or (words[0] in _WHO and not verb_of(clause)):
         return _completed(clause, before[-1])
     if words[0] in _WHO:
         return clause
@@ -220,15 +220,15 @@ def _completed(clause: str, before: str) -> str:
 _COUNTED = re.compile(r"\d+|a|an|the|his|her|two|three|four|five|six|few")
 
 
-def _verb(clause: str) -> str:
+def verb_of(clause: str) -> str:
     """The first verb of movement among the first words; "" without one. Nouns after numbers and articles are none."""
-    words = _words(clause)
+    words = words_of(clause)
     for place, word in enumerate(words[:5]):
         if word in _VERBS and not (place and _COUNTED.fullmatch(words[place - 1])):
             return word
     return ""
 
 
-def _words(clause: str) -> list[str]:
+def words_of(clause: str) -> list[str]:
     """Words in small letters, without adverbs in -ly and what is no letter."""
     return [word for word in re.findall(r"[a-z0-9'-]+", clause.lower()) if not (word.endswith("ly") and len(word) > 4)]

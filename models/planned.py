@@ -1,0 +1,355 @@
+"""A sentence made part by part: what happens in order, what arms do meanwhile, and until how much is done."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamp.models import matching
+from lamp.models.sentences.amounts import Amount, Pace
+from lamp.models.sentences.clauses import clauses
+from lamp.models.sentences.plan import WAYS, Part, plan
+from lamp.models.sentences.together import Arms
+from lamp.models.sequences import MIN_FRAMES, Sequences, noise_of
+from lamp.models.t2m.editor import Editor
+from lamp.utils.kinematics.arms import arms_on
+from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
+from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
+from lamp.utils.motion import Motion
+from lamp.utils.motion_features import motion_features
+from lamp.utils.scores.following.body import Body
+
+STILL = Part("a person stands still", "a person stands still")
+"""What comes after an amount that ends a sentence."""
+STILL_FRAMES = 32
+"""Of `STILL`, where nobody says how long the motion is to be."""
+ARMS_FRAMES = 80
+"""Of the clip of what arms do: the models know actions of the hands best at about this length."""
+TRIES = 4
+"""Lengths that are tried until an amount is as asked in the joined motion."""
+NEAR = {"metres": 0.05, "steps": 0.0, "degrees": 5.0}
+"""Differences with which no further length is tried."""
+MOST_FASTER, MOST_SLOWER = 1.35, 0.7
+"""How many times as fast a clip may be played, as in training data (`prepare/mini/composition`)."""
+ABOUT = 0.2
+"""Part of an amount by which a clip may miss it at its end, where there is no time to stand still after it."""
+
+
+class Planned(Sequences):
+    """What `LaMPPipeline` does with a sentence of several parts."""
+
+    def parts(self, text: str) -> list[Part]:
+        """The parts of a sentence that these models can make; arms and amounts need HumanML3D's 22 joints."""
+        if FeatureLayout.of_dim(self.tokenizer.config.input_width).num_joints == HUMANML3D.num_joints:
+            return plan(text)
+        return [Part(clause, clause) for clause in clauses(text)]
+
+    @torch.inference_mode()
+    def planned(
+        self,
+        text: str,
+        parts: Sequence[Part],
+        frames: int | None = None,
+        *,
+        seed: int = 0,
+        best_of: int = 1,
+        candidates: int = 2,
+        **how: Any,
+    ) -> Motion | None:
+        """What a sentence says in parts, joined as `sequence` does it, in the time of one motion.
+
+        - Arms: what they do is a clip of its own, whose arms the body's clip gets (`utils.kinematics.arms`).
+        - An amount: of several clips (`WAYS`) the first one is cut where so much is done; then the body stands. It is
+          measured on the result, and cut elsewhere until it is as asked (`TRIES` at most).
+
+        Args:
+            text: the sentence, which the motion is of.
+            parts: what it says (`models.sentences.plan`).
+            frames: of the motion, which parts without an amount share as the length estimator would have them, or alike
+                without one; None lets the estimator choose. Not more than `MAX_FRAMES`.
+            seed: the same sentence, length and seed give the same motion.
+            best_of: clips made of each part without an amount, of which the one is taken that LaMP finds most similar.
+            candidates: ways that are tried at each seam, see `edit`.
+            how: keyword arguments of `LaMPPipeline.__call__` for sampling.
+
+        Returns:
+            None where there is no time for as many parts, or the models do not do so much.
+
+        Raises:
+            UserError: no estimator to choose, or `best_of` without LaMP.
+        """
+        editor = self._editor(candidates, True, how)
+        least, most = MIN_FRAMES // self.unit, MAX_FRAMES // self.unit
+        room = most if frames is None else min(frames // self.unit, most)
+        if room < least * len(parts):
+            return None
+        ends = parts[-1].amount is not None
+        parts = [*parts, STILL] if ends else list(parts)
+        long: dict[int, Tensor] = {}
+        counts: dict[int, int] = {}
+        for i, part in enumerate(parts):
+            if part.amount is not None:
+                enough = self._enough(editor, part, i, room, room - least * (len(parts) - 1), seed)
+                if enough is None:
+                    return None
+                long[i], counts[i] = enough
+        if ends and len(parts) == 2 and counts[0] == room:
+            parts, ends = parts[:1], False
+        tokens = self._lengths(parts, counts, room, frames is None, seed)
+        if tokens is None:
+            return None
+        others = {i: parts[i] for i in range(len(parts)) if i not in long}
+        clips = long | self._clips(editor, others, tokens, seed, best_of)
+        rows, seeds = [clips[i] for i in range(len(parts))], [seed] * len(parts)
+        if ends:
+            measured = self._until_measured(editor, parts, rows, tokens, seeds, candidates)
+            if measured is None:
+                return None
+            motion = measured
+        else:
+            motion = self._joined_parts(editor, parts, rows, tokens, seeds, candidates)
+        motion.meta["prompt"] = text
+        if len(parts) == 1:
+            del motion.meta["sentences"]
+        if best_of > 1:
+            alike = matching.similarities(self.text, self.tokenizer, [motion], [text])[0]
+            motion.meta.update(best_of=best_of, similarity=float(alike))
+        return replace(motion, text=text)
+
+    def _lengths(
+        self, parts: Sequence[Part], counts: dict[int, int], room: int, free: bool, seed: int
+    ) -> list[int] | None:
+        """Tokens of each part, in `room` altogether, or in what they want if `free`; None without room for all.
+
+        Args:
+            parts: of the motion.
+            counts: tokens of parts that have theirs already.
+            room: tokens of the motion.
+            free: the motion may be shorter.
+            seed: of the motion.
+        """
+        texts, least = [part.text for part in parts], MIN_FRAMES // self.unit
+        if free or self.length is not None:
+            wanted = self._tokens(None, self.text(texts), noise_of(texts, [seed] * len(texts))).tolist()
+        else:
+            wanted = [1] * len(parts)
+        if parts[-1] is STILL and free:
+            wanted[-1] = STILL_FRAMES // self.unit
+        others = [i for i in range(len(parts)) if i not in counts]
+        wanted = [wanted[i] for i in others]
+        left = room - sum(counts.values())
+        left = min(left, sum(wanted)) if free else left
+        if left < least * len(others):
+            return None
+        shared = dict(zip(others, shares(wanted, left, least)))
+        return [(counts | shared)[i] for i in range(len(parts))]
+
+    def _clips(
+        self, editor: Editor, parts: dict[int, Part], tokens: Sequence[int], seed: int, best_of: int
+    ) -> dict[int, Tensor]:
+        """Codes (n, Q) of parts by their places, each the best of `best_of` for LaMP; `tokens` of all places."""
+        asked = [(i, part, f" {way}" if way else "") for way in range(best_of) for i, part in parts.items()]
+        codes = self._codes(editor, asked, [tokens[i] for i, _, _ in asked], seed)
+        if best_of > 1 and parts:
+            made = [
+                self.decode(row[None], torch.tensor([len(row)], device=row.device), [self._facts(part.whole, seed)])[0]
+                for row, (_, part, _) in zip(codes, asked)
+            ]
+            alike = matching.similarities(self.text, self.tokenizer, made, [part.whole for _, part, _ in asked])
+            best = torch.tensor(alike).reshape(best_of, len(parts)).argmax(0).tolist()
+            codes = [codes[way * len(parts) + place] for place, way in enumerate(best)]
+        return dict(zip(parts, codes))
+
+    def _codes(
+        self, editor: Editor, asked: Sequence[tuple[int, Part, str]], tokens: Sequence[int], seed: int
+    ) -> list[Tensor]:
+        """Codes (n, Q) of parts, each with its place and the name of the way it is made; arms are put in."""
+        both = [i for i, (_, part, _) in enumerate(asked) if part.arms is not None]
+        arms: list[Arms] = [part.arms for _, part, _ in asked if part.arms is not None]
+        texts = [part.text for _, part, _ in asked] + [own.text for own in arms]
+        places = [place for place, _, _ in asked] + [f"arms {asked[i][0]}" for i in both]
+        names = [part.text + way for _, part, way in asked] + [own.text + asked[i][2] for i, own in zip(both, arms)]
+        noise = noise_of(names, [seed] * len(names), places)
+        rows = _made(editor, self.text(texts), [*tokens, *[ARMS_FRAMES // self.unit] * len(arms)], noise)
+        for i, (_, part, _) in enumerate(asked):
+            if part.pace is not None:
+                rows[i] = self._at_pace(editor, part, tokens[i], noise[i])
+        for i, own, row in zip(both, arms, rows[len(asked) :]):
+            made = self._with_arms(editor, rows[i], row, own)
+            if made is None:  # the arms do nothing, or would enter the body: all in one go
+                made = _made(editor, self.text([asked[i][1].whole]), [tokens[i]], noise[i : i + 1])[0]
+            rows[i] = made
+        return rows[: len(asked)]
+
+    def _at_pace(self, editor: Editor, part: Part, tokens: int, seed: int) -> Tensor:
+        """Codes (`tokens`, Q) of the clip, of `WAYS`, that goes about as fast as asked; walks may be played faster.
+
+        Args:
+            editor: of the models.
+            part: with a pace.
+            tokens: of the clip.
+            seed: of its noise.
+        """
+        pace = part.pace
+        assert pace is not None
+        # Of what is played faster there must be more. Longer runs are slower, so these stay as they are.
+        count, faster = tokens, pace.fast and not pace.runs
+        if faster:
+            count = min(int(np.ceil(tokens * MOST_FASTER)), MAX_FRAMES // self.unit)
+        texts = [part.text, *[pace.other] * (WAYS - 1)]
+        noise = [seed, *noise_of(texts[1:], [seed] * (WAYS - 1), range(1, WAYS))]
+        clips = _made(editor, self.text(texts), [count] * WAYS, noise)
+        bodies = [self._body(editor, codes) for codes in clips]
+        speeds = [float(np.median(body.speed[body.moving])) if body.moving.any() else 0.0 for body in bodies]
+        codes, speed = clips[way := _at_speed(speeds, pace)], max(speeds[way], 1e-3)
+        times = min(max(pace.speed / speed, 1.0), count / tokens) if faster else 1.0
+        if not pace.fast:
+            times = max(min(pace.speed / speed, 1.0), MOST_SLOWER)
+        if abs(times - 1) < 0.02:
+            return codes[:tokens]
+        joints = features_to_joints(editor.decode(codes[None])[0]).cpu().numpy()
+        features = motion_features(Motion(joints, fps=self.fps * times), HUMANML3D)
+        frames = tokens * self.unit
+        short = max(0, frames - len(features))  # a frame or two at the end of what was played faster
+        return editor.encode(torch.cat((features, features[-1:].expand(short, -1)))[:frames])
+
+    def _with_arms(self, editor: Editor, body: Tensor, arms: Tensor, how: Arms) -> Tensor | None:
+        """Codes (n, Q) of a body with the arms of another motion; None where that is not possible."""
+        joints = [features_to_joints(editor.decode(codes[None])[0]).cpu().numpy() for codes in (body, arms)]
+        made = arms_on(joints[0], joints[1], how.sides, how.hold)
+        if made is None:
+            return None
+        # T joints make T - 1 frames of features: the last one goes on as it went.
+        made = np.concatenate((made, 2 * made[-1:] - made[-2:-1])).astype(np.float32)
+        return editor.encode(motion_features(Motion(made, fps=self.fps), HUMANML3D))
+
+    def _enough(
+        self, editor: Editor, part: Part, place: int, room: int, most: int, seed: int
+    ) -> tuple[Tensor, int] | None:
+        """Codes (`room`, Q) of a clip, and after how many of them, at most `most`, a part's amount is done.
+
+        Args:
+            editor: of the models.
+            part: with an amount.
+            place: of the part.
+            room: tokens of the clips that are made.
+            most: tokens that there are.
+            seed: of the motion.
+
+        Returns:
+            Where none does so much in time, one that does about as much in all of `room`; None without one.
+        """
+        assert part.amount is not None
+        clips = self._codes(
+            editor, [(place, part, f" {way}" if way else "") for way in range(WAYS)], [room] * WAYS, seed
+        )
+        done = [done_by(self._body(editor, codes), part.amount) for codes in clips]
+        for codes, amount in zip(clips, done):
+            # A step ends where the next one begins.
+            reached = np.flatnonzero(
+                amount > part.amount.value if part.amount.kind == "steps" else amount >= part.amount.value
+            )
+            count = max(1, round(int(reached[0]) / self.unit)) if len(reached) else room
+            if count <= most:
+                return codes, count
+        off = [abs(float(amount[-1]) - part.amount.value) for amount in done]
+        nearest = int(np.argmin(off))
+        return (clips[nearest], room) if off[nearest] <= ABOUT * part.amount.value else None
+
+    def _body(self, editor: Editor, codes: Tensor) -> Body:
+        return Body.of(features_to_joints(editor.decode(codes[None])[0]).cpu().numpy())
+
+    def _joined_parts(
+        self,
+        editor: Editor,
+        parts: Sequence[Part],
+        clips: Sequence[Tensor],
+        tokens: Sequence[int],
+        seeds: Sequence[int],
+        candidates: int,
+    ) -> Motion:
+        texts = [part.whole for part in parts]
+        condition = self.text(texts)
+        counts = torch.tensor(tokens, device=condition.device)
+        return self._joined(editor, texts, condition, clips, counts, seeds, candidates)
+
+    def _until_measured(
+        self,
+        editor: Editor,
+        parts: Sequence[Part],
+        clips: Sequence[Tensor],
+        tokens: Sequence[int],
+        seeds: Sequence[int],
+        candidates: int,
+    ) -> Motion | None:
+        """Clips joined, of which the last but one is as long as it takes until its amount is done in the result.
+
+        None where it is not even about as asked.
+        """
+        amount, start, total = parts[-2].amount, sum(tokens[:-2]) * self.unit, tokens[-2] + tokens[-1]
+        assert amount is not None
+        found: dict[int, tuple[float, Motion]] = {}
+        count, low, high = tokens[-2], (0, 0.0), (total, np.inf)
+        while len(found) < TRIES:
+            still = clips[-1][[min(i, len(clips[-1]) - 1) for i in range(total - count)]]
+            rows, counts = [*clips[:-2], clips[-2][:count], still], [*tokens[:-2], count, total - count]
+            motion = self._joined_parts(editor, parts, rows, counts, seeds, candidates)
+            body = Body.of(motion.joints)
+            done = float(done_by(body.part(start, len(body)), amount)[-1])
+            found[count] = (abs(done - amount.value), motion)
+            if found[count][0] <= NEAR[amount.kind]:
+                break
+            low, high = ((count, done), high) if done < amount.value else (low, (count, done))
+            if high[0] - low[0] < 2:
+                break
+            if np.isfinite(high[1]):
+                count = low[0] + round((high[0] - low[0]) * (amount.value - low[1]) / (high[1] - low[1]))
+            else:
+                count = round(count * amount.value / max(done, amount.value / 2))
+            count = min(max(count, low[0] + 1), high[0] - 1)
+        off, motion = min(found.values(), key=lambda tried: tried[0])
+        return motion if off <= max(ABOUT * amount.value, 1.0 if amount.kind == "steps" else 0.0) else None
+
+
+def done_by(body: Body, amount: Amount) -> np.ndarray:
+    """How much (T,) of an amount is done by each frame of a motion."""
+    if amount.kind == "metres":
+        return np.linalg.norm((body.joint("pelvis") - body.joint("pelvis")[:1])[:, [0, 2]], axis=-1)
+    if amount.kind == "degrees":
+        return np.abs(np.rad2deg(body.heading - body.heading[:3].mean()))
+    steps = np.zeros(len(body))
+    for frame in body.step_frames:
+        steps[frame:] += 1
+    return steps
+
+
+def _at_speed(speeds: Sequence[float], pace: Pace) -> int:
+    """Which of several speeds, in metres a second, is as asked: the first, of slow runs the fastest; or the nearest."""
+    enough = [way for way, speed in enumerate(speeds) if speed and (speed >= pace.speed) == pace.fast]
+    if enough:
+        return max(enough, key=lambda way: speeds[way]) if pace.runs and not pace.fast else enough[0]
+    return min(range(len(speeds)), key=lambda way: abs(speeds[way] - pace.speed))
+
+
+def _made(editor: Editor, condition: Tensor, tokens: Sequence[int], noise: Sequence[int]) -> list[Tensor]:
+    """Codes (n, Q) of texts."""
+    if not tokens:
+        return []
+    rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
+    return [row[:count] for row, count in zip(rows, tokens)]
+
+
+def shares(wanted: Sequence[int], total: int, least: int) -> list[int]:
+    """Whole numbers that add up to `total`, in proportion to what is wanted as far as each has `least`."""
+    if not wanted:
+        return []
+    spare = total - least * len(wanted)
+    beyond = [max(want - least, 0) for want in wanted]
+    if not any(beyond):
+        beyond = [1] * len(wanted)
+    edges = [round(spare * sum(beyond[:count]) / sum(beyond)) for count in range(len(wanted) + 1)]
+    return [least + after - before for before, after in itertools.pairwise(edges)]
