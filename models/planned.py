@@ -31,8 +31,8 @@ ARMS_FRAMES = 80
 """Of the clip of what arms do: the models know actions of the hands best at about this length."""
 TRIES = 4
 """Lengths that are tried until an amount is as asked in the joined motion."""
-NEAR = {"metres": 0.05, "steps": 0.0, "degrees": 5.0}
-"""Differences with which no further length is tried."""
+NEAR = {"metres": 0.05, "steps": 1.0, "degrees": 5.0}
+"""Differences with which no further length is tried; after the last step a foot is drawn up to the other one."""
 MOST_FASTER, MOST_SLOWER = 1.35, 0.7
 """How many times as fast a clip may be played, as in training data (`prepare/mini/composition`)."""
 ABOUT = 0.2

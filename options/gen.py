@@ -83,8 +83,8 @@ class ModelOptions(SamplingOptions):
     models: str = ""
     """folder or hub id with tokenizer, lamp, masked, residual and length; by default the shipped checkpoints/mini"""
     clauses: Literal["models", "yes", "no"] = "models"
-    """make what a sentence says one after the other ("walks, then bows") clause by clause; by default as suits the
-    models"""
+    """make what a sentence says in turn ("walks, then bows"), at once ("walks while waving"), how far and how fast part
+    by part; by default as suits the models"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
