@@ -17,20 +17,21 @@ from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.model_files import make_config, read_facts
-from lamp.models.sequences import MIN_FRAMES, Sequences
+from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.t2m.token_maker import Guidance, TokenMaker
 from lamp.models.text_condition import LaMPCondition, TextCondition, check_same_run, load_text_encoder
 from lamp.models.vq.model import RVQVAE
+from lamp.models.vq.sheets import in_sheets
 from lamp.utils.errors import UserError
 from lamp.utils.files import shown
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES, SKELETONS
 from lamp.utils.motion import Motion
-from lamp.utils.prompts import in_other_script, main_script
+from lamp.utils.prompts import in_other_script
 from lamp.utils.run.listing import list_runs
 
 GUIDANCE_FILE = "guidance.json"
@@ -238,7 +239,7 @@ class LaMPPipeline(Sequences):
             batch_size: motions computed at a time.
             clauses: make what a sentence says one after the other ("walks, then bows") clause by clause, see
                 `models.clauses` and `in_order`; None does what suits the models (`Guidance.clauses`).
-            alone: decode each motion by itself: then its bits do not depend on the others of its batch.
+            alone: decode each motion in such a way that its bits do not depend on the others of its batch.
             progress: called with (prompts done, prompts in all).
             how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel,
                 on_step (called with (done, in all) after each step of a transformer; its error ends the making).
@@ -259,12 +260,14 @@ class LaMPPipeline(Sequences):
         seeds = [seed] * len(prompts) if seeds is None else seeds
         motions: list[Motion | None] = [None] * len(prompts)
         if self.guidance.clauses if clauses is None else clauses:
-            for i, prompt in enumerate(prompts):
-                if len(parts := clauses_of(prompt)) > 1:
-                    length = None if lengths is None else lengths[i]
-                    motions[i] = self.in_order(prompt, parts, length, seed=seeds[i], best_of=best_of, **how)
-                    if progress is not None:
-                        progress(len(prompts) - motions.count(None), len(prompts))
+            frames = [None] * len(prompts) if lengths is None else lengths
+            several = {i: parts for i, prompt in enumerate(prompts) if len(parts := clauses_of(prompt)) > 1}
+            told, places = [Told(prompts[i], several[i], frames[i], seeds[i]) for i in several], iter(several)
+            for some in in_groups(told, max(1, batch_size // best_of)):
+                for motion in self.each_in_order(some, best_of=best_of, **how):
+                    motions[next(places)] = motion
+                if progress is not None:
+                    progress(len(prompts) - motions.count(None), len(prompts))
         rest = [i for i, motion in enumerate(motions) if motion is None]
         maker = self._maker(**how)
         at_once = max(1, batch_size // best_of)
@@ -298,8 +301,7 @@ class LaMPPipeline(Sequences):
         codes = maker.make(condition, tokens, noise)
         facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
         if alone:
-            parts = zip(codes, tokens.split(1), facts)
-            made = [self.decode(own[None, : int(long)], long, [fact])[0] for own, long, fact in parts]
+            made = in_sheets(codes, tokens, lambda own, long, rows: self.decode(own, long, [facts[i] for i in rows]))
         else:
             made = self.decode(codes, tokens, facts)
         if count == 1:
@@ -355,7 +357,7 @@ class LaMPPipeline(Sequences):
         """A line for each prompt with a word of another script than the words that the text encoder knows."""
         known = "LATIN"  # CLIP's
         if isinstance(self.text, LaMPCondition) and self.text.lamp.tokenizer is not None:
-            known = main_script(self.text.lamp.tokenizer.words)
+            known = self.text.lamp.tokenizer.script
         found = ((i, in_other_script(prompt, known)) for i, prompt in enumerate(prompts))
         return [
             f"prompt {i} has the word {shown(word, 30)}; the captions that the models learnt are in {known.title()} "
