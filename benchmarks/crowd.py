@@ -1,7 +1,8 @@
 """A crowd at the app: clients of whom a third ask for nonsense, cancel or hang up, and prompts that wait together.
 
-    python -m benchmarks.crowd                            # 200 clients for 5 minutes, and 32 prompts at once
+    python -m benchmarks.crowd                            # 200 clients for 5 minutes, after 32 prompts at once
     python -m benchmarks.crowd --clients 20 --minutes 0.5
+    python -m benchmarks.crowd --minutes 0 --rounds 5     # the prompts at once alone
 
 Needs the extra `crowd`. The app runs in a process of its own, on the loopback address and the CPU. What is told:
 motions a second with 32 prompts waiting, requests by what came of them, their times, and the memory of the app. The
@@ -15,6 +16,7 @@ import json
 import random
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -50,6 +52,12 @@ BAD: tuple[tuple[str, Any, int], ...] = (
 )
 """Requests that nobody can answer: path, body and status."""
 WAITING = 32
+WAYS: dict[str, dict[str, bool]] = {
+    "as by default": {},
+    "without captions": {"caption": False},
+    "and without foot clean-up": {"caption": False, "clean_feet": False},
+}
+"""How prompts are asked for at once: what `make` is told."""
 REFUSED, CANCELLED = 503, 409
 
 
@@ -99,13 +107,13 @@ def post(address: str, path: str, ask: dict[str, Any]) -> Any:
         return json.load(answer)
 
 
-def together(address: str, seconds: float, **more: Any) -> float:
-    """Motions a second where `WAITING` prompts come at once."""
-    asks = [{"prompt": PROMPTS[i % (len(PROMPTS) - 1)], "seconds": seconds, "seed": i, **more} for i in range(WAITING)]
+def together(address: str, waiting: int, seconds: float, **more: Any) -> float:
+    """Motions a second where `waiting` prompts come at once, from the first byte sent to the last answer read."""
+    asks = [{"prompt": PROMPTS[i % (len(PROMPTS) - 1)], "seconds": seconds, "seed": i, **more} for i in range(waiting)]
     began = time.monotonic()
     answers = [gevent.spawn(post, address, "make", ask) for ask in asks]
     gevent.joinall(answers, raise_error=True)
-    return WAITING / (time.monotonic() - began)
+    return waiting / (time.monotonic() - began)
 
 
 def client_of(seen: Seen, draw: random.Random) -> type[locust.HttpUser]:
@@ -219,23 +227,24 @@ def main() -> None:
     """Prompts that wait together, then the crowd."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=200, help="at a time")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of the crowd")
-    parser.add_argument("--rounds", type=int, default=2, help=f"of {WAITING} prompts at once, the fastest is told")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of the crowd; 0: none")
+    parser.add_argument("--waiting", type=int, default=WAITING, help="prompts at once")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[3.0, 6.0], help="of the motions of these")
+    parser.add_argument("--rounds", type=int, default=3, help="of prompts at once, whose median is told")
     parser.add_argument("--queue", type=int, default=WAITING, help="requests that may wait, as of the app")
     parser.add_argument("--seed", type=int, default=0, help="of what the clients do")
     given = parser.parse_args()
-    with app(max(given.queue, WAITING)) as (address, process):
+    seen = Seen()
+    with app(max(given.queue, given.waiting)) as (address, process):
         post(address, "make", {"prompt": PROMPTS[0], "seconds": 3})  # the captioner is loaded, weights are packed
-        for seconds in (3, 6) if given.rounds else ():
-            for name, more in (
-                ("as by default", {}),
-                ("without captions", {"caption": False}),
-                ("and without foot clean-up", {"caption": False, "clean_feet": False}),
-            ):
-                rate = max(together(address, seconds, **more) for _ in range(given.rounds))
-                print(f"{WAITING} prompts of {seconds} s at once, {name}: {rate:.1f} motions a second", flush=True)
-        seen = crowd(address, process, given.clients, given.minutes, given.seed)
-        print("\n".join(report(seen)))
+        for seconds in given.seconds if given.rounds else ():
+            for name, more in WAYS.items():
+                rates = [together(address, given.waiting, seconds, **more) for _ in range(given.rounds)]
+                told = f"{statistics.median(rates):.1f} motions a second ({min(rates):.1f} to {max(rates):.1f})"
+                print(f"{given.waiting} prompts of {seconds:g} s at once, {name}: {told}", flush=True)
+        if given.minutes:
+            seen = crowd(address, process, given.clients, given.minutes, given.seed)
+            print("\n".join(report(seen)))
     raise SystemExit(bool(seen.faults))
 
 

@@ -17,7 +17,6 @@ from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.model_files import make_config, read_facts
 from lamp.models.planned import Planned
-from lamp.models.sentences.plan import is_plain
 from lamp.models.sequences import MIN_FRAMES
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
@@ -25,13 +24,14 @@ from lamp.models.t2m.residual import ResidualTransformer
 from lamp.models.t2m.token_maker import Guidance, TokenMaker
 from lamp.models.text_condition import LaMPCondition, TextCondition, check_same_run, load_text_encoder
 from lamp.models.vq.model import RVQVAE
+from lamp.models.vq.sheets import in_sheets
 from lamp.utils.errors import UserError
 from lamp.utils.files import shown
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES, SKELETONS
 from lamp.utils.motion import Motion
-from lamp.utils.prompts import in_other_script, main_script
+from lamp.utils.prompts import in_other_script
 from lamp.utils.run.listing import list_runs
 
 GUIDANCE_FILE = "guidance.json"
@@ -240,7 +240,7 @@ class LaMPPipeline(Planned):
             clauses: make what a sentence says one after the other ("walks, then bows"), at once ("walks while waving")
                 or until how much ("walks two metres") part by part, see `models.sentences.plan` and `planned`; None
                 does what suits the models (`Guidance.clauses`).
-            alone: decode each motion by itself: then its bits do not depend on the others of its batch.
+            alone: decode each motion in such a way that its bits do not depend on the others of its batch.
             progress: called with (prompts done, prompts in all).
             how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel,
                 on_step (called with (done, in all) after each step of a transformer; its error ends the making).
@@ -261,12 +261,8 @@ class LaMPPipeline(Planned):
         seeds = [seed] * len(prompts) if seeds is None else seeds
         motions: list[Motion | None] = [None] * len(prompts)
         if self.guidance.clauses if clauses is None else clauses:
-            for i, prompt in enumerate(prompts):
-                if not is_plain(parts := self.parts(prompt)):
-                    length = None if lengths is None else lengths[i]
-                    motions[i] = self.planned(prompt, parts, length, seed=seeds[i], best_of=best_of, **how)
-                    if progress is not None:
-                        progress(len(prompts) - motions.count(None), len(prompts))
+            at_once = max(1, batch_size // best_of)
+            motions = self.in_parts(prompts, lengths, seeds, best_of, at_once, progress, **how)
         rest = [i for i, motion in enumerate(motions) if motion is None]
         maker = self._maker(**how)
         at_once = max(1, batch_size // best_of)
@@ -300,8 +296,7 @@ class LaMPPipeline(Planned):
         codes = maker.make(condition, tokens, noise)
         facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
         if alone:
-            parts = zip(codes, tokens.split(1), facts)
-            made = [self.decode(own[None, : int(long)], long, [fact])[0] for own, long, fact in parts]
+            made = in_sheets(codes, tokens, lambda own, long, rows: self.decode(own, long, [facts[i] for i in rows]))
         else:
             made = self.decode(codes, tokens, facts)
         if count == 1:
@@ -357,7 +352,7 @@ class LaMPPipeline(Planned):
         """A line for each prompt with a word of another script than the words that the text encoder knows."""
         known = "LATIN"  # CLIP's
         if isinstance(self.text, LaMPCondition) and self.text.lamp.tokenizer is not None:
-            known = main_script(self.text.lamp.tokenizer.words)
+            known = self.text.lamp.tokenizer.script
         found = ((i, in_other_script(prompt, known)) for i, prompt in enumerate(prompts))
         return [
             f"prompt {i} has the word {shown(word, 30)}; the captions that the models learnt are in {known.title()} "

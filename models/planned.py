@@ -1,7 +1,6 @@
 """A sentence made part by part: what happens in order, what arms do meanwhile, and until how much is done."""
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +11,9 @@ from torch import Tensor
 from lamp.models import matching
 from lamp.models.sentences.amounts import Amount, Pace
 from lamp.models.sentences.clauses import clauses
-from lamp.models.sentences.plan import WAYS, Part, plan
+from lamp.models.sentences.plan import WAYS, Part, is_plain, plan
 from lamp.models.sentences.together import Arms
-from lamp.models.sequences import MIN_FRAMES, Sequences, noise_of
+from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups, noise_of, shares
 from lamp.models.t2m.editor import Editor
 from lamp.utils.kinematics.arms import arms_on
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
@@ -47,6 +46,49 @@ class Planned(Sequences):
         if FeatureLayout.of_dim(self.tokenizer.config.input_width).num_joints == HUMANML3D.num_joints:
             return plan(text)
         return [Part(clause, clause) for clause in clauses(text)]
+
+    def in_parts(
+        self,
+        prompts: Sequence[str],
+        lengths: Sequence[int] | None,
+        seeds: Sequence[int],
+        best_of: int,
+        at_once: int,
+        progress: Callable[[int, int], None] | None,
+        **how: Any,
+    ) -> list[Motion | None]:
+        """Motions of the sentences that are made part by part; None for the others.
+
+        Args:
+            prompts: sentences.
+            lengths: frames of each; None lets the length estimator choose.
+            seeds: one for each.
+            best_of: clips made of each part.
+            at_once: parts that are computed together.
+            progress: called with (sentences done, sentences in all).
+            how: of sampling.
+        """
+        motions: list[Motion | None] = [None] * len(prompts)
+
+        def done() -> None:
+            if progress is not None:
+                progress(len(prompts) - motions.count(None), len(prompts))
+
+        plans = {i: parts for i, prompt in enumerate(prompts) if not is_plain(parts := self.parts(prompt))}
+        frames = [None] * len(prompts) if lengths is None else lengths
+        ordered = [i for i, parts in plans.items() if all(part.plain for part in parts)]
+        told = [Told(prompts[i], [part.whole for part in plans[i]], frames[i], seeds[i]) for i in ordered]
+        places = iter(ordered)
+        for some in in_groups(told, at_once):
+            for motion in self.each_in_order(some, best_of=best_of, **how):
+                motions[next(places)] = motion
+            done()
+        for i, parts in plans.items():
+            if i in ordered:
+                continue
+            motions[i] = self.planned(prompts[i], parts, frames[i], seed=seeds[i], best_of=best_of, **how)
+            done()
+        return motions
 
     @torch.inference_mode()
     def planned(
@@ -275,7 +317,7 @@ class Planned(Sequences):
         texts = [part.whole for part in parts]
         condition = self.text(texts)
         counts = torch.tensor(tokens, device=condition.device)
-        return self._joined(editor, texts, condition, clips, counts, seeds, candidates)
+        return self._joined(editor, [texts], condition, clips, counts, [seeds], candidates)[0]
 
     def _until_measured(
         self,
@@ -341,15 +383,3 @@ def _made(editor: Editor, condition: Tensor, tokens: Sequence[int], noise: Seque
         return []
     rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
     return [row[:count] for row, count in zip(rows, tokens)]
-
-
-def shares(wanted: Sequence[int], total: int, least: int) -> list[int]:
-    """Whole numbers that add up to `total`, in proportion to what is wanted as far as each has `least`."""
-    if not wanted:
-        return []
-    spare = total - least * len(wanted)
-    beyond = [max(want - least, 0) for want in wanted]
-    if not any(beyond):
-        beyond = [1] * len(wanted)
-    edges = [round(spare * sum(beyond[:count]) / sum(beyond)) for count in range(len(wanted) + 1)]
-    return [least + after - before for before, after in itertools.pairwise(edges)]

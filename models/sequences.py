@@ -1,21 +1,35 @@
-"""Sentences one after the other as one motion."""
+"""Sentences one after the other as one motion: those that a user lists, and those that one sentence holds."""
 
+import itertools
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lamp.models import matching
 from lamp.models.editing import CANDIDATES, SEAM_TOKENS, Editing, require_text, ways_of
-from lamp.models.t2m.editor import Editor
+from lamp.models.t2m.editor import Editor, Section
 from lamp.models.t2m.length import LengthEstimator
 from lamp.utils.errors import UserError
+from lamp.utils.kinematics.skeleton import MAX_FRAMES
 from lamp.utils.motion import Motion
 from lamp.utils.prompts import JOIN
 
 MIN_FRAMES = 24
 """Frames of the shortest motion that is made."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A sentence, what it says one after the other, and how that is made; see `Sequences.in_order`."""
+
+    text: str
+    parts: Sequence[str]
+    frames: int | None
+    seed: int
 
 
 class Sequences(Editing):
@@ -76,31 +90,170 @@ class Sequences(Editing):
             ]
         )
         clips = editor.maker.make(condition, tokens, noise)
-        return self._joined(editor, texts, condition, clips, tokens, seeds, candidates)
+        return self._joined(editor, [texts], condition, clips, tokens, [seeds], candidates)[0]
+
+    @torch.inference_mode()
+    def in_order(
+        self,
+        text: str,
+        parts: Sequence[str],
+        frames: int | None = None,
+        *,
+        seed: int = 0,
+        best_of: int = 1,
+        candidates: int = 2,
+        **how: Any,
+    ) -> Motion | None:
+        """What a sentence says one after the other, as `sequence` makes it, in the time of one motion.
+
+        Args:
+            text: the sentence, which the motion is of.
+            parts: what it says (`models.sentences.clauses`).
+            frames: of the motion, which parts share as the length estimator would have them, or alike without one;
+                None lets the estimator choose. Not more than `MAX_FRAMES`.
+            seed: the same sentence, length and seed give the same motion.
+            best_of: clips made of each part, of which the one is taken that LaMP finds most similar to it.
+            candidates: ways that are tried at each seam, see `edit`.
+            how: keyword arguments of `LaMPPipeline.__call__` for sampling.
+
+        Returns:
+            None where there is no time for as many parts.
+
+        Raises:
+            UserError: no estimator to choose, or `best_of` without LaMP.
+        """
+        return self.each_in_order([Told(text, parts, frames, seed)], best_of=best_of, candidates=candidates, **how)[0]
+
+    @torch.inference_mode()
+    def each_in_order(
+        self, told: Sequence[Told], *, best_of: int = 1, candidates: int = 2, **how: Any
+    ) -> list[Motion | None]:
+        """What `in_order` makes of each of some sentences, all of them computed together."""
+        editor, condition = self._editor(candidates, True, how), self.text([part for one in told for part in one.parts])
+        counts = [len(one.parts) for one in told]
+        noise = [noise_of(one.parts, [one.seed] * len(one.parts)) for one in told]
+        if self.length is not None or any(one.frames is None for one in told):
+            wanted = self._tokens(None, condition, [own for some in noise for own in some])
+        else:
+            wanted = torch.ones(len(condition), dtype=torch.long, device=condition.device)
+        rooms = [self._room(one, own.tolist()) for one, own in zip(told, wanted.split(counts))]
+        kept = [place for place, own in enumerate(rooms) if own]
+        motions: list[Motion | None] = [None] * len(told)
+        if not kept:
+            return motions
+        rows = torch.cat([part for part, own in zip(torch.arange(len(condition)).split(counts), rooms) if own])
+        condition = condition[rows.to(condition.device)]
+        tokens = torch.tensor([long for place in kept for long in rooms[place]], device=condition.device)
+        ways = [own for place in kept for own in noise[place]]
+        for way in range(1, best_of):
+            for one in (told[place] for place in kept):
+                ways += noise_of([f"{part} {way}" for part in one.parts], [one.seed] * len(one.parts))
+        clips = editor.maker.make(condition.repeat(best_of, *[1] * (condition.dim() - 1)), tokens.repeat(best_of), ways)
+        texts = [told[place].parts for place in kept]
+        if best_of > 1:
+            sentences = [part for parts in texts for part in parts]
+            facts = [self._facts(part, told[place].seed) for place in kept for part in told[place].parts] * best_of
+            made = self.decode(clips, tokens.repeat(best_of), facts)
+            alike = matching.similarities(self.text, self.tokenizer, made, sentences * best_of)
+            scores, best = torch.tensor(alike).reshape(best_of, len(sentences)).max(0)
+            clips = clips[(best * len(sentences) + torch.arange(len(sentences))).to(clips.device)]
+            means = [own.mean().item() for own in scores.split([len(parts) for parts in texts])]
+        seeds = [[told[place].seed] * len(told[place].parts) for place in kept]
+        joined = self._joined(editor, texts, condition, clips, tokens, seeds, candidates)
+        for number, (place, motion) in enumerate(zip(kept, joined)):
+            motion.meta["prompt"] = told[place].text
+            if best_of > 1:
+                motion.meta.update(best_of=best_of, similarity=means[number])
+            motions[place] = replace(motion, text=told[place].text)
+        return motions
+
+    def _room(self, told: Told, wanted: Sequence[int]) -> list[int]:
+        """Tokens of each part of a sentence; none where there is no time for as many."""
+        least, most = MIN_FRAMES // self.unit, MAX_FRAMES // self.unit
+        # Without an estimator, parts of a given length are alike.
+        wanted = wanted if self.length is not None or told.frames is None else [1] * len(wanted)
+        room = min(sum(wanted) if told.frames is None else told.frames // self.unit, most)
+        return [] if room < least * len(wanted) else shares(wanted, room, least)
 
     def _joined(
         self,
         editor: Editor,
-        texts: Sequence[str],
+        texts: Sequence[Sequence[str]],
         condition: Tensor,
         clips: Tensor | Sequence[Tensor],
         tokens: Tensor,
-        seeds: Sequence[int],
+        seeds: Sequence[Sequence[int]],
         candidates: int,
+    ) -> list[Motion]:
+        """Clips as one motion for each of M sequences; the tokens around each seam are made anew.
+
+        Args:
+            editor: makes the seams, those of the same number in all sequences together.
+            texts: of each sequence its sentences; B in all.
+            condition: (B, cond_dim).
+            clips: (B, n, Q) codes, or B of (n, Q).
+            tokens: (B,) lengths.
+            seeds: one for each sentence.
+            candidates: ways that are tried at each seam.
+        """
+        counts = [len(own) for own in texts]
+        firsts = [0, *itertools.accumulate(counts)]
+        lengths = [own.tolist() for own in tokens.split(counts)]
+        ends = [list(itertools.accumulate(own)) for own in lengths]
+        codes = [
+            torch.cat([clip[:count] for clip, count in zip(clips[first:], own)]) for first, own in zip(firsts, lengths)
+        ]
+        for number in range(1, max(counts)):
+            some = [place for place, count in enumerate(counts) if number < count]
+            sections = [
+                Section(
+                    codes[place],
+                    ends[place][number - 1] - SEAM_TOKENS,
+                    ends[place][number - 1] + SEAM_TOKENS,
+                    ways_of(candidates, seeds[place][number], number, *texts[place][number - 1 : number + 1]),
+                )
+                for place in some
+            ]
+            made = editor.remake_each(sections, condition[[firsts[place] + number for place in some]])
+            for place, own in zip(some, made):
+                codes[place] = own
+        return [self._told(editor, *one) for one in zip(texts, codes, ends, seeds)]
+
+    def _told(
+        self, editor: Editor, texts: Sequence[str], codes: Tensor, ends: Sequence[int], seeds: Sequence[int]
     ) -> Motion:
-        """Clips (n, Q) of `tokens` (B,) each as one motion; the tokens around each seam are made anew."""
-        ends = tokens.cumsum(0).tolist()
-        codes = torch.cat([clip[:count] for clip, count in zip(clips, tokens.tolist())])
-        for number, seam in enumerate(ends[:-1], start=1):
-            ways = ways_of(candidates, seeds[number], number, texts[number - 1], texts[number])
-            codes = editor.remake(codes, seam - SEAM_TOKENS, seam + SEAM_TOKENS, condition[number : number + 1], ways)
+        """The motion of codes (n, Q) in which sentences end after so many tokens."""
         facts = self._facts(JOIN.join(texts), seeds[0])
-        starts = [0, *ends[:-1]]
-        facts["sentences"] = [[text, a * self.unit, b * self.unit] for text, a, b in zip(texts, starts, ends)]
+        spans = itertools.pairwise([0, *ends])
+        facts["sentences"] = [[text, a * self.unit, b * self.unit] for text, (a, b) in zip(texts, spans)]
         return self._motion(editor.decode(codes[None])[0], facts)
+
+
+def in_groups(told: Sequence[Told], most: int) -> Iterator[Sequence[Told]]:
+    """Sentences in their order, in groups of not more than `most` parts, or of one."""
+    start = size = 0
+    for place, one in enumerate(told):
+        if place > start and size + len(one.parts) > most:
+            yield told[start:place]
+            start, size = place, 0
+        size += len(one.parts)
+    if told:
+        yield told[start:]
 
 
 def noise_of(texts: Sequence[str], seeds: Sequence[int], places: Iterable[object] | None = None) -> list[int]:
     """A seed for each sentence of a sequence, by its place in it."""
     places = range(len(texts)) if places is None else places
     return [zlib.crc32(f"{own} {place} {text}".encode()) for place, own, text in zip(places, seeds, texts)]
+
+
+def shares(wanted: Sequence[int], total: int, least: int) -> list[int]:
+    """Whole numbers that add up to `total`, in proportion to what is wanted as far as each has `least`."""
+    if not wanted:
+        return []
+    spare = total - least * len(wanted)
+    beyond = [max(want - least, 0) for want in wanted]
+    if not any(beyond):
+        beyond = [1] * len(wanted)
+    edges = [round(spare * sum(beyond[:count]) / sum(beyond)) for count in range(len(wanted) + 1)]
+    return [least + after - before for before, after in itertools.pairwise(edges)]

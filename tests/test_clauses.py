@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from lamp.data.motion import TextMotionBatch
 from lamp.models.pipeline import LaMPPipeline
-from lamp.models.planned import shares
 from lamp.models.sentences.clauses import clauses
+from lamp.models.sequences import shares
 from lamp.models.t2m.token_maker import Guidance
 from lamp.options.corpora.bulk import BulkOptions
 from lamp.options.eval import EvalT2MOptions

@@ -7,9 +7,10 @@ import puppet
 import pytest
 
 from lamp.models.pipeline import LaMPPipeline
-from lamp.models.planned import STILL, _at_speed, done_by, shares
+from lamp.models.planned import STILL, _at_speed, done_by
 from lamp.models.sentences.amounts import Amount, Pace
 from lamp.models.sentences.plan import Part, plan
+from lamp.models.sequences import shares
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.utils.kinematics.arms import arms_on, lifted
 from lamp.utils.kinematics.features import FeatureLayout

@@ -30,7 +30,7 @@ from lamp.utils.files import shown as quoted
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D
-from lamp.utils.motion import Motion
+from lamp.utils.motion import Motion, with_constant_bones
 from lamp.utils.motion_features import motion_features
 from lamp.utils.scores.physics import foot_skating_ratio
 from lamp.utils.viewer.page import viewer_page
@@ -78,9 +78,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Judged:
-    """A motion that was made, and what LaMP says of it: fields of `Shown`."""
+    """A motion that was made, the same with constant bones, and what LaMP says of it: fields of `Shown`."""
 
     motion: Motion
+    rigid: Motion
     said: dict[str, Any]
 
 
@@ -340,16 +341,17 @@ class Studio:
         for start in range(0, len(motions) if caption else 0, CAPTIONS):
             captions += self.pipe.caption(motions[start : start + CAPTIONS], num_beams=3)
             check()
+        rigid = with_constant_bones(motions)
         return [
-            Judged(motion, {"match": _rounded(score), "caption": own[0]})
-            for motion, score, own in zip(motions, scores, captions, strict=True)
+            Judged(motion, stiff, {"match": _rounded(score), "caption": own[0]})
+            for motion, stiff, score, own in zip(motions, rigid, scores, captions, strict=True)
         ]
 
     def _keep_made(self, made: Sequence[Judged], ask: MakeAsk) -> list[Shown]:
         """Remember motions as a request wants them shown."""
         shown = []
         for one in made:
-            clean = one.motion.with_foot_cleanup() if ask.clean_feet else one.motion.with_constant_bones()
+            clean = one.rigid.with_foot_cleanup() if ask.clean_feet else one.rigid
             shown.append(self._keep(one.motion, clean, "made", ask.prompt, **one.said))
         return shown
 

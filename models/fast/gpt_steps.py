@@ -69,7 +69,10 @@ class KVCache:
         self.prefix, self._buffer, self._length = self._buffer[:, :, :, : self._length], None, 0
 
     def select(self, rows: Tensor) -> None:
-        """Let row i be what `rows[i]`, a row of the same prefix, was."""
+        """Let row i be what `rows[i]` was; all rows of a prefix stay together, or are left out together."""
+        if self.prefix is not None and self._buffer is not None and len(rows) < self._buffer.shape[1]:
+            times = self._buffer.shape[1] // self.prefix.shape[1]
+            self.prefix = self.prefix.index_select(1, rows[::times] // times)
         if self._buffer is not None:
             self._buffer = self._buffer[:, :, :, : self._length].index_select(1, rows)
         # Where rows are reordered at each step, unused positions would be moved along.
@@ -179,7 +182,7 @@ class GptWriter:
             self.logits = self.logits.repeat_interleave(times, dim=0)
 
     def select(self, rows: Tensor) -> None:
-        """Let row i continue what `rows[i]`, a row of the same prefix, was."""
+        """Let row i continue what `rows[i]` was; all rows of a prefix stay together, or are left out together."""
         for cache in self._caches:
             cache.select(rows)
 

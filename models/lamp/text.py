@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path
+from lamp.utils.prompts import main_script
 
 VOCABULARY_FILE = "vocab.txt"
 DEC = "[DEC]"
@@ -75,6 +77,11 @@ class TextTokenizer:
 
     def __len__(self) -> int:
         return len(self.words)
+
+    @cached_property
+    def script(self) -> str:
+        """Script of most letters of the vocabulary; see `main_script`."""
+        return main_script(self.words)
 
     def __call__(self, texts: Sequence[str], max_length: int, *, pad_to_max: bool = False) -> TextBatch:
         """Tokenize captions.

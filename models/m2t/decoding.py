@@ -47,7 +47,7 @@ class Writer(Protocol):
         """Let each row become `times` equal neighbours."""
 
     def select(self, rows: Tensor) -> None:
-        """Let row i continue what `rows[i]`, a row of the same prefix, was."""
+        """Let row i continue what `rows[i]` was; all rows of a prefix stay together, or are left out together."""
 
     def append(self, tokens: Tensor) -> None:
         """Next token (R,) of each row; `logits` then are those of the token after it."""
@@ -181,6 +181,9 @@ class _Beams:
         scores, order = self.scores.topk(count, dim=1)
         return _Beams(self.ids.gather(1, order[..., None].expand(-1, -1, self.ids.shape[-1])), scores)
 
+    def select(self, searches: Tensor) -> "_Beams":
+        return _Beams(self.ids[searches], self.scores[searches])
+
     def merge(self, other: "_Beams") -> "_Beams":
         return _Beams(torch.cat((self.ids, other.ids), 1), torch.cat((self.scores, other.scores), 1))
 
@@ -211,25 +214,29 @@ def write_beams(
     # All beams are equal at first: only one of them counts.
     running = _Beams(ids, torch.full((batch, num_beams), -torch.inf, device=device))
     running.scores[:, 0] = 0.0
-    searching = torch.ones(batch, 1, dtype=torch.bool, device=device)
+    places = torch.arange(batch, device=device)  # of the searches that go on, whose rows alone the writer has
+    ended = _Beams.none(ids)
     for step in range(max_length):
         tried, origins = _extend(running, writer.logits, step)
         last = step + 1 == max_length
         ends = (tried.ids[..., step] == end_id) | last
         rank = torch.arange(2 * num_beams, device=device)
         complete = tried.scores / (step + 1) ** length_penalty
-        complete = complete.masked_fill(~(ends & (rank < num_beams) & searching), -torch.inf)
+        complete = complete.masked_fill(~(ends & (rank < num_beams)), -torch.inf)
         done = done.merge(_Beams(tried.ids, complete)).best(num_beams)
         tried.scores = tried.scores.masked_fill(ends, -torch.inf)
         scores, order = tried.scores.topk(num_beams, dim=1)
         running = _Beams(tried.ids.gather(1, order[..., None].expand(-1, -1, max_length)), scores)
-        searching = searching & (done.scores[:, -1:] < running.scores[:, :1] / (step + 1) ** length_penalty)
+        searching = done.scores[:, -1] < running.scores[:, 0] / (step + 1) ** length_penalty
+        ended.ids[places], ended.scores[places] = done.ids, done.scores
         if last or not searching.any():
             break
-        rows = origins.gather(1, order) + torch.arange(batch, device=device)[:, None] * num_beams
+        rows = origins.gather(1, order) + torch.arange(len(places), device=device)[:, None] * num_beams
+        places, rows = places[searching], rows[searching]
+        running, done = running.select(searching), done.select(searching)
         writer.select(rows.flatten())
         writer.append(running.ids[..., step].flatten())
-    best = done.best(captions)
+    best = ended.best(captions)
     return Written(best.ids[..., : step + 1], best.scores)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from lamp.models.t2m.token_maker import TokenMaker
 from lamp.models.vq.model import RVQVAE
@@ -14,6 +15,22 @@ from lamp.utils.kinematics.skeleton import MAX_FRAMES
 
 FADE_FRAMES = 8
 """Frames on either side of what was made anew over which a source's own frames take over."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Tokens of a motion that are made anew.
+
+    Attributes:
+        codes: (n, Q) of the motion.
+        start, end: the section, not longer than what the transformers know.
+        seeds: one for each way that is tried.
+    """
+
+    codes: Tensor
+    start: int
+    end: int
+    seeds: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -68,15 +85,39 @@ class Editor:
         Returns:
             (n, Q).
         """
-        first = max(0, min((start + end - self.longest) // 2, len(codes) - self.longest))
-        last = min(len(codes), first + self.longest)
-        mask = torch.zeros(last - first, dtype=torch.bool, device=codes.device)
-        mask[start - first : end - first] = True
-        ways = self.maker.remake(codes[first:last], mask, condition, seeds)
-        edges = [place - first for place in (start, end) if 0 < place < len(codes)]
-        made = codes.clone()
-        made[first:last] = ways[self._smoothest(ways, edges)]
-        return made
+        return self.remake_each([Section(codes, start, end, seeds)], condition)[0]
+
+    def remake_each(self, sections: Sequence[Section], condition: Tensor) -> list[Tensor]:
+        """Sections of several motions, computed together; see `remake`.
+
+        Args:
+            sections: one of each motion, with as many seeds.
+            condition: (B, cond_dim), of each.
+
+        Returns:
+            Codes (n, Q) of each motion.
+        """
+        seen: list[Tensor] = []
+        masks: list[Tensor] = []
+        firsts: list[int] = []
+        for own in sections:
+            count = len(own.codes)
+            first = max(0, min((own.start + own.end - self.longest) // 2, count - self.longest))
+            last = min(count, first + self.longest)
+            places = torch.arange(first, last, device=own.codes.device)
+            firsts.append(first)
+            seen.append(own.codes[first:last])
+            masks.append((places >= own.start) & (places < own.end))
+        tokens = torch.tensor([len(some) for some in seen], device=condition.device)
+        padded, mask = pad_sequence(seen, batch_first=True, padding_value=-1), pad_sequence(masks, batch_first=True)
+        made = self.maker.remake(padded, mask, condition, tokens, [own.seeds for own in sections])
+        results = []
+        for own, first, ways, length in zip(sections, firsts, made, tokens.tolist()):
+            edges = [place - first for place in (own.start, own.end) if 0 < place < len(own.codes)]
+            result, ways = own.codes.clone(), ways[:, :length]
+            result[first : first + length] = ways[self._smoothest(ways, edges)]
+            results.append(result)
+        return results
 
     def _smoothest(self, ways: Tensor, edges: Sequence[int]) -> int:
         """Which of the codes (K, n, Q) accelerates around some places between tokens most as it does elsewhere.

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lamp.models.t2m.masked import MaskedTransformer
@@ -76,24 +75,28 @@ class TokenMaker:
             return base[..., None]
         return self.residual.generate(base, condition, tokens, cond_scale=self.res_cond_scale, **sampling)
 
-    def remake(self, codes: Tensor, mask: Tensor, condition: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Several ways to make some tokens of one motion anew; all levels of the others stay as they are.
+    def remake(
+        self, codes: Tensor, mask: Tensor, condition: Tensor, tokens: Tensor, seeds: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """K ways to make some tokens of each of B motions anew; all levels of the others stay as they are.
 
         Args:
-            codes: (n, Q).
-            mask: (n,), True where a token is made anew.
-            condition: (1, cond_dim).
-            seeds: one for each way.
+            codes: (B, n, Q).
+            mask: (B, n), True where a token is made anew.
+            condition: (B, cond_dim).
+            tokens: (B,) lengths.
+            seeds: for each motion K, one for each way.
 
         Returns:
-            (K, n, Q); without a residual transformer, levels above the base are -1 (nothing) where masked.
+            (B, K, n, Q), -1 beyond each length; without a residual transformer, levels above the base are -1 (nothing)
+            where masked, too.
         """
-        count, sampling = len(seeds), self._sampling(seeds)
-        mask, condition = mask.expand(count, -1), condition.expand(count, *condition.shape[1:])
-        tokens = torch.full((count,), len(codes), device=codes.device)
-        made = codes.masked_fill(mask[0, :, None], -1).repeat(count, 1, 1)
+        batch, count = len(codes), len(seeds[0])
+        sampling = self._sampling([seed for own in seeds for seed in own])
+        codes, mask, condition, tokens = (some.repeat_interleave(count, 0) for some in (codes, mask, condition, tokens))
+        made = codes.masked_fill(mask[..., None], -1)
         made[..., 0] = self.masked.edit(
-            codes[:, 0].expand(count, -1),
+            codes[..., 0],
             mask,
             condition,
             tokens,
@@ -101,9 +104,9 @@ class TokenMaker:
             cond_scale=self.cond_scale,
             **sampling,
         )
-        if self.residual is None:
-            return made
-        return self.residual.edit(made, mask, condition, tokens, cond_scale=self.res_cond_scale, **sampling)
+        if self.residual is not None:
+            made = self.residual.edit(made, mask, condition, tokens, cond_scale=self.res_cond_scale, **sampling)
+        return made.unflatten(0, (batch, count))
 
     def _sampling(self, seeds: Sequence[int]) -> Sampling:
         return {

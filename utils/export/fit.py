@@ -4,6 +4,7 @@ The rest pose is a T-pose: Y up, facing +Z, arms along X, legs down, feet forwar
 retargeting expect. Bone lengths are the motion's own. BVH, glTF and the other formats of rotations are written from it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -103,24 +104,26 @@ def rest_directions(plan: BodyPlan = PLANS[22]) -> Tensor:
 
 
 @one_thread()
-def rest_offsets(joints: np.ndarray) -> np.ndarray:
-    """T-pose offsets (J, 3) with the mean bone lengths of a motion (T, J, 3).
+def rest_offsets(motions: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """T-pose offsets (J, 3) with the mean bone lengths of each of some motions (T, J, 3) of the same joints.
 
     Where a joint has several children (pelvis, chest), the angles between them are the body's and not ours to choose:
     there the offsets are the mean over frames of the children's arrangement, turned to fit the T-pose best.
     """
-    motion, plan = torch.from_numpy(joints.astype(np.float64)), PLANS[joints.shape[1]]
-    lengths = plan.skeleton.measure_bones(motion).mean(0)
-    offsets = rest_directions(plan) * lengths[:, None]
+    plan, counts = PLANS[motions[0].shape[1]], [len(joints) for joints in motions]
+    motion = torch.from_numpy(np.concatenate(motions).astype(np.float64))
+    lengths = torch.stack([own.mean(0) for own in plan.skeleton.measure_bones(motion).split(counts)])
+    offsets = rest_directions(plan) * lengths[..., None]
     for joint in (plan.spine[0], plan.spine[-1]):
         children = list(plan.children[joint])
         bones = motion[:, children] - motion[:, [joint]]
-        template = shape = offsets[children]
+        template = shape = offsets[:, children]
         for _ in range(2):
-            turned = quat_rotate(quat_inverse(kabsch(shape, bones))[:, None], bones)
-            shape = F.normalize(turned.mean(0), dim=-1) * lengths[children, None]
-        offsets[children] = quat_rotate(kabsch(shape, template)[None], shape)
-    return offsets.numpy()
+            turned = quat_rotate(quat_inverse(kabsch(_by_frame(shape, counts), bones))[:, None], bones)
+            mean = torch.stack([own.mean(0) for own in turned.split(counts)])
+            shape = F.normalize(mean, dim=-1) * lengths[:, children, None]
+        offsets[:, children] = quat_rotate(kabsch(shape, template)[:, None], shape)
+    return list(offsets.numpy())
 
 
 def fit_skeleton(joints: np.ndarray) -> SkeletonFit:
@@ -129,67 +132,84 @@ def fit_skeleton(joints: np.ndarray) -> SkeletonFit:
     Where the bone lengths of the input vary in time, as those of generated motions do, no rotations reproduce it:
     `joints` of the result is what the files of rotations play back, and what should be saved beside it.
     """
-    joints = checked_joints(joints)
-    return solve_rotations(joints, rest_offsets(joints))
+    return fit_skeletons([joints])[0]
+
+
+def fit_skeletons(motions: Sequence[np.ndarray]) -> list[SkeletonFit]:
+    """What `fit_skeleton` makes of each of some motions, bit for bit, in a fraction of the time of one by one."""
+    checked = [checked_joints(joints) for joints in motions]
+    fits: dict[int, SkeletonFit] = {}
+    for joints in {own.shape[1] for own in checked}:
+        places = [place for place, own in enumerate(checked) if own.shape[1] == joints]
+        alike = [checked[place] for place in places]
+        fits.update(zip(places, solve_rotations(alike, rest_offsets(alike))))
+    return [fits[place] for place in range(len(checked))]
 
 
 @one_thread()
-def solve_rotations(joints: np.ndarray, offsets: np.ndarray) -> SkeletonFit:
-    """Rotations of a given skeleton that follow joint positions, bone by bone from the root, all frames at once.
+def solve_rotations(motions: Sequence[np.ndarray], offsets: Sequence[np.ndarray]) -> list[SkeletonFit]:
+    """Rotations of given skeletons that follow joint positions, bone by bone from the root, all frames at once.
 
     A joint of one child points at it from where the joint has come to be; twist about the bone, which positions leave
     open, follows the hinge of knee and elbow, or else the parent. A joint of several children takes the orientation of
     `align_directions`. Positions agree with what the iterative solver of the public systems converges to.
 
     Args:
-        joints: (T, J, 3) positions to follow.
-        offsets: (J, 3) rest offsets of the skeleton.
+        motions: (T, J, 3) positions to follow; the frames of all are computed as those of one.
+        offsets: (J, 3) rest offsets of the skeleton of each.
     """
-    plan = PLANS[len(offsets)]
+    plan, counts = PLANS[len(offsets[0])], [len(joints) for joints in motions]
     pelvis, *spine, chest_joint = plan.spine
-    target = torch.from_numpy(joints.astype(np.float64))
-    rest = torch.from_numpy(offsets.astype(np.float64))
-    absolute: list[Tensor] = [target.new_zeros(0)] * len(offsets)
-    position: list[Tensor] = [target[:, 0]] * len(offsets)
+    target = torch.from_numpy(np.concatenate(motions).astype(np.float64))
+    rest = _by_frame(torch.from_numpy(np.stack(offsets).astype(np.float64)), counts)
+    absolute: list[Tensor] = [target.new_zeros(0)] * len(plan.parents)
+    position: list[Tensor] = [target[:, 0]] * len(plan.parents)
     hinges: dict[int, tuple[Tensor, Tensor]] = {}
     limbs = {chain[0]: (chain, target.new_tensor(axis)) for chain, axis in plan.limbs}
-    chest = _orientation(target[:, chest_joint], target, rest, plan, chest_joint)
+
+    def orientation(joint: int, place: Tensor) -> Tensor:
+        """Of a joint of several children at `place` (T, 3)."""
+        children = list(plan.children[joint])
+        return align_directions(rest[:, children], target[:, children] - place[:, None], counts)
+
+    chest = orientation(chest_joint, target[:, chest_joint])
     for joint, (parent, children) in enumerate(zip(plan.parents, plan.children)):
         if joint != pelvis:
-            position[joint] = position[parent] + quat_rotate(absolute[parent], rest[joint])
+            position[joint] = position[parent] + quat_rotate(absolute[parent], rest[:, joint])
         if len(children) == 0:
             absolute[joint] = absolute[parent]
             continue
         if len(children) > 1:
-            absolute[joint] = _orientation(position[joint], target, rest, plan, joint)
+            absolute[joint] = orientation(joint, position[joint])
             continue
         before = absolute[parent]
         if joint in spine:
             # The spine's twist between pelvis and chest is shared out evenly.
             share = (spine.index(joint) + 1) / (len(spine) + 1)
             before = quat_slerp(absolute[pelvis], chest, target.new_tensor(share))
-        child = rest[children[0]]
         bone = target[:, children[0]] - position[joint]
-        absolute[joint] = quat_multiply(quat_between(quat_rotate(before, child), bone), before)
+        turned = quat_rotate(before, rest[:, children[0]])
+        absolute[joint] = quat_multiply(quat_between(turned, bone), before)
         if joint in limbs:
             chain, axis = limbs[joint]
-            hinge = _hinge_axis(target[:, list(chain)], quat_rotate(absolute[joint], axis))
+            hinge = _hinge_axis(target[:, list(chain)], quat_rotate(absolute[joint], axis), counts)
             hinges[joint] = hinges[chain[1]] = (axis, hinge)
         if joint in hinges:
             axis, hinge = hinges[joint]
-            absolute[joint] = quat_from_frames((child, axis), (bone, hinge))
+            absolute[joint] = quat_from_frames((rest[:, children[0]], axis), (bone, hinge))
     world = torch.stack(absolute, dim=1)
     local = torch.cat((world[:, :1], quat_multiply(quat_inverse(world[:, plan.parents[1:]]), world[:, 1:])), dim=1)
-    return SkeletonFit(offsets, local.numpy(), target[:, 0].numpy(), torch.stack(position, dim=1).numpy())
+    parts = (local, target[:, 0], torch.stack(position, dim=1))
+    each = zip(offsets, *(part.split(counts) for part in parts))
+    return [SkeletonFit(own, *(part.numpy().copy() for part in arrays)) for own, *arrays in each]
 
 
-def _orientation(position: Tensor, target: Tensor, rest: Tensor, plan: BodyPlan, joint: int) -> Tensor:
-    """Orientation (T, 4) of a joint of several children at `position` (T, 3)."""
-    children = list(plan.children[joint])
-    return align_directions(rest[children], target[:, children] - position[:, None])
+def _by_frame(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """Values (M, ...) of M motions for each of their frames (T, ...)."""
+    return values.repeat_interleave(torch.tensor(counts), dim=0)
 
 
-def _hinge_axis(limb: Tensor, carried: Tensor) -> Tensor:
+def _hinge_axis(limb: Tensor, carried: Tensor, counts: Sequence[int]) -> Tensor:
     """Axis (T, 3) about which a knee or elbow flexes, moving continuously with the pose.
 
     A bent limb shows its axis (with the square of the sine, so that noise at a straight one does not count); for a leg
@@ -199,10 +219,12 @@ def _hinge_axis(limb: Tensor, carried: Tensor) -> Tensor:
     Args:
         limb: (T, 3 or 4, 3) positions: hip, knee, ankle, toe, or shoulder, elbow, wrist.
         carried: (T, 3).
+        counts: lengths of the motions of which these frames are.
     """
     bones = F.normalize(limb[:, 1:] - limb[:, :-1], dim=-1)
     bend = torch.linalg.cross(bones[:, 0], bones[:, 1])
     axis = 0.25 * carried + 10.0 * bend * bend.norm(dim=-1, keepdim=True)
     if limb.shape[1] == 4:
         axis = axis + 0.5 * torch.linalg.cross(bones[:, 2], bones[:, 1])
-    return torch.from_numpy(smooth_along_time(axis.numpy(), HINGE_SMOOTHING_FRAMES))
+    smooth = [smooth_along_time(own.numpy(), HINGE_SMOOTHING_FRAMES) for own in axis.split(counts)]
+    return torch.from_numpy(np.concatenate(smooth))

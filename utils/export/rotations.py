@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -39,13 +39,13 @@ def one_thread() -> Iterator[None]:
 
 
 def quat_from_frames(rest: tuple[Tensor, Tensor], posed: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotations (..., 4) that take a rest frame to posed frames.
+    """Rotations (T, 4) that take rest frames to posed frames.
 
     Args:
-        rest: bone direction and hinge axis (3,), which need not be perpendicular.
-        posed: the same two (..., 3); the bone direction is met exactly, the hinge axis as well as that allows.
+        rest: bone directions (T, 3) and the hinge axis (3,), which need not be perpendicular.
+        posed: the same two (T, 3); the bone direction is met exactly, the hinge axis as well as that allows.
     """
-    return matrix_to_quat(_frame(*posed) @ _frame(*rest).transpose(-1, -2))
+    return matrix_to_quat(_frame(*posed) @ _frame(rest[0], rest[1].expand_as(rest[0])).transpose(-1, -2))
 
 
 def _frame(bone: Tensor, hinge: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def _reject(v: Tensor, axis: Tensor) -> Tensor:
 
 
 def kabsch(source: Tensor, target: Tensor) -> Tensor:
-    """Rotations (..., 4) that best turn vectors (..., K, 3) onto others in least squares (Kabsch 1976)."""
+    """Rotations (T, 4) that best turn vectors (T, K, 3), or (K, 3), onto (T, K, 3) in least squares (Kabsch 1976)."""
     source, target = torch.broadcast_tensors(source, target)
     u, _, vt = torch.linalg.svd(target.transpose(-1, -2) @ source)
     flip = torch.ones_like(u[..., 0])
@@ -68,42 +68,66 @@ def kabsch(source: Tensor, target: Tensor) -> Tensor:
     return matrix_to_quat((u * flip[..., None, :]) @ vt)
 
 
-def align_directions(source: Tensor, target: Tensor, iterations: int = 50) -> Tensor:
-    """Rotations (..., 4) at which the shortest rotations left from each source to its target cancel on average.
+def align_directions(
+    source: Tensor, target: Tensor, counts: Sequence[int] | None = None, iterations: int = 50
+) -> Tensor:
+    """Rotations (T, 4) at which the shortest rotations left from each source to its target cancel on average.
 
     This is where the public joints-to-BVH code settles at a joint of several children: unlike least squares, a bone
     counts by its direction and not by its length. The start is the least-squares fit, so rigid sets are done at once.
 
     Args:
-        source: (K, 3) rest vectors.
-        target: (..., K, 3).
+        source: (K, 3) or (T, K, 3) rest vectors.
+        target: (T, K, 3).
+        counts: lengths of the motions of which the T frames are, one after the other; None: all are of one. The
+            iterations of a motion end when all of its frames are done, whatever the others need.
     """
     source, target = F.normalize(source, dim=-1), F.normalize(target, dim=-1)
-    bones = quat_rotate(kabsch(source, target)[..., None, :], source).numpy()
-    wanted = target.numpy()
-    # In NumPy: hundreds of operations on so little are faster without torch's overhead and threads.
+    turned = quat_rotate(kabsch(source, target)[..., None, :], source)
+    # In NumPy: hundreds of operations on so little are faster without torch's overhead and threads. Frames come last,
+    # (3, K, T), so that loops are long.
+    bones, wanted = (np.ascontiguousarray(some.numpy().T) for some in (turned, target))
+    edges = np.cumsum([0, *([len(target)] if counts is None else counts)])
+    running = np.arange(len(edges) - 1)
+    frames: slice | np.ndarray = slice(None)
     for _ in range(iterations):
-        axis = _cross(bones, wanted)
-        sin = np.linalg.norm(axis, axis=-1, keepdims=True)
-        cos = (bones * wanted).sum(-1, keepdims=True)
-        turn = (axis * (np.arctan2(sin, cos) / np.maximum(sin, 1e-12))).mean(-2, keepdims=True)
-        bones = _turned(bones, turn)
-        if np.abs(turn).max() < 1e-8:
-            break
-    return kabsch(source, torch.from_numpy(bones))
+        some, aim = bones[..., frames], wanted[..., frames]
+        axis = _cross(some, aim)
+        sin = _norm(axis)
+        turn = axis * (np.arctan2(sin, _dot(some, aim)) / np.maximum(sin, 1e-12))
+        turn = turn.mean(1, keepdims=True)
+        bones[..., frames] = _turned(some, turn)
+        lengths = np.diff(edges)[running]
+        largest = np.maximum.reduceat(np.abs(turn).max((0, 1)), np.cumsum([0, *lengths[:-1]]))
+        if (done := largest < 1e-8).any():
+            running = running[~done]
+            if not len(running):
+                break
+            frames = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in running])
+    return kabsch(source, torch.from_numpy(np.ascontiguousarray(bones.T)))
 
 
 def _turned(vectors: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) rotated by rotation vectors (..., 3), by Rodrigues' formula."""
-    angle = np.linalg.norm(turn, axis=-1, keepdims=True)
+    """Vectors (3, ...) rotated by rotation vectors (3, ...), by Rodrigues' formula."""
+    angle = _norm(turn)
     axis = turn / np.maximum(angle, 1e-12)
-    along = axis * (axis * vectors).sum(-1, keepdims=True)
+    along = axis * _dot(axis, vectors)
     return along + (vectors - along) * np.cos(angle) + _cross(axis, vectors) * np.sin(angle)
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The numbers of `np.cross` for vectors (..., 3), without what that does to accept others."""
-    return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
+    """Cross product of vectors (3, ...)."""
+    return np.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Inner product of vectors (3, ...)."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _norm(a: np.ndarray) -> np.ndarray:
+    """Length of vectors (3, ...)."""
+    return np.sqrt(_dot(a, a))
 
 
 EULER_ORDERS = ("ZYX", "ZXY", "YXZ", "YZX", "XYZ", "XZY")

@@ -72,7 +72,8 @@ def solve(joints: np.ndarray) -> SmplMotion:
         )
     legs = HUMANML3D.measure_bones(torch.from_numpy(joints.astype(np.float64)))[:, _LEGS].mean(0).sum()
     scale = float(np.linalg.norm(OFFSETS[_LEGS], axis=-1).sum() / max(float(legs), 1e-6))
-    return SmplMotion(solve_rotations(joints.astype(np.float64) * scale, OFFSETS), scale)
+    (fit,) = solve_rotations([joints.astype(np.float64) * scale], [OFFSETS])
+    return SmplMotion(fit, scale)
 
 
 def write(motion: "Motion", path: Path) -> None:
