@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lamp.models import matching
+from lamp.models.editing import SEAM_TOKENS
 from lamp.models.sentences.amounts import Amount, Pace
 from lamp.models.sentences.clauses import clauses
 from lamp.models.sentences.plan import WAYS, Part, is_plain, plan
@@ -28,6 +29,8 @@ STILL_FRAMES = 32
 """Of `STILL`, where nobody says how long the motion is to be."""
 ARMS_FRAMES = 80
 """Of the clip of what arms do: the models know actions of the hands best at about this length."""
+LEAST_TOKENS = SEAM_TOKENS
+"""Of a part that is cut where so much is done, and of what comes after it: the tokens at the seam are made anew."""
 TRIES = 4
 """Lengths that are tried until an amount is as asked in the joined motion."""
 NEAR = {"metres": 0.05, "steps": 1.0, "degrees": 5.0}
@@ -76,8 +79,8 @@ class Planned(Sequences):
 
         plans = {i: parts for i, prompt in enumerate(prompts) if not is_plain(parts := self.parts(prompt))}
         frames = [None] * len(prompts) if lengths is None else lengths
-        ordered = [i for i, parts in plans.items() if all(part.plain for part in parts)]
-        told = [Told(prompts[i], [part.whole for part in plans[i]], frames[i], seeds[i]) for i in ordered]
+        ordered = {i: parts for i, parts in plans.items() if all(part.plain for part in parts)}
+        told = [Told(prompts[i], [part.whole for part in ordered[i]], frames[i], seeds[i]) for i in ordered]
         places = iter(ordered)
         for some in in_groups(told, at_once):
             for motion in self.each_in_order(some, best_of=best_of, **how):
@@ -210,6 +213,8 @@ class Planned(Sequences):
         self, editor: Editor, asked: Sequence[tuple[int, Part, str]], tokens: Sequence[int], seed: int
     ) -> list[Tensor]:
         """Codes (n, Q) of parts, each with its place and the name of the way it is made; arms are put in."""
+        if not asked:
+            return []
         both = [i for i, (_, part, _) in enumerate(asked) if part.arms is not None]
         arms: list[Arms] = [part.arms for _, part, _ in asked if part.arms is not None]
         texts = [part.text for _, part, _ in asked] + [own.text for own in arms]
@@ -249,7 +254,7 @@ class Planned(Sequences):
         speeds = [float(np.median(body.speed[body.moving])) if body.moving.any() else 0.0 for body in bodies]
         codes, speed = clips[way := _at_speed(speeds, pace)], max(speeds[way], 1e-3)
         times = min(max(pace.speed / speed, 1.0), count / tokens) if faster else 1.0
-        if not pace.fast:
+        if not pace.fast and not pace.runs:
             times = max(min(pace.speed / speed, 1.0), MOST_SLOWER)
         if abs(times - 1) < 0.02:
             return codes[:tokens]
@@ -286,16 +291,17 @@ class Planned(Sequences):
             Where none does so much in time, one that does about as much in all of `room`; None without one.
         """
         assert part.amount is not None
-        clips = self._codes(
-            editor, [(place, part, f" {way}" if way else "") for way in range(WAYS)], [room] * WAYS, seed
-        )
+        # One of them as fast as asked, others as fast as they are.
+        others = replace(part, pace=None)
+        asked = [(place, others if way else part, f" {way}" if way else "") for way in range(WAYS)]
+        clips = self._codes(editor, asked, [room] * WAYS, seed)
         done = [done_by(self._body(editor, codes), part.amount) for codes in clips]
         for codes, amount in zip(clips, done):
             # A step ends where the next one begins.
             reached = np.flatnonzero(
                 amount > part.amount.value if part.amount.kind == "steps" else amount >= part.amount.value
             )
-            count = max(1, round(int(reached[0]) / self.unit)) if len(reached) else room
+            count = max(LEAST_TOKENS, round(int(reached[0]) / self.unit)) if len(reached) else room
             if count <= most:
                 return codes, count
         off = [abs(float(amount[-1]) - part.amount.value) for amount in done]
@@ -335,7 +341,7 @@ class Planned(Sequences):
         amount, start, total = parts[-2].amount, sum(tokens[:-2]) * self.unit, tokens[-2] + tokens[-1]
         assert amount is not None
         found: dict[int, tuple[float, Motion]] = {}
-        count, low, high = tokens[-2], (0, 0.0), (total, np.inf)
+        count, low, high = tokens[-2], (LEAST_TOKENS - 1, 0.0), (total - LEAST_TOKENS + 1, np.inf)
         while len(found) < TRIES:
             still = clips[-1][[min(i, len(clips[-1]) - 1) for i in range(total - count)]]
             rows, counts = [*clips[:-2], clips[-2][:count], still], [*tokens[:-2], count, total - count]

@@ -48,7 +48,7 @@ _NUMBERS = {
 _NUMBER = rf"(\d+(?:\.\d+)?|{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})"
 _METRES = {"m": 1.0, "f": 0.3048, "y": 0.9144}
 _AROUND = (
-    r"(?:(?:for|about|around|roughly|exactly|approximately|nearly|over|some|by|just|only|a (?:total )?distance of|"
+    r"(?:(?:for|about|around|roughly|exactly|approximately|nearly|some|just|only|a (?:total )?distance of|"
     r"a total of) )*"
 )
 _LENGTH = re.compile(
@@ -79,10 +79,14 @@ _TRAVELS = re.compile(
     re.IGNORECASE,
 )
 _TURNS = re.compile(rf"\b(?:{_forms('turn spin rotate pivot twirl twist')}|spun)\b", re.IGNORECASE)
-_REPEATED = re.compile(rf"\b(?:{_forms('bow squat crouch spin duck curtsy kneel')})\b", re.IGNORECASE)
+_REPEATED = re.compile(
+    rf"(?<!\ba )(?<!\bviolin )\b(?:{_forms('bow squat crouch spin duck curtsy kneel')})\b", re.IGNORECASE
+)
 """What begins and ends in standing, so that it can be done again; jumps are lost in seams."""
 _GOES = re.compile(
-    rf"\b(?:{_forms('walk march stroll stride step go move pace hurry rush wander amble')}|went)\b", re.IGNORECASE
+    rf"\b(?:{_forms('walk march stroll stride step pace hurry rush wander amble')}"
+    rf"|(?:{_forms('move go')}|went)(?! (?:his|her|their|its|the|an?|to|into|down|through)\b))\b",
+    re.IGNORECASE,
 )
 _RUNS = re.compile(rf"\b(?:{_forms('run jog sprint trot')}|ran)\b", re.IGNORECASE)
 _SLOW = re.compile(
@@ -97,8 +101,19 @@ _FAST = re.compile(
     re.IGNORECASE,
 )
 _NO_PACE = re.compile(
-    r"\b(?:not|never|neither|more|less|very little|turns?|arms?|hands?|legs?|breath\w*)\b|n't\b", re.I
+    r"\b(?:not|never|neither|more|less|very little|turns?|arms?|hands?|legs?|breath\w*|and|instead|than|asleep|sleep|"
+    r"knees?|sit\w*|squat\w*|dodge|from|river|train|then|karate|danc\w*)\b|n't\b",
+    re.IGNORECASE,
 )
+_ADJECTIVE = re.compile(
+    r"\b(?:fast|quick|rapid|swift)\b(?=(?:[ -]\w+)?[ -](?:pace\w*|walk|manner|motion|steps?|strides?|tempo|rate)\b)",
+    re.IGNORECASE,
+)
+_HURRY = re.compile(
+    r"\b(?:hurr(?:y|ies|ied|ying)|rush(?:es|ed|ing)?|haste|speed|fast(?:er)?-|brisk\w*)\b", re.IGNORECASE
+)
+"""Words that say it already, or cannot be left out."""
+_IN_A_HURRY = re.compile(r"\b(?:is|are|was|were) in (?:a )?(?:hurry|rush|haste) and ", re.IGNORECASE)
 PACES = {(True, False): 1.5, (False, False): 0.7, (True, True): 3.4, (False, True): 2.3}
 """Metres a second by whether it is fast, and whether it is a run; people walk with 1.2 to 1.4."""
 _TIMES = re.compile(
@@ -106,13 +121,39 @@ _TIMES = re.compile(
     r"(?: in a row| in total)?$",
     re.IGNORECASE,
 )
+_STUMP = re.compile(r"(?:\d|\b(?:or|to|than|least|most|only|almost|nearly|about|once))$", re.IGNORECASE)
+"""What is left of "two or three times"."""
 _SEVERAL = re.compile(r"\band\b|\bwhile\b|\bwith\b|[,;.]|\b(?:not|never|each|every|by)\b", re.IGNORECASE)
 _OTHERWISE = re.compile(
     r"\b(?:without|circles?|round and round|back and forth|to and fro|there and back|returns?|not|never|more than|"
-    r"less than|at least|at most|every|each|knees?|arms?|head|hands?|legs?|wrists?)\b|n't\b",
+    r"less than|at least|at most|every|each|per|knees?|arms?|heads?|hands?|legs?|wrists?|foot|torso|bod(?:y|ies)|"
+    r"shoulders?|hips?|waist|elbows?|wheel|twice|thrice|times|lean\w*|ben[dt]\w*|squat\w*|while|until|after|before|but)\b|"
+    r"n't\b|[,;:]",
     re.IGNORECASE,
 )
-"""What makes another thing of an amount, or an amount of something else."""
+"""What makes another thing of an amount, or an amount of something else, or says that more is done than that."""
+_PART_OF_NUMBER = re.compile(
+    r"(?:[\d.,/°-]|\b(?:x|or|to|between|than|under|within|almost|another|extra|twenty|thirty|forty|fifty|sixty|seventy|"
+    r"eighty|ninety|hundred|thousand|an?|the|his|her|their|no))\s*$",
+    re.IGNORECASE,
+)
+_BEFORE_A = re.compile(
+    r"\b(?:tak(?:es?|ing)|took|step(?:s|ped|ping)?|mov(?:es?|ed|ing)|walk(?:s|ed|ing)?)(?: \w+ly)? $", re.I
+)
+"""After other words "a step" is none that is taken: "at a slow pace", "over a step"."""
+_BESIDE = re.compile(
+    r"\s*/|\s*-|\s+(?:and a half|more|at a time|further|over|in front|behind|from|of|deep|wide|ahead|above|below|"
+    r"left of|right of|up|dance|sprint|race|run|walk)\b",
+    re.IGNORECASE,
+)
+"""What follows a number that says where something is, or what else it is of."""
+_OBJECT = re.compile(
+    r"\b(?:turn|spin|rotat|twist|twirl|mov)(?:e|s|es|ed|ing)? (?:the|his|her|their|an?)\b"
+    r"(?! (?:\d|full|half|complete|quarter))",
+    re.IGNORECASE,
+)
+MOST = 1000.0
+"""Of any amount; more is no way that somebody goes."""
 
 
 def amount_of(text: str) -> tuple[str, Amount] | None:
@@ -124,22 +165,26 @@ def amount_of(text: str) -> tuple[str, Amount] | None:
     Returns:
         The sentence without the amount, as far as it can do without, and the amount.
     """
-    if len(text) > LONGEST or _OTHERWISE.search(text):
+    text = _STOPS.sub("", text.rstrip(" .!"))
+    if len(text) > LONGEST or _OTHERWISE.search(text) or _OBJECT.search(text):
         return None
     found = [match for pattern in (_LENGTH, _STEPS, _ANGLE) for match in pattern.finditer(text)]
     if len(found) != 1:
         return None
-    match, going = found[0], _TRAVELS.search(text)
-    value = _number(match[1])
+    match = found[0]
+    value, before, after = _number(match[1]), text[: match.start()], text[match.end() :]
+    if not 0 < value <= MOST or _PART_OF_NUMBER.search(before) or _BESIDE.match(after):
+        return None
+    # "walks and turns 90 degrees" ends with the turn; of "walks two metres and sits down" the end would be lost.
+    if re.search(r"\band\b", after if match.re is _ANGLE else text, re.IGNORECASE):
+        return None
     if match.re is _ANGLE:
         return (text, Amount("degrees", value)) if _TURNS.search(text) else None
-    if not going:
+    if not _TRAVELS.search(text) or (match[1].lower() in ("a", "an") and not _BEFORE_A.search(before)):
         return None
     if match.re is _STEPS:
-        bare = f"{text[: match.start()]}{match[2]}s{text[match.end() :]}"
-        return _STOPS.sub("", bare), Amount("steps", value)
-    bare = " ".join(f"{text[: match.start()]} {text[match.end() :]}".split())
-    return _STOPS.sub("", bare), Amount("metres", value * _METRES[match[2][0].lower()])
+        return text if value <= 1 else f"{before}{match[2]}s{after}", Amount("steps", value)
+    return " ".join(f"{before} {after}".split()), Amount("metres", value * _METRES[match[2][0].lower()])
 
 
 def pace_of(text: str) -> Pace | None:
@@ -148,14 +193,17 @@ def pace_of(text: str) -> Pace | None:
     Args:
         text: a sentence, or a clause.
     """
-    if len(text) > LONGEST or _NO_PACE.search(text):
-        return None
-    runs = _RUNS.search(text) is not None
     slow = _SLOW.search(text) is not None
     fast = _FAST.search(_SLOW.sub(" ", text)) is not None
-    if slow == fast or not (runs or _GOES.search(text)):
+    text = _IN_A_HURRY.sub("", text)
+    if len(text) > LONGEST or slow == fast or _NO_PACE.search(text):
         return None
-    other = text if runs or slow else _FAST.sub("briskly", text)
+    runs = _RUNS.search(text) is not None
+    if not runs and not _GOES.search(text):
+        return None
+    other = text
+    if not runs and not slow and not _HURRY.search(text):
+        other = _FAST.sub("briskly", _ADJECTIVE.sub("brisk", text))
     return Pace(PACES[fast, runs], fast, runs, other)
 
 
@@ -168,7 +216,7 @@ def repeated(text: str) -> list[str]:
     once = whole[: match.start()]
     words = {"twice": 2, "thrice": 3}
     times = words[match[1].lower()] if match[1] else int(_number(match[2]))
-    if times > MOST_CLAUSES or _SEVERAL.search(once) or not _REPEATED.search(once):
+    if times > MOST_CLAUSES or _STUMP.search(once) or _SEVERAL.search(once) or not _REPEATED.search(once):
         return [text]
     return [once] * times
 

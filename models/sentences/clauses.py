@@ -21,7 +21,7 @@ _BASES = (
     "put raise reach relax rest retreat return rise roll rotate run rush salute scratch shake shrug shuffle sidestep "
     "sit skip slap slide slip sneak spin sprint squat stagger stand start step stomp stoop stop straighten stretch "
     "stride stroll stumble swing swim take tap throw tiptoe toss touch tread trip trot turn twirl twist wait walk "
-    "wander wash wave wipe yawn pause slow do fold extend open close begin bring hold keep resume continue"
+    "wander wash wave wipe yawn talk sip pause slow do fold extend open close begin bring hold keep resume continue"
 ).split()
 _PAST = {
     "ran": "run", "sat": "sit", "stood": "stand", "lay": "lie", "threw": "throw", "fell": "fall", "went": "go",
@@ -99,7 +99,10 @@ _WHOLE = re.compile(
     r"\bthe same\b|\b(?:more|less|fewer|rather|other) then\b|\b(?:whole|entire) (?:time|way)\b|\bthroughout\b|"
     r"\ball (?:while|the while)\b|,\s*(?:all|both|while|always|meanwhile)\b|\bat the same time\b|\bsimultaneously\b|"
     r"\bas if\b|\blike\b.*\bafter\b|^(?:while|when|whenever|as|if|with|without|in|on|at|there)\b|\bthere (?:is|are)\b|"
-    r"\bshows\b|\blook(?:s|ed)? (?!(?:left|right|up|down|around|at|behind|back|over|to|both|in|out|forward|for)\b)\w+",
+    r"\bshows\b|\b(?:almost|nearly)\b|\bcatch\w* (?:him|her|it|them)sel\w+|\bbut stops? before\b|"
+    r"\bup (?:again )?(?:twice|\w+ times)$|"
+    r"[.]\s+(?:his|her|their|its) (?:left |right )?(?:arms?|hands?|legs?)\b|"
+    r"\blook(?:s|ed)? (?!(?:left|right|up|down|around|at|behind|back|over|to|both|in|out|forward|for)\b)\w+",
     re.IGNORECASE,
 )
 """What speaks of the sentence as a whole, or makes its order uncertain."""
@@ -185,7 +188,7 @@ def _divided(part: str, several: bool) -> list[str]:
 def sentence_of(clause: str, before: list[str]) -> str:
     """A clause made whole by what was said before; "" if that is not possible."""
     words = words_of(clause)
-    if not words or words[0] in ("and", "or", "but") or _STATE.search(clause):
+    if not words or words[0] in ("and", "or", "but", "being") or _STATE.search(clause):
         return ""
     if not before:
         clause = _BEGINS.sub(r"\1is ", clause)

@@ -36,8 +36,8 @@ class Part:
     @property
     def clips(self) -> int:
         """How many clips are made of it."""
-        body = 1 if self.amount is None and self.pace is None else WAYS
-        return body + (self.arms is not None)
+        own = (1 if self.pace is None else WAYS) + (self.arms is not None)
+        return own if self.amount is None else WAYS + own - 1
 
 
 def plan(text: str) -> list[Part]:

@@ -55,8 +55,10 @@ _RAISED = re.compile(
     re.IGNORECASE,
 )
 _ACTS = re.compile(
-    r"\b(?:wav(?:e|es|ed|ing)|punch(?:es|ed|ing)?|jab(?:s|bed|bing)?|boxing|dr[aiu]nk(?:s|ing)?|sip(?:s|ping)?|"
-    r"clap(?:s|ped|ping)?|salut(?:e|es|ed|ing)|point(?:s|ed|ing)?)\b|\b(?:tele)?phon\w*\b",
+    r"(?<!\ba )(?<!\bthe )(?<!\bhis )(?<!\bher )(?<!\btheir )(?<!\bis )(?:\bwav(?:e|es|ed|ing)|\bpunch(?:es|ed|ing)?|"
+    r"\bjab(?:s|bed|bing)?|\bboxing|\bdr[ai]nk(?:s|ing)?|\bsip(?:s|ping)?|\bclap(?:s|ped|ping)?|\bsalut(?:e|es|ed|ing)|"
+    r"\bpoint(?:s|ed|ing)?|\bphon(?:es|ed|ing))\b|\btalk\w* on (?:the|his|her|their|an?) (?:tele)?phone\b|"
+    r"\bthrow\w* (?:a )?punch\w*",
     re.IGNORECASE,
 )
 _NOT_ARMS = re.compile(
@@ -67,12 +69,22 @@ _NOT_ARMS = re.compile(
 _NOT_BODY = re.compile(r"\b(?:hands?|arms?|fists?|jacks?|rope|punch\w*)\b|[,:;]", re.IGNORECASE)
 _MORE = re.compile(
     r"[:;]|\b(?:while|whilst|then|doing (?:so|this|that)|stop\w*|start\w*|begin\w*|open\w*|clos\w*|ends?|first|second|"
-    r"last|finally|before|after\w*|until|next)\b|\bas (?:he|she|they)\b",
+    r"last|finally|before|after\w*|until|next|wants?|tries|trying|pretend\w*)\b|\bas (?:he|she|they)\b",
     re.IGNORECASE,
 )
 """What makes more than one thing of a half, or says that one comes after the other."""
-_OTHERS = re.compile(r"(?:an?|another|one|the other|some\w*)\s+(?!(?:left|right|hands?|arms?|fist)\b)", re.IGNORECASE)
-"""Somebody else does what the second half says."""
+_ARRIVES = re.compile(r"\b(?:to (?:the|an?|his|her)\b(?! (?:left|right|side))|into\b|(?:over|up|down)$)", re.IGNORECASE)
+"""What is done on the way is another thing than what is done there: "walks to the table and drinks"."""
+_AND_DOWN = re.compile(
+    r"\b(?:and|lowers?|drops?|to (?!(?:the|his|her) (?:left|right)\b)|halfway|slightly|weights?|bar|prayer)\b", re.I
+)
+"""What makes more of raised hands than that they are up."""
+_OTHERS = re.compile(
+    r"(?:(?:an?|another|one|the(?: other)?|his|her|their|its|some\w*|every\w*)\s+"
+    r"(?!(?:left|right|both|hands?|arms?|fists?)\b)|people\b|crowd\b|crash\b)",
+    re.IGNORECASE,
+)
+"""Somebody else does what the second half says, or may."""
 _MEANWHILE = r"(?:at the same time|simultaneously|at once|meanwhile|all the (?:while|time)|the whole time|throughout)"
 _SIDE = re.compile(r"\b(left|right) (?:hand|arm|fist|one)\b|\bwith (?:the|his|her|their) (left|right)$")
 _TRAILING = re.compile(rf",?\s+{_MEANWHILE}$", re.IGNORECASE)
@@ -102,7 +114,10 @@ def at_once(text: str) -> AtOnce | None:
     if len(whole) > LONGEST or ";" in whole or ". " in whole:
         return None
     halves = [
-        (whole[: found.start()], whole[found.end() :]) for between in _BETWEEN for found in between.finditer(whole)
+        (whole[: found.start()], whole[found.end() :])
+        for between in _BETWEEN
+        for found in between.finditer(whole)
+        if between is not _BETWEEN[1] or not _ARRIVES.search(whole[: found.start()])
     ]
     if (first := _BEFORE.match(whole)) and _says_who(first[2]):
         halves.insert(0, (first[2], first[1]))
@@ -127,6 +142,8 @@ def _of_halves(first: str, second: str) -> AtOnce | None:
     else:
         return None
     sides, hold = _sides(arms), not _ACTS.search(arms)
+    if _BODY.search(arms) or (hold and _AND_DOWN.search(arms)):
+        return None
     arms_text = _hands_up(sides) if hold else _own(arms, arms is first)
     body_text = _own(body, body is first)
     return AtOnce(body_text, Arms(arms_text, sides, hold)) if arms_text and body_text else None
@@ -167,4 +184,6 @@ def _says_who(half: str) -> bool:
 
 def _own(half: str, first: bool) -> str:
     """A half as a sentence of its own."""
+    if re.match(r"(?:his|her|their|its)\b", half, re.IGNORECASE):
+        return ""
     return half if first and _says_who(half) else sentence_of(_PRONOUN.sub("", half), [SUBJECT])
