@@ -203,7 +203,7 @@ def pace_of(text: str) -> Pace | None:
         return None
     other = text
     if not runs and not slow and not _HURRY.search(text):
-        other = _FAST.sub("briskly", _ADJECTIVE.sub("brisk", text))
+        other = _FAST.sub(lambda found: "brisk" if _ADJECTIVE.match(text, found.start()) else "briskly", text)
     return Pace(PACES[fast, runs], fast, runs, other)
 
 
