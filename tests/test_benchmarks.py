@@ -97,7 +97,7 @@ def square(model, batch):
 def test_ratio_is_to_the_public_code_or_to_an_earlier_part(bench):
     parts = [Part(key, key, 1, "things", lambda: lambda: None) for key in ("fid", "other")]
     parts.append(Part("third", "third", 1, "things", lambda: lambda: None, against="other"))
-    parts.append(Part("mp4", "mp4", 1, "things", lambda: lambda: None, published=False))
+    parts.append(Part("mp4_1000", "mp4", 1, "things", lambda: lambda: None, published=False))
     fid, other, third, mp4 = measure_all(parts, bench)
     assert fid.baseline_seconds == 0.42 and fid.ratio == pytest.approx(0.42 / fid.seconds)
     assert other.ratio is None and mp4.ratio is None
