@@ -12,16 +12,19 @@ other formats), each with an `_ik` copy whose feet were cleaned up.
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamp.options.gen import GenOptions
-from lamp.stages.motion_output import check_output, find_character, load_pipeline, save_all
+from lamp.stages.motion_output import check_output, drawing, find_character, load_pipeline, save_all
 from lamp.utils.cli import parse, print_options, save_options
 from lamp.utils.errors import UserError, main_with_errors, naming
 from lamp.utils.files import shown
 from lamp.utils.prompts import Prompts, Step, as_prompts, read_prompts, read_steps
 from lamp.utils.run.launch import require_one_process
+from lamp.utils.threads.garbage import starting
 
 # Torch and the models take a second to import: mistakes on the command line are answered before that.
 if TYPE_CHECKING:
@@ -103,10 +106,17 @@ def main() -> None:
     folder = options.output_dir / options.ext
     check_output(folder)
     print_options(options)
+    with drawing(options) as process:
+        run(options, folder, process)
+
+
+def run(options: GenOptions, folder: Path, process: Executor | None) -> None:
+    """What `main` does once the options are known and the folder is there; `process` is that of `drawing`."""
     from tqdm import tqdm
 
-    prompts, character = get_prompts(options), find_character(options)
-    pipe = load_pipeline(options)
+    with starting():
+        prompts, character = get_prompts(options), find_character(options)
+        pipe = load_pipeline(options)
     sentences = [step.text for steps in prompts.sequences or () for step in steps] or prompts.texts
     for warning in pipe.cut_prompts(sentences) + pipe.foreign_prompts(sentences):
         print(f"warning: {warning}", file=sys.stderr)
@@ -123,7 +133,7 @@ def main() -> None:
                 print(f"warning: {shown(motion.text)}: the body {taken}; another --seed may turn less", file=sys.stderr)
     for i, motion in enumerate(tqdm(motions, desc="writing", unit="motion", disable=None)):
         index, repeat = divmod(i, options.repeat_times)
-        print(f"{motion.text} -> {save_all(motion, folder, index, repeat, options, character)}")
+        print(f"{motion.text} -> {save_all(motion, folder, index, repeat, options, character, process)}")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def run_command(arguments: list[str]) -> tuple[OwnClock, str]:
         UserError: it failed.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or our files, and only ours, are compiled at each start
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -78,6 +79,11 @@ def importing() -> Callable[[], OwnClock]:
         return OwnClock(float(text.split()[-1]), clock.peak_gb)
 
     return run
+
+
+def importing_torch() -> Callable[[], OwnClock]:
+    """The least that a command with PyTorch takes: the process that imports it and ends."""
+    return lambda: run_command(["-c", "import torch"])[0]
 
 
 def generating(bench: Bench, models: Callable[[], Path], frames: int) -> Callable[[], OwnClock]:
@@ -131,6 +137,15 @@ def parts(bench: Bench) -> list[Part]:
     prompt = f"gen_t2m.py, one prompt, {frames} frames, process start to npy, BVH, mp4 and _ik"
     return [
         Part("import", "importing what generation needs", 1, "processes", importing),
+        Part("import_torch", 'python -c "import torch", process start to end', 1, "processes", importing_torch),
+        Part(
+            "gen_t2m_start",
+            f"{prompt}, shipped models, against the import of PyTorch (target: 0.5 x)",
+            1,
+            "motions",
+            partial(generating, bench, shipped, frames),
+            against="import_torch",
+        ),
         Part("gen_t2m", f"{prompt}, shipped models", 1, "motions", partial(generating, bench, shipped, frames)),
         Part(
             "gen_t2m_published",

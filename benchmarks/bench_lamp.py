@@ -27,14 +27,14 @@ from lamp.utils.errors import main_with_errors
 
 def text_encoding(bench: Bench, texts: int) -> Callable[[], object]:
     """Word pieces to joint embeddings."""
-    lamp = speed_up(LaMP(lamp_config(bench)).to(bench.device).eval())
+    lamp = speed_up(LaMP(lamp_config(bench)).to(bench.device).eval().requires_grad_(False))
     text = random_text(texts, lamp.config.vocab_size).to(bench.device)
     return torch.inference_mode()(lambda: lamp.encode_text(text).embedding)
 
 
 def motion_encoding(bench: Bench, motions: int, frames: int) -> Callable[[], object]:
     """Motion features to joint embeddings, through the tokenizer's encoder."""
-    lamp = speed_up(LaMP(lamp_config(bench)).to(bench.device).eval())
+    lamp = speed_up(LaMP(lamp_config(bench)).to(bench.device).eval().requires_grad_(False))
     tokenizer = speed_up(RVQVAE(tokenizer_config(bench)).to(bench.device).eval())
     motion = bench.random(motions, frames, FEATURES)
     return torch.inference_mode()(lambda: lamp.encode_motion(tokenizer.encode_features(motion)).embeddings)

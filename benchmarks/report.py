@@ -27,7 +27,7 @@ def cells(row: dict[str, Any]) -> dict[str, str]:
         shown["peak memory"] = f"{row['peak_gb']:.2f} GB"
     if row["baseline_seconds"] is not None:
         shown["baseline"] = format_seconds(row["baseline_seconds"])
-        shown["ratio"] = f"{row['ratio']:.1f} x"
+        shown["ratio"] = f"{row['ratio']:.1f} x" if row["ratio"] >= 1 else f"{row['ratio']:.2f} x"
     return shown
 
 

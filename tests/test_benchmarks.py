@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import all as everything
-from benchmarks import bench_commands, bench_corpus, bench_gpu, common, gpu_check, seams
+from benchmarks import bench_commands, bench_corpus, bench_gpu, bench_limit, common, gpu_check, seams
 from benchmarks.common import BASELINE_FILE, Bench, NotMeasured, Part, Settings, measure_all
 from benchmarks.report import report_lines
 from benchmarks.training import Job
@@ -56,6 +56,15 @@ def test_every_script_runs(script, monkeypatch, tmp_path, capsys):
         assert row["seconds"] > 0 and row["items_per_second"] == pytest.approx(row["items"] / row["seconds"])
     printed = capsys.readouterr().out
     assert all(row["title"] in printed for row in report["rows"]) and "numbers mean nothing" in printed
+
+
+def test_limit_counts_the_work(monkeypatch, tmp_path, bench):
+    rows = run("bench_limit", monkeypatch, tmp_path)["rows"]
+    assert [row["unit"] for row in rows] == ["GFLOP"] * 5
+    linear = torch.nn.Linear(100, 50)
+    assert bench_limit.gflop(lambda rows: lambda: linear(torch.zeros(rows, 100))) == pytest.approx(1e-5)
+    part = bench_limit.product_part(bench, "key", 2520, 2520, 2520)
+    assert part.items == 96 and part.title.startswith("3 plain products")
 
 
 @pytest.mark.parametrize("script", everything.GROWING)

@@ -36,6 +36,18 @@ def test_packed_results_are_those_of_a_plain_layer(layer, rows):
     torch.testing.assert_close(activated, F.gelu(expected).detach(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("packs", [False, True])
+def test_what_is_added_gives_the_same_bits(layer, packs, dtype):
+    layer.packs = packs
+    layer.to(dtype)
+    for x in (torch.randn(3, 50, 24).to(dtype), torch.randn(50, 3, 24).to(dtype).transpose(0, 1)):
+        for plus in (torch.randn(3, 50, 40).to(dtype), torch.randn(50, 3, 40).to(dtype).transpose(0, 1)):
+            with torch.inference_mode():
+                assert torch.equal(layer(x, plus=plus), plus + layer(x))
+                assert torch.equal(layer(x, "none", plus), plus + layer(x, "none"))
+
+
 def test_changed_weights_are_packed_again(layer):
     packed_or_skip(layer)
     x = torch.randn(5, 24)

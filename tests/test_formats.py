@@ -1,7 +1,9 @@
 """Formats of `gen_t2m.py` and `convert.py`: which files are written, from what, and what is refused."""
 
+import os
 import subprocess
 import sys
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from lamp.options.gen import GenOptions
-from lamp.stages.motion_output import save_all
+from lamp.stages.motion_output import drawing, save_all
 from lamp.utils.capture.checks import LEG_LENGTH, find_unit, leg_length
 from lamp.utils.character.character import load_character
 from lamp.utils.errors import UserError
@@ -40,6 +42,27 @@ def test_formats_of_a_motion(flags: dict, kinds: set[str], tmp_path: Path) -> No
     assert first in files and {path.name.partition(".")[2] for path in files} == kinds
     assert {path.name.partition(".")[0] for path in files} == {"sample0_repeat0_len8", "sample0_repeat0_len8_ik"}
     assert all((path.suffix in (".npy", ".npz")) == (path.parent.parent.name == "joints") for path in files)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_videos_of_another_process_are_the_same(tmp_path: Path, killed: bool) -> None:
+    options, motion = GenOptions(text_prompt="walk"), Motion(walk(8), text="a walk")
+    first = save_all(motion, tmp_path / "here", 0, 0, options)
+    with drawing(options) as process:
+        assert process is not None
+        if killed:
+            with pytest.raises(BrokenExecutor):
+                process.submit(os._exit, 1).result()
+        assert save_all(motion, tmp_path / "there", 0, 0, options, None, process).name == first.name
+    here, there = (
+        {path.name: path.read_bytes() for path in (tmp_path / room).rglob("*.*")} for room in ("here", "there")
+    )
+    assert here == there and len(here) == 6
+
+
+def test_no_process_draws_where_there_is_no_video() -> None:
+    with drawing(GenOptions(text_prompt="walk", video=False)) as process:
+        assert process is None
 
 
 def test_a_character_gets_the_motion_too(tmp_path: Path) -> None:

@@ -66,6 +66,28 @@ def test_weights_that_are_not_numbers(folder: Callable[[str], Path], name: str) 
     assert key in refused(KINDS[name], path)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (torch.float16, float("inf")),
+        (torch.bfloat16, float("-inf")),
+        (torch.float32, float("nan")),
+        (torch.float64, 1e300),  # infinite in float32
+        (torch.float8_e4m3fn, float("nan")),
+    ],
+)
+def test_numbers_that_float32_does_not_have(folder: Callable[[str], Path], dtype: torch.dtype, value: float) -> None:
+    path = folder("length")
+    state = {key: part.to(dtype) for key, part in load_file(path / "model.safetensors").items()}
+    save_file(state, path / "model.safetensors")
+    model = LengthEstimator.from_pretrained(path)
+    assert all(torch.equal(part, state[key].float()) for key, part in model.state_dict().items())
+    key = max(state, key=lambda key: state[key].numel())
+    state[key].view(-1)[7] = value
+    save_file(state, path / "model.safetensors")
+    assert key in refused(LengthEstimator, path)
+
+
 @pytest.mark.parametrize("value", [None, "many", -1, 0, 1.5, True, [3], {}, 10**9, 10**30, float("nan"), "9" * 5000])
 @pytest.mark.parametrize("name", KINDS)
 def test_values_that_cannot_be(folder: Callable[[str], Path], name: str, value: Any) -> None:

@@ -1,16 +1,20 @@
 """Commands with worker processes leave none of them behind, and nothing half-written."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from lamp.utils.errors import UserError, main_with_errors
-from lamp.utils.workers import worker_pool
+from lamp.utils.threads.garbage import starting
+from lamp.utils.workers import helper, worker_pool
 
 psutil = pytest.importorskip("psutil")
 
@@ -59,6 +63,34 @@ def test_no_worker_outlives_the_command(tmp_path: Path, number: int) -> None:
     if number != signal.SIGKILL:
         assert process.returncode == 128 + number and told.count("\n") == 1, told
         assert not list(tmp_path.iterdir())
+
+
+def modules() -> set[str]:
+    return set(sys.modules)
+
+
+def test_a_helper_has_only_what_it_was_prepared_with() -> None:
+    with helper(partial(import_module, "lamp.utils.export.video")) as process:
+        found = process.submit(modules).result()
+    assert "lamp.utils.export.video" in found and "torch" not in found
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_error_ends_a_helper_at_once() -> None:
+    begun = time.monotonic()
+    with pytest.raises(UserError, match="mistake"), helper(time.time) as process:
+        process.submit(time.sleep, 600)
+        raise UserError("mistake")
+    assert time.monotonic() - begun < 60
+
+
+def test_nobody_looks_for_garbage_while_a_command_starts() -> None:
+    frozen = gc.get_freeze_count()
+    with starting():
+        with starting():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled() and gc.get_freeze_count() > frozen
 
 
 def test_results_come_in_order() -> None:

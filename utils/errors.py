@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lamp.utils.litter import public_name
+from lamp.utils.threads.garbage import leave_at_exit
 
 _DISK = (errno.ENOSPC, errno.EDQUOT)
 _TOLD = (*_DISK, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG)
@@ -122,6 +123,7 @@ def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def wrapped() -> None:
+        leave_at_exit()
         traceback, threading.excepthook = threading.excepthook, _leave_to_main
         try:
             with _clean_end():

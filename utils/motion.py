@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lamp.utils.errors import UserError, naming
-from lamp.utils.export import WRITERS, format_of, writer_of
+from lamp.utils.export import WRITERS, format_of, writer_of, writing
 from lamp.utils.export.checks import checked_joints, skeleton_of
 from lamp.utils.export.fit import SkeletonFit, fit_skeleton, fit_skeletons
 from lamp.utils.export.layouts import body_joints
@@ -121,10 +121,8 @@ class Motion:
         suffix = format_of(path.name)
         if suffix is None or path.name.lower() == suffix:
             raise UserError(f"cannot save a motion as {path.name}: use one of {', '.join(WRITERS)}")
-        try:
+        with writing(path):
             writer_of(suffix)(self, path)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
         return path
 
     @classmethod

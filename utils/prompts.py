@@ -132,7 +132,10 @@ _LETTER = re.compile(r"(?:FULLWIDTH |HALFWIDTH )?(\w+)\b.*\b(?:LETTER|SYLLABLE|I
 
 def main_script(texts: Iterable[str]) -> str:
     """Script of most letters of some texts, as Unicode calls it: LATIN, HANGUL, CJK, ...; "" without letters."""
-    counts = Counter(script for text in texts for script in _scripts(text))
+    counts: Counter[str] = Counter()
+    for letter, count in Counter("".join(texts)).items():  # a vocabulary has few letters many times
+        if script := _script(letter):
+            counts[script] += count
     return counts.most_common(1)[0][0] if counts else ""
 
 
@@ -148,6 +151,6 @@ def _scripts(text: str) -> Iterable[str]:
 
 @functools.lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
-    """Script of a letter, "" of anything else; remembered, since a vocabulary has few letters many times."""
+    """Script of a letter, "" of anything else."""
     match = _LETTER.match(unicodedata.name(letter, "")) if letter.isalpha() else None
     return "" if match is None or match[1] == "MODIFIER" else match[1]

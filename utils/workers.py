@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -23,17 +23,36 @@ def worker_pool(workers: int, flag: str = "--workers") -> Iterator[ProcessPoolEx
     Raises:
         UserError: one was killed, as the system does where memory runs out.
     """
-    before = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+    with _ending_with(ProcessPoolExecutor(workers, initializer=_start_worker)) as pool:
         try:
             yield pool
         except BaseException as error:
-            for process in set(multiprocessing.active_children()) - before:
-                process.terminate()
             if isinstance(error, BrokenProcessPool):
                 raise UserError(
                     f"one of {workers} worker processes was killed, most often since memory ran out; give fewer {flag}"
                 ) from error
+            raise
+
+
+@contextmanager
+def helper(prepare: Callable[[], object]) -> Iterator[ProcessPoolExecutor]:
+    """One process that begins at once, with `prepare`, while this one goes on; it has not what this one imported."""
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_leave_signals_to_parent)
+    with _ending_with(pool):
+        pool.submit(prepare)
+        yield pool
+
+
+@contextmanager
+def _ending_with(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """End the processes of a pool at once where an error ends the work that they are part of."""
+    before = set(multiprocessing.active_children())
+    with pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
             raise
 
 
@@ -42,6 +61,10 @@ def _start_worker() -> None:
     import torch
 
     torch.set_num_threads(1)
+    _leave_signals_to_parent()
+
+
+def _leave_signals_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_leave_with_parent, daemon=True).start()

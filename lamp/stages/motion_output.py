@@ -1,14 +1,23 @@
 """What the scripts that make motions have in common: the models that options name, the files of each motion."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamp.options.gen import ModelOptions, MotionOptions
 from lamp.utils.errors import UserError
+from lamp.utils.export import writing
 from lamp.utils.litter import sweep
+from lamp.utils.threads.garbage import starting
+from lamp.utils.workers import helper
 
 # Torch and the models take a second to import: mistakes on the command line are answered before that.
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from lamp.models.pipeline import LaMPPipeline
@@ -35,8 +44,54 @@ def check_output(folder: Path) -> None:
         raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --output_dir") from error
 
 
+@contextmanager
+def drawing(options: MotionOptions) -> Iterator[Executor | None]:
+    """A process that draws videos for `save_all`, if the options want any.
+
+    Open it before PyTorch is imported: meanwhile the process gets ready on another core.
+    """
+    if ".mp4" not in options.suffixes:
+        yield None
+        return
+    with helper(_import_video) as process:
+        yield process
+
+
+def _import_video() -> None:
+    import_module("lamp.utils.export.video")
+
+
+def _draw_in(process: Executor, motion: "Motion", path: Path) -> Callable[[], object]:
+    """Have a video drawn; what this returns waits until it is there, and raises what `Motion.save` would."""
+
+    def wait() -> None:
+        try:
+            with writing(path):
+                job.result()
+        except BrokenExecutor:
+            draw_here()
+
+    draw_here = partial(motion.save, path)
+    try:
+        job = process.submit(_draw, motion.joints, path, motion.fps, motion.text)
+    except BrokenExecutor:  # the process was killed, as the system does where memory runs out
+        return draw_here
+    return wait
+
+
+def _draw(joints: "np.ndarray", path: Path, fps: float, title: str) -> None:
+    from lamp.utils.export.video import write_mp4
+
+    write_mp4(joints, path, fps, title)
+
+
 def load_pipeline(options: ModelOptions, device: "torch.device | None" = None) -> "LaMPPipeline":
     """The models that the options name, computing as the options say, on a device of theirs or another."""
+    with starting():
+        return _load_pipeline(options, device)
+
+
+def _load_pipeline(options: ModelOptions, device: "torch.device | None") -> "LaMPPipeline":
     from lamp.models.pipeline import LaMPPipeline
     from lamp.utils.run.device import resolve_device
 
@@ -71,21 +126,34 @@ def save_all(
     repeat: int,
     options: MotionOptions,
     character: "Character | None" = None,
+    process: Executor | None = None,
 ) -> Path:
-    """Write the files of one motion, and return the first."""
+    """Write the files of one motion, and return the first; `process`, of `drawing`, draws one of its videos."""
     stem = f"sample{index}_repeat{repeat}_len{len(motion)}"
     variants = _variants(motion, options)
-    files = []
+    wait: Callable[[], object] | None = None
+    # Videos first, so that ffmpeg is at work while the other files are written.
     for mark, variant in variants.items():
-        for suffix in options.suffixes:
+        for suffix in sorted(options.suffixes, key=lambda suffix: suffix != ".mp4"):
             # The archive holds features too, and the joints that belong to them.
             chosen = motion if suffix == ".npz" and not mark and not options.in_place else variant
-            room = "joints" if suffix.startswith(".np") or suffix == ".smpl.npz" else "animations"
-            files.append(chosen.save(folder / room / str(index) / f"{stem}{mark}{suffix}"))
+            path = _place(folder, index, f"{stem}{mark}", suffix)
+            if suffix == ".mp4" and process is not None and wait is None:
+                wait = _draw_in(process, chosen, path)
+            else:
+                chosen.save(path)
         if character is not None:
             name = f"{stem}{mark}_{character.path.stem}.glb"
-            files.append(character.save(variant, folder / "animations" / str(index) / name))
-    return files[0]
+            character.save(variant, folder / "animations" / str(index) / name)
+    if wait is not None:
+        wait()
+    return _place(folder, index, f"{stem}{next(iter(variants))}", options.suffixes[0])
+
+
+def _place(folder: Path, index: int, name: str, suffix: str) -> Path:
+    """Where a file goes."""
+    room = "joints" if suffix.startswith(".np") or suffix == ".smpl.npz" else "animations"
+    return folder / room / str(index) / f"{name}{suffix}"
 
 
 def _variants(motion: "Motion", options: MotionOptions) -> "dict[str, Motion]":

@@ -6,7 +6,8 @@ of rows and a large vocabulary most of it. The operators used here are those tha
 build lacks them, the plain ones do the work.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -40,15 +41,21 @@ class PackedLinear:
         self.weight, self.bias, self.gelu = weight.detach(), None if bias is None else bias.detach(), gelu
         self._packed: Tensor | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
+    def __call__(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """(..., in) -> (..., out), with `plus` (..., out) added."""
         usable = x.is_cpu and self.weight.is_cpu and x.dtype == self.weight.dtype and x.numel() > 0
         if not usable or not has_onednn(x.dtype):
-            return _activated(F.linear(x, self.weight, self.bias), self.gelu)
+            y = _activated(F.linear(x, self.weight, self.bias), self.gelu)
+            return y if plus is None else plus + y
         if self._packed is None:
             rows = max(x.numel() // x.shape[-1], FEW_ROWS)
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), rows)
-        return _multiply(x, self._packed, self.bias, self.gelu)
+        if plus is None:
+            return _multiply(x, self._packed, self.bias, self.gelu)
+        # In bfloat16 the sum would be rounded once, where the plain network rounds twice.
+        if self.gelu or plus.dtype != torch.float32 or x.dtype != torch.float32 or not plus.is_contiguous():
+            return plus + _multiply(x, self._packed, self.bias, self.gelu)
+        return torch.ops.mkldnn._linear_pointwise.binary(x, plus, self._packed, self.bias, "add")
 
 
 class PackableLayer(nn.Module):
@@ -69,7 +76,7 @@ class PackableLayer(nn.Module):
 
     def packed(self, make: Callable[[], Packed], kind: str = "") -> Packed:
         """What `make` made of the weights, made anew when these have changed or another `kind` is asked for."""
-        state = weights_state(self), kind
+        state = _state(self._parameters.values()), kind
         found = _PACKED.get(self)
         if found is None or found[0] != state:
             found = _PACKED[self] = (state, make())
@@ -79,11 +86,12 @@ class PackableLayer(nn.Module):
 class FastLinear(PackableLayer, nn.Linear):
     """`nn.Linear` with the same parameters and, up to rounding, the same results."""
 
-    def forward(self, x: Tensor, gelu: Gelu = "") -> Tensor:
-        """(..., in) -> (..., out), through a GELU if wanted, which is free where weights are packed."""
+    def forward(self, x: Tensor, gelu: Gelu = "", plus: Tensor | None = None) -> Tensor:
+        """(..., in) -> (..., out), through a GELU or with `plus` (..., out) added, free where weights are packed."""
         if not self.is_packed():
-            return _activated(linear(x, self.weight, self.bias), gelu)
-        return self.packed(lambda: PackedLinear(self.weight, self.bias, gelu), gelu)(x)
+            y = _activated(linear(x, self.weight, self.bias), gelu)
+            return y if plus is None else plus + y
+        return self.packed(lambda: PackedLinear(self.weight, self.bias, gelu), gelu)(x, plus)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -136,13 +144,22 @@ register_optimizer_step_post_hook(_mark_changed)
 
 def weights_state(module: nn.Module) -> State:
     """Changes whenever parameters of a module are written to, replaced, moved or converted by PyTorch's own means."""
-    return tuple((p.data_ptr(), p._version, p.dtype) for p in module.parameters())
+    return _state(module.parameters())
+
+
+def _state(parameters: Iterable[Tensor | None]) -> State:
+    # Asked for at each product of a layer: looking for parameters below it would take longer than a small product.
+    return tuple([(p.data_ptr(), p._version, p.dtype) for p in parameters if p is not None])
 
 
 def has_onednn(dtype: torch.dtype) -> bool:
     """Whether this build of PyTorch multiplies `dtype` by oneDNN, with packed weights too."""
-    mkldnn = torch.backends.mkldnn
-    if dtype not in DTYPES or not mkldnn.is_available() or not mkldnn.enabled:
+    return bool(torch.backends.mkldnn.enabled) and _builds_onednn(dtype)
+
+
+@functools.cache
+def _builds_onednn(dtype: torch.dtype) -> bool:
+    if dtype not in DTYPES or not torch.backends.mkldnn.is_available():
         return False
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False

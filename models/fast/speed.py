@@ -14,10 +14,15 @@ from lamp.models.fast.gpt_steps import FastCaptioner
 from lamp.models.fast.linear import FastLinear, PackableLayer
 from lamp.models.fast.loading import WithoutDraws
 from lamp.models.fast.pretraining import FastFeedForward, FastLaMP, FastLanguageHead
-from lamp.models.fast.transformer import FastEncoderLayer, FastPredictionHead, FastResidualTransformer
+from lamp.models.fast.transformer import (
+    FastConditionedEncoder,
+    FastEncoderLayer,
+    FastPredictionHead,
+    FastResidualTransformer,
+)
 from lamp.models.lamp.model import LaMP
 from lamp.models.lamp.qformer import FeedForward, LanguageHead
-from lamp.models.layers import Attention, EncoderLayer, PredictionHead
+from lamp.models.layers import Attention, ConditionedEncoder, EncoderLayer, PredictionHead
 from lamp.models.m2t.captioner import Captioner
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
@@ -30,6 +35,7 @@ Classes = dict[type[nn.Module], type[nn.Module]]
 
 _COMMON: Classes = {nn.Linear: FastLinear, nn.Dropout: FastDropout, Attention: FastAttention}
 _ENCODER: Classes = _COMMON | {
+    ConditionedEncoder: FastConditionedEncoder,
     EncoderLayer: FastEncoderLayer,
     PredictionHead: FastPredictionHead,
 }

@@ -1,4 +1,4 @@
-"""Layers of the transformers: GELU in one operation with the product before it, and no states of padding.
+"""Layers of the transformers: GELU and sums in one operation with the product before them, and no states of padding.
 
 Padding is masked for all: no query attends to it, and nobody reads its own states. On the CPU these are not computed,
 which saves the padded share of a batch; elsewhere, to wait for the number of tokens costs more than it saves.
@@ -15,6 +15,13 @@ from lamp.models.t2m.residual import ResidualTransformer
 
 class FastEncoderLayer(EncoderLayer):
     """`EncoderLayer` that can be applied to some tokens only."""
+
+    def update(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """The layer's result (..., D) for tokens (..., D) whose heads found `attended` (..., D)."""
+        if self.training:
+            return super().update(tokens, attended)
+        tokens = self.norm1(self.out(attended, plus=tokens))
+        return self.norm2(self.linear2(self.linear1(tokens, "none"), plus=tokens))
 
     def feed_forward(self, tokens: Tensor) -> Tensor:
         """Linear, GELU, dropout, linear: (..., D) -> (..., D)."""
@@ -38,6 +45,26 @@ class FastEncoderLayer(EncoderLayer):
         # Autocast gives another type.
         qkv.flatten(0, 1).index_copy_(0, rows, self.qkv(tokens).to(qkv.dtype))
         return self.update(tokens, self.attend(qkv, mask, causal=causal).flatten(0, 1).index_select(0, rows))
+
+
+class FastConditionedEncoder(ConditionedEncoder):
+    """`ConditionedEncoder` that makes numbers of a boolean mask once, on the CPU, not anew in each layer."""
+
+    def forward(
+        self,
+        embedded: Tensor,
+        condition: Tensor,
+        *,
+        extra: Tensor | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+    ) -> Tensor:
+        """As in `ConditionedEncoder`."""
+        usable = embedded.is_cpu and not self.training and not torch.is_autocast_enabled("cpu")
+        if usable and mask is not None and mask.dtype == torch.bool:
+            numbers = torch.zeros_like(mask, dtype=self.input_projection.weight.dtype)
+            mask = numbers.masked_fill_(~mask, float("-inf"))
+        return super().forward(embedded, condition, extra=extra, mask=mask, causal=causal)
 
 
 class FastPredictionHead(PredictionHead):

@@ -3,7 +3,8 @@
 A new format is one more module with `write(motion, path)`, and a line in `WRITERS`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,3 +49,16 @@ def format_of(name: str) -> str | None:
 def writer_of(suffix: str) -> "Callable[[Motion, Path], None]":
     """What writes a motion into a file with a suffix of `WRITERS`; imported now, since some need further libraries."""
     return import_module(f"lamp.utils.{WRITERS[suffix]}").write
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Write a file inside.
+
+    Raises:
+        UserError: the system cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error

@@ -3,9 +3,11 @@
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+# Drawing needs the skeletons without PyTorch, which takes longer to import than a video to draw.
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_FRAMES = 196
 """Longest motion of the format, in frames (9.8 s): HumanML3D and KIT-ML cut there, and models know no longer ones."""
@@ -91,13 +93,13 @@ class Skeleton:
         """Axis (0, 1 or 2) of each joint's bone in the rest pose and whether it points to the negative side."""
         return tuple((max("xyz".find(axis[-1]), 0), axis[0] == "-") for axis in self.bone_axes)
 
-    def rest_directions(self, like: Tensor) -> Tensor:
+    def rest_directions(self, like: "Tensor") -> "Tensor":
         """Unit bone directions (J, 3) of the rest pose with the type and device of `like`."""
         return like.new_tensor([_AXES[axis] for axis in self.bone_axes])
 
-    def measure_bones(self, joints: Tensor) -> Tensor:
+    def measure_bones(self, joints: "Tensor") -> "Tensor":
         """Bone lengths (..., J) of joint positions (..., J, 3); 0 for the root."""
-        parents = torch.tensor((0, *self.parents[1:]), device=joints.device)
+        parents = [0, *self.parents[1:]]
         return (joints - joints[..., parents, :]).norm(dim=-1)
 
 

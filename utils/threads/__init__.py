@@ -1,1 +1,1 @@
-"""How the threads of a process get along with other processes."""
+"""How the threads of a process get along with other processes, and Python's collector of garbage with its work."""
