@@ -11,7 +11,7 @@ To turn all of it off, set the environment variable `LAMP_FAST=0`, or make and l
 | `linear` | oneDNN's products; packed weights where they do not change | CPU |
 | `dropout` | dropout from fewer random bits; training then draws other numbers than the plain network | CPU |
 | `convolution` | the tokenizer: channels-last kernels, fewer products | everywhere |
-| `transformer` | GELU within the product; residual levels without hidden states of padding | CPU |
+| `transformer` | GELU within the product; no hidden states of padding, nor of words that there are not | CPU |
 | `causal_states` | hidden states kept from step to step of generation | CPU |
 | `pretraining` | LaMP's captioning loss: the vocabulary's head only where a word follows | CPU |
 | `gpt_steps` | captions by GPT-2, token by token, without the library's overhead | everywhere |

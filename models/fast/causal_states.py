@@ -6,23 +6,31 @@ masked token. That leaves about three quarters of them to compute.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from lamp.models.fast.transformer import FastEncoderLayer
-from lamp.models.layers import ConditionedEncoder
+from lamp.models.fast.transformer import FastEncoderLayer, encode_visible, some_visible
+from lamp.models.layers import ConditionedEncoder, read_condition
 from lamp.models.t2m.masked import MaskedTransformer
 
 
 class FastMaskedTransformer(MaskedTransformer):
-    """`MaskedTransformer` that keeps states from step to step, on the CPU and with causal attention."""
+    """`MaskedTransformer` that, on the CPU, keeps states from step to step with causal attention.
+
+    With full attention it leaves out padding and words that there are not.
+    """
 
     def hidden_states(self, conditions: Tensor, padding: Tensor | None) -> Callable[[Tensor], Tensor]:
         """What gives the hidden states of each step of `generate`; those right of the last [MASK] mean nothing."""
         # Which states are needed depends on the tokens: elsewhere, to wait for them costs more than the states.
-        if self.config.attention != "causal" or self.training or not conditions.is_cpu:
+        if self.training or not conditions.is_cpu:
+            return super().hidden_states(conditions, padding)
+        if self.config.attention == "full":
+            return partial(self._visible_hidden, conditions=conditions, padding=padding)
+        if self.config.attention != "causal":
             return super().hidden_states(conditions, padding)
         states = CausalStates(self.encoder, conditions)
 
@@ -34,6 +42,15 @@ class FastMaskedTransformer(MaskedTransformer):
             return states(ids, self.token_embedding(ids), ends)
 
         return needed_states
+
+    def _visible_hidden(self, ids: Tensor, conditions: Tensor, padding: Tensor | None) -> Tensor:
+        """Hidden states of all tokens that others look at, not of padding and of words that there are not."""
+        conditions = read_condition(conditions, self.config.condition)
+        visible = some_visible(conditions, ids.shape[1], padding)
+        if visible is None:
+            return self._hidden(ids, conditions, padding)
+        tokens = self.encoder.tokens(self.token_embedding(ids), conditions)
+        return encode_visible(self.encoder, tokens, visible)[:, -ids.shape[1] :]
 
 
 class CausalStates:
