@@ -310,9 +310,11 @@ def main() -> None:
                     rows.append(compare(pair, public, settings.repeat))
             except RuntimeError as error:
                 rows.append(Row(pair.part.key, pair.part.title, [], [], str(error)))
+            # All pairs take minutes: what is measured is not lost if somebody stops the rest.
+            print(f"{len(rows)} of {len(wanted)}: {pair.part.title}", file=sys.stderr, flush=True)
+            if settings.json is not None:
+                write_json(settings.json, report | {"rows": [asdict(row) | {"ratios": row.ratios} for row in rows]})
     print("\n".join(report_lines(report, rows)))
-    if settings.json is not None:
-        write_json(settings.json, report | {"rows": [asdict(row) | {"ratios": row.ratios} for row in rows]})
     if any(row.note for row in rows):
         sys.exit(1)
 
