@@ -24,7 +24,15 @@ MIN_FRAMES = 24
 
 @dataclass(frozen=True)
 class Told:
-    """A sentence, what it says one after the other, and how that is made; see `Sequences.in_order`."""
+    """A sentence that says several things one after the other.
+
+    Attributes:
+        text: the sentence, which the motion is of.
+        parts: what it says (`models.sentences.clauses`).
+        frames: of the motion, not more than `MAX_FRAMES`; parts share them as the length estimator would have them, or
+            alike without one; None lets the estimator choose.
+        seed: the same sentence, length and seed give the same motion.
+    """
 
     text: str
     parts: Sequence[str]
@@ -93,42 +101,23 @@ class Sequences(Editing):
         return self._joined(editor, [texts], condition, clips, tokens, [seeds], candidates)[0]
 
     @torch.inference_mode()
-    def in_order(
-        self,
-        text: str,
-        parts: Sequence[str],
-        frames: int | None = None,
-        *,
-        seed: int = 0,
-        best_of: int = 1,
-        candidates: int = 2,
-        **how: Any,
-    ) -> Motion | None:
-        """What a sentence says one after the other, as `sequence` makes it, in the time of one motion.
+    def each_in_order(
+        self, told: Sequence[Told], *, best_of: int = 1, candidates: int = 2, **how: Any
+    ) -> list[Motion | None]:
+        """What sentences say one after the other, as `sequence` makes it, each in the time of one motion.
 
         Args:
-            text: the sentence, which the motion is of.
-            parts: what it says (`models.sentences.clauses`).
-            frames: of the motion, which parts share as the length estimator would have them, or alike without one;
-                None lets the estimator choose. Not more than `MAX_FRAMES`.
-            seed: the same sentence, length and seed give the same motion.
+            told: sentences, which are computed together; of each the motion is the same as alone.
             best_of: clips made of each part, of which the one is taken that LaMP finds most similar to it.
             candidates: ways that are tried at each seam, see `edit`.
             how: keyword arguments of `LaMPPipeline.__call__` for sampling.
 
         Returns:
-            None where there is no time for as many parts.
+            A motion of each; None where there is no time for as many parts.
 
         Raises:
             UserError: no estimator to choose, or `best_of` without LaMP.
         """
-        return self.each_in_order([Told(text, parts, frames, seed)], best_of=best_of, candidates=candidates, **how)[0]
-
-    @torch.inference_mode()
-    def each_in_order(
-        self, told: Sequence[Told], *, best_of: int = 1, candidates: int = 2, **how: Any
-    ) -> list[Motion | None]:
-        """What `in_order` makes of each of some sentences, all of them computed together."""
         editor, condition = self._editor(candidates, True, how), self.text([part for one in told for part in one.parts])
         counts = [len(one.parts) for one in told]
         noise = [noise_of(one.parts, [one.seed] * len(one.parts)) for one in told]
