@@ -260,9 +260,9 @@ class LaMPPipeline(Sequences):
         seeds = [seed] * len(prompts) if seeds is None else seeds
         motions: list[Motion | None] = [None] * len(prompts)
         if self.guidance.clauses if clauses is None else clauses:
-            frames = [None] * len(prompts) if lengths is None else lengths
+            own: Sequence[int | None] = [None] * len(prompts) if lengths is None else lengths
             several = {i: parts for i, prompt in enumerate(prompts) if len(parts := clauses_of(prompt)) > 1}
-            told, places = [Told(prompts[i], several[i], frames[i], seeds[i]) for i in several], iter(several)
+            told, places = [Told(prompts[i], several[i], own[i], seeds[i]) for i in several], iter(several)
             for some in in_groups(told, max(1, batch_size // best_of)):
                 for motion in self.each_in_order(some, best_of=best_of, **how):
                     motions[next(places)] = motion
