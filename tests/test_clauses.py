@@ -14,7 +14,7 @@ from tqdm import tqdm
 from lamp.data.motion import TextMotionBatch
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.sentences.clauses import clauses
-from lamp.models.sequences import shares
+from lamp.models.sequences import Told, in_groups, shares
 from lamp.models.t2m.token_maker import Guidance
 from lamp.options.corpora.bulk import BulkOptions
 from lamp.options.eval import EvalT2MOptions
@@ -189,6 +189,34 @@ def test_order_and_company_change_nothing(pipe: LaMPPipeline) -> None:
     assert seen == sorted(seen)
     for prompt, frames, motion in zip(prompts, (40, 80, 60), together):
         np.testing.assert_allclose(motion.joints, pipe(prompt, frames, seed=5)[0].joints, atol=1e-5)
+
+
+def test_sentences_of_any_number_of_parts_are_made_together(pipe: LaMPPipeline) -> None:
+    """In one batch, their seams too: for those that have some; one without time for its parts is whole."""
+    prompts = [ORDERED, "he runs, stops, and waves", "a man walks, then bows, then sits down", ORDERED]
+    lengths, seen = [80, 120, 150, 30], list[tuple[int, int]]()
+    rows: dict[str, list[int]] = {"generate": [], "edit": []}
+    inner = type(pipe.masked).generate
+
+    def counted(model: object, condition: torch.Tensor, *args: object, **how: object) -> torch.Tensor:
+        rows["edit" if how.get("known") is not None else "generate"].append(len(condition))
+        return inner(model, condition, *args, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(pipe.masked), "generate", counted)
+        together = pipe(prompts, lengths, seeds=[1, 2, 3, 4], progress=lambda done, total: seen.append((done, total)))
+    assert rows == {"generate": [8, 1], "edit": [2 * 3, 2 * 2]}  # 2 + 3 + 3 parts; two ways of each seam
+    assert seen == [(3, 4), (4, 4)]
+    for prompt, length, seed, motion in zip(prompts, lengths, (1, 2, 3, 4), together, strict=True):
+        (alone,) = pipe(prompt, length, seed=seed)
+        np.testing.assert_allclose(motion.joints, alone.joints, atol=1e-5)
+        assert motion.meta == alone.meta and motion.text == prompt
+
+
+def test_groups_have_as_many_parts_as_may_be() -> None:
+    told = [Told("", ["a"] * parts, None, 0) for parts in (2, 3, 9, 1, 1)]
+    assert [[len(one.parts) for one in some] for some in in_groups(told, 5)] == [[2, 3], [9], [1, 1]]
+    assert list(in_groups([], 5)) == []
 
 
 def test_without_time_for_the_parts_a_sentence_stays_whole(pipe: LaMPPipeline) -> None:

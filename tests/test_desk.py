@@ -14,6 +14,7 @@ import pytest
 
 from lamp.serve.desk import BusyError, CancelledError, Desk, Kind
 from lamp.utils.errors import UserError
+from lamp.utils.motion import with_constant_bones
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -243,6 +244,32 @@ def test_a_crowd_gets_what_each_gets_alone() -> None:
         np.testing.assert_array_equal(one[0], other[0])
         assert one[1] == other[1]
     assert [bool(caption) for _, caption in alone] == [True, True, False, False, False]
+
+
+def test_motions_alone_and_together_have_the_same_bits() -> None:
+    """The shipped models with `alone`: of many lengths, whole and clause by clause, in any company."""
+    from lamp.models.pipeline import LaMPPipeline
+
+    pipe = LaMPPipeline.from_pretrained()
+    prompts = [
+        "a person walks",
+        "someone walks, then bows",
+        "he runs",
+        "a man stops, then kicks, then sits down",
+        "jumps",
+    ]
+    lengths, seeds, steps = [24, 100, 196, 150, 30], [5, 6, 7, 8, 9], {"time_steps": 2, "alone": True}
+    together = pipe(prompts * 2, lengths * 2, seeds=seeds * 2, **steps)
+    some = [3, 0, 4]
+    fewer = pipe([prompts[i] for i in some], [lengths[i] for i in some], seeds=[seeds[i] for i in some], **steps)
+    for i, (prompt, length, seed) in enumerate(zip(prompts, lengths, seeds)):
+        (alone,) = pipe(prompt, length, seed=seed, **steps)
+        others = [together[i], together[i + 5], *([fewer[some.index(i)]] if i in some else [])]
+        for rigid, motion in zip(with_constant_bones(others), others):
+            np.testing.assert_array_equal(motion.features, alone.features)
+            np.testing.assert_array_equal(motion.joints, alone.joints)
+            np.testing.assert_array_equal(rigid.joints, alone.with_constant_bones().joints)
+            assert rigid.features is None and rigid.fit is not None
 
 
 def test_a_small_crowd_loses_nothing() -> None:

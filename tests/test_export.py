@@ -18,7 +18,7 @@ from lamp.utils.capture.bvh import parse_bvh
 from lamp.utils.errors import UserError
 from lamp.utils.export.body_plan import HUMAN_PLAN, KIT_PLAN
 from lamp.utils.export.bvh import to_bvh
-from lamp.utils.export.fit import fit_skeleton, rest_directions, solve_rotations
+from lamp.utils.export.fit import fit_skeleton, fit_skeletons, rest_directions, solve_rotations
 from lamp.utils.export.npz import read_npz
 from lamp.utils.export.rotations import EULER_ORDERS, continuous_euler, one_thread
 from lamp.utils.export.scene import DARK, LEFT, LIGHT, PATH, RIGHT, Scene, Style
@@ -116,6 +116,18 @@ def test_bvh_equals_the_fit_where_bones_change_length() -> None:
     assert HUMANML3D.measure_bones(torch.from_numpy(fit.joints)).std(0).max() < 1e-9
     again = fit_skeleton(fit.joints)
     assert np.abs(again.joints - fit.joints).max() < 1e-9
+
+
+def test_motions_are_fitted_together_as_each_alone() -> None:
+    """The same bits, for any lengths and noise, and both skeletons: no iteration, sum or filter reaches another."""
+    sizes = ((1, 0.0), (2, 0.1), (61, 0.0), (40, 0.3), (3, 0.01), (80, 0.02))
+    motions = [walk(80, noise=noise)[:frames] for frames, noise in sizes]
+    motions.insert(3, walk(50, noise=0.01)[:, :21])  # KIT-ML's joints are others, but 21 in a tree
+    for joints, fit in zip(motions, fit_skeletons(motions), strict=True):
+        alone = fit_skeleton(joints)
+        for name in ("offsets", "rotations", "root", "joints"):
+            np.testing.assert_array_equal(getattr(fit, name), getattr(alone, name), err_msg=name)
+    assert fit_skeletons([]) == []
 
 
 def test_bvh_rest_pose_is_a_t_pose() -> None:

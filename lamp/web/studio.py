@@ -51,7 +51,7 @@ KEPT, KEPT_BYTES = 100, 512 * 2**20
 """Motions that are remembered, and about how much memory they may take; the newest one may take any."""
 TOGETHER = 32
 """Motions that are computed at a time at most; one of several parts counts as several."""
-CAPTIONS = 8
+CAPTIONS = 32
 """Motions that are described between two looks at whether that is still wanted."""
 FILES, VIDEOS = 32, 4
 """Conversions of motions from and to files that may wait, and drawings of videos."""
@@ -108,6 +108,7 @@ class Studio:
         self.files, self.videos = Desk(FILES), Desk(VIDEOS)
         self.desks = (self.desk, self.files, self.videos)
         self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._bytes = 0  # of all that are kept
         # What a full desk makes is not forgotten before it is fetched.
         self._most = max(KEPT, 2 * self.desk.most * MOST_SAMPLES)
         self._lock, self._threads = threading.Lock(), torch.get_num_threads()
@@ -379,10 +380,10 @@ class Studio:
             }
         )
         with self._lock:
-            self._kept[name] = Kept(original, clean, facts)
-            size = sum(kept.size for kept in self._kept.values())
-            while len(self._kept) > 1 and (len(self._kept) > self._most or size > KEPT_BYTES):
-                size -= self._kept.popitem(last=False)[1].size
+            self._kept[name] = kept = Kept(original, clean, facts)
+            self._bytes += kept.size
+            while len(self._kept) > 1 and (len(self._kept) > self._most or self._bytes > KEPT_BYTES):
+                self._bytes -= self._kept.popitem(last=False)[1].size
         return facts
 
 
