@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lamp.options.gen import GenOptions
+from lamp.stages import motion_output
 from lamp.stages.motion_output import drawing, save_all
 from lamp.utils.capture.checks import LEG_LENGTH, find_unit, leg_length
 from lamp.utils.character.character import load_character
@@ -45,7 +46,8 @@ def test_formats_of_a_motion(flags: dict, kinds: set[str], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_videos_of_another_process_are_the_same(tmp_path: Path, killed: bool) -> None:
+def test_videos_of_another_process_are_the_same(tmp_path: Path, killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(motion_output, "_cores", lambda: 2)
     options, motion = GenOptions(text_prompt="walk"), Motion(walk(8), text="a walk")
     first = save_all(motion, tmp_path / "here", 0, 0, options)
     with drawing(options) as process:
@@ -60,8 +62,17 @@ def test_videos_of_another_process_are_the_same(tmp_path: Path, killed: bool) ->
     assert here == there and len(here) == 6
 
 
-def test_no_process_draws_where_there_is_no_video() -> None:
-    with drawing(GenOptions(text_prompt="walk", video=False)) as process:
+def test_no_process_draws_without_videos_cores_or_semaphores(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(prepare: object) -> None:
+        raise NotImplementedError("no semaphores")
+
+    for cores, video in ((2, False), (1, True)):
+        monkeypatch.setattr(motion_output, "_cores", lambda cores=cores: cores)
+        with drawing(GenOptions(text_prompt="walk", video=video)) as process:
+            assert process is None
+    monkeypatch.setattr(motion_output, "_cores", lambda: 2)
+    monkeypatch.setattr(motion_output, "helper", refuse)
+    with drawing(GenOptions(text_prompt="walk")) as process:
         assert process is None
 
 

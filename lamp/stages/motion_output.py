@@ -1,8 +1,9 @@
 """What the scripts that make motions have in common: the models that options name, the files of each motion."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -46,15 +47,20 @@ def check_output(folder: Path) -> None:
 
 @contextmanager
 def drawing(options: MotionOptions) -> Iterator[Executor | None]:
-    """A process that draws videos for `save_all`, if the options want any.
+    """A process that draws videos for `save_all`, if the options want any and there is a core for it.
 
     Open it before PyTorch is imported: meanwhile the process gets ready on another core.
     """
-    if ".mp4" not in options.suffixes:
-        yield None
-        return
-    with helper(_import_video) as process:
+    process = None
+    with ExitStack() as stack:
+        if ".mp4" in options.suffixes and _cores() > 1:
+            with suppress(OSError, ImportError, NotImplementedError):  # no processes to spare, or no semaphores
+                process = stack.enter_context(helper(_import_video))
         yield process
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _import_video() -> None:
