@@ -33,6 +33,7 @@ from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion, with_constant_bones
 from lamp.utils.motion_features import motion_features
 from lamp.utils.scores.physics import foot_skating_ratio
+from lamp.utils.threads.memory import give_back
 from lamp.utils.viewer.page import viewer_page
 from lamp.web.schemas import (
     LONGEST_UPLOAD,
@@ -384,6 +385,7 @@ class Studio:
             self._bytes += kept.size
             while len(self._kept) > 1 and (len(self._kept) > self._most or self._bytes > KEPT_BYTES):
                 self._bytes -= self._kept.popitem(last=False)[1].size
+        give_back()
         return facts
 
 

@@ -1,1 +1,1 @@
-"""How the threads of a process get along with other processes, and Python's collector of garbage with its work."""
+"""How a process gets along with others and with its own leavings: threads, garbage, memory."""
