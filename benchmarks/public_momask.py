@@ -1,6 +1,6 @@
 """The public code of MoMask, timed in a process of its own; `benchmarks.side_by_side` starts it and says what to run.
 
-    python benchmarks/public_momask.py CHECKOUT
+    python benchmarks/public_momask.py CHECKOUT THREADS
 
 Nothing of ours is imported here, for the public modules have the names of our folders (`models`, `utils`, ...).
 One JSON object a line comes in and one goes out. `{"prepare": key, "work": {...}}` builds what a pair needs,

@@ -103,6 +103,10 @@ class Row:
         return [public / ours for public, ours in zip(self.public, self.ours)]
 
 
+class PublicFailure(Exception):
+    """The public code failed; one line."""
+
+
 class PublicCode:
     """The process that runs the public code.
 
@@ -126,6 +130,8 @@ class PublicCode:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if error and error[0] is not None:
+            self._process.kill()
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # what was never read, of a process that ended by itself
             self._process.stdin.close()
@@ -135,7 +141,7 @@ class PublicCode:
         """The answer to a request.
 
         Raises:
-            RuntimeError: the public code failed; one line.
+            PublicFailure: it failed.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
@@ -144,10 +150,10 @@ class PublicCode:
         except OSError:
             line = ""
         if not line:
-            raise RuntimeError(f"its process ended with code {self._process.wait()}")
+            raise PublicFailure(f"its process ended with code {self._process.wait()}")
         found: dict[str, Any] = json.loads(line)
         if "error" in found:
-            raise RuntimeError(found["error"])
+            raise PublicFailure(found["error"])
         return found
 
     def run(self, times: int) -> float:
@@ -224,7 +230,8 @@ def compare(pair: Pair, public: PublicCode, repeat: int) -> Row:
     """Both in turns.
 
     Raises:
-        RuntimeError: the public code failed.
+        PublicFailure: the public code failed.
+        RuntimeError: ours failed.
     """
     public.ask(prepare=pair.public, work=pair.work)
     ours = _clock(pair.part.prepare())
@@ -308,8 +315,10 @@ def main() -> None:
                 # A process for each pair: one that crashes takes no other along, and nothing of a pair stays in memory.
                 with PublicCode(settings.python, settings.momask, settings.threads) as public:
                     rows.append(compare(pair, public, settings.repeat))
-            except RuntimeError as error:
+            except PublicFailure as error:
                 rows.append(Row(pair.part.key, pair.part.title, [], [], str(error)))
+            except RuntimeError as error:
+                rows.append(Row(pair.part.key, pair.part.title, [], [], f"ours: {error}"))
             # All pairs take minutes: what is measured is not lost if somebody stops the rest.
             print(f"{len(rows)} of {len(wanted)}: {pair.part.title}", file=sys.stderr, flush=True)
             if settings.json is not None:

@@ -29,8 +29,6 @@ STILL_FRAMES = 32
 """Of `STILL`, where nobody says how long the motion is to be."""
 ARMS_FRAMES = 80
 """Of the clip of what arms do: the models know actions of the hands best at about this length."""
-LEAST_TOKENS = SEAM_TOKENS
-"""Of a part that is cut where so much is done, and of what comes after it: the tokens at the seam are made anew."""
 TRIES = 4
 """Lengths that are tried until an amount is as asked in the joined motion."""
 NEAR = {"metres": 0.05, "steps": 1.0, "degrees": 5.0}
@@ -138,7 +136,10 @@ class Planned(Sequences):
         counts: dict[int, int] = {}
         for i, part in enumerate(parts):
             if part.amount is not None:
-                enough = self._enough(editor, part, i, room, room - least * (len(parts) - 1), seed)
+                # What is not measured again must not be made anew as a whole at its seams.
+                measured_again = ends and i == len(parts) - 2
+                shortest = SEAM_TOKENS * ((i > 0) + 1 + (not measured_again))
+                enough = self._enough(editor, part, i, room, shortest, room - least * (len(parts) - 1), seed)
                 if enough is None:
                     return None
                 long[i], counts[i] = enough
@@ -275,15 +276,16 @@ class Planned(Sequences):
         return editor.encode(motion_features(Motion(made, fps=self.fps), HUMANML3D))
 
     def _enough(
-        self, editor: Editor, part: Part, place: int, room: int, most: int, seed: int
+        self, editor: Editor, part: Part, place: int, room: int, shortest: int, most: int, seed: int
     ) -> tuple[Tensor, int] | None:
-        """Codes (`room`, Q) of a clip, and after how many of them, at most `most`, a part's amount is done.
+        """Codes (`room`, Q) of a clip, and after how many of them, `shortest` to `most`, a part's amount is done.
 
         Args:
             editor: of the models.
             part: with an amount.
             place: of the part.
             room: tokens of the clips that are made.
+            shortest: tokens that it needs at least.
             most: tokens that there are.
             seed: of the motion.
 
@@ -301,7 +303,7 @@ class Planned(Sequences):
             reached = np.flatnonzero(
                 amount > part.amount.value if part.amount.kind == "steps" else amount >= part.amount.value
             )
-            count = max(LEAST_TOKENS, round(int(reached[0]) / self.unit)) if len(reached) else room
+            count = max(shortest, round(int(reached[0]) / self.unit)) if len(reached) else room
             if count <= most:
                 return codes, count
         off = [abs(float(amount[-1]) - part.amount.value) for amount in done]
@@ -341,7 +343,7 @@ class Planned(Sequences):
         amount, start, total = parts[-2].amount, sum(tokens[:-2]) * self.unit, tokens[-2] + tokens[-1]
         assert amount is not None
         found: dict[int, tuple[float, Motion]] = {}
-        count, low, high = tokens[-2], (LEAST_TOKENS - 1, 0.0), (total - LEAST_TOKENS + 1, np.inf)
+        count, low, high = tokens[-2], (SEAM_TOKENS - 1, 0.0), (total - SEAM_TOKENS + 1, np.inf)
         while len(found) < TRIES:
             still = clips[-1][[min(i, len(clips[-1]) - 1) for i in range(total - count)]]
             rows, counts = [*clips[:-2], clips[-2][:count], still], [*tokens[:-2], count, total - count]

@@ -144,15 +144,15 @@ class Sequences(Editing):
             facts = [self._facts(part, told[place].seed) for place in kept for part in told[place].parts] * best_of
             made = self.decode(clips, tokens.repeat(best_of), facts)
             alike = matching.similarities(self.text, self.tokenizer, made, sentences * best_of)
-            scores, best = torch.tensor(alike).reshape(best_of, len(sentences)).max(0)
+            best = torch.tensor(alike).reshape(best_of, len(sentences)).argmax(0)
             clips = clips[(best * len(sentences) + torch.arange(len(sentences))).to(clips.device)]
-            means = [own.mean().item() for own in scores.split([len(parts) for parts in texts])]
         seeds = [[told[place].seed] * len(told[place].parts) for place in kept]
         joined = self._joined(editor, texts, condition, clips, tokens, seeds, candidates)
-        for number, (place, motion) in enumerate(zip(kept, joined)):
+        for place, motion in zip(kept, joined):
             motion.meta["prompt"] = told[place].text
             if best_of > 1:
-                motion.meta.update(best_of=best_of, similarity=means[number])
+                alike = matching.similarities(self.text, self.tokenizer, [motion], [told[place].text])
+                motion.meta.update(best_of=best_of, similarity=float(alike[0]))
             motions[place] = replace(motion, text=told[place].text)
         return motions
 

@@ -6,6 +6,7 @@ import numpy as np
 import puppet
 import pytest
 
+from lamp.models.editing import SEAM_TOKENS
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.planned import STILL, _at_speed, done_by
 from lamp.models.sentences.amounts import Amount, Pace
@@ -105,6 +106,14 @@ def test_what_cannot_be_made_in_parts_is_made_whole(tiny: LaMPPipeline) -> None:
         made, whole = (tiny(text, frames, seed=1, clauses=clauses)[0] for clauses in (True, False))
         np.testing.assert_array_equal(made.joints, whole.joints)
     assert tiny(["a person walks 500 metres, then waves while walking"], [100], seed=1)[0].text
+
+
+def test_an_amount_before_something_else_is_not_made_anew_as_a_whole(tiny: LaMPPipeline) -> None:
+    text = "a person takes one step, then waves"
+    motion = tiny(text, 120, seed=1)[0]
+    if "sentences" in motion.meta:  # otherwise the tiny models take no step in time
+        assert motion.meta["sentences"][0][2] >= 2 * SEAM_TOKENS * 4
+    assert [part.amount is not None for part in tiny.parts(text)] == [True, False]
 
 
 def test_best_of_several_goes_with_parts(tiny: LaMPPipeline) -> None:

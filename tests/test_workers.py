@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import atomic_path
 from lamp.utils.threads.garbage import starting
 from lamp.utils.workers import helper, worker_pool
 
@@ -82,6 +83,31 @@ def test_an_error_ends_a_helper_at_once() -> None:
         process.submit(time.sleep, 600)
         raise UserError("mistake")
     assert time.monotonic() - begun < 60
+
+
+def write_slowly(path: Path) -> None:
+    with atomic_path(path) as aside:
+        aside.write_bytes(b"half")
+        (path.parent / "begun").touch()
+        time.sleep(600)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_helper_that_is_ended_leaves_no_half_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="mistake"), helper(time.time) as process:
+        process.submit(write_slowly, tmp_path / "whole.bin")
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        raise UserError("mistake")
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
+
+
+def test_a_helper_runs_nothing_of_what_started_it() -> None:
+    program = "import time\nfrom lamp.utils.workers import helper\nprint('once')\nwith helper(time.time) as one:\n"
+    program += "    print(one.submit(abs, -3).result())\n"
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, cwd=root, timeout=120)
+    assert (done.stdout.split(), done.stderr, done.returncode) == (["once", "3"], "", 0)
 
 
 def test_nobody_looks_for_garbage_while_a_command_starts() -> None:

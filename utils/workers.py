@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -36,11 +37,42 @@ def worker_pool(workers: int, flag: str = "--workers") -> Iterator[ProcessPoolEx
 
 @contextmanager
 def helper(prepare: Callable[[], object]) -> Iterator[ProcessPoolExecutor]:
-    """One process that begins at once, with `prepare`, while this one goes on; it has not what this one imported."""
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_leave_signals_to_parent)
+    """One process that begins at once, with `prepare`, while this one goes on; it has not what this one imported.
+
+    What it is at when an error ends the work here is ended by `SystemExit`, so that it leaves no half of a file.
+    """
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_start_helper)
     with _ending_with(pool):
-        pool.submit(prepare)
+        with _without_main(), _without_interrupts():
+            pool.submit(prepare)
         yield pool
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes inside that do not run what was started here again: a user's script, a program from stdin."""
+    main = sys.modules["__main__"]
+    spec, file = main.__spec__, main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes inside that ignore a terminal's Ctrl-C from their first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -62,6 +94,11 @@ def _start_worker() -> None:
 
     torch.set_num_threads(1)
     _leave_signals_to_parent()
+
+
+def _start_helper() -> None:
+    _leave_signals_to_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def _leave_signals_to_parent() -> None:

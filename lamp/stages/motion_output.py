@@ -74,7 +74,8 @@ def _draw_in(process: Executor, motion: "Motion", path: Path) -> Callable[[], ob
         try:
             with writing(path):
                 job.result()
-        except BrokenExecutor:
+        except BrokenExecutor:  # it was killed in the middle
+            sweep(path.parent)
             draw_here()
 
     draw_here = partial(motion.save, path)

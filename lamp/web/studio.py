@@ -175,13 +175,14 @@ class Studio:
             prompts,
             lengths or None,
             seeds=[seed for _, seed in rows],
-            batch_size=len(rows),
+            batch_size=TOGETHER,
             alone=True,
             on_step=lambda done, total: check(),
             time_steps=asks[0].steps,
             cond_scale=asks[0].guidance,
         )
-        judged = iter(self._judged(motions, prompts, check, asks[0].caption))
+        said = self._said(motions, prompts, check, asks[0].caption)
+        judged = map(Judged, motions, with_constant_bones(motions), said)
         return [[next(judged) for _ in range(ask.samples)] for ask in asks]
 
     def edit(self, ask: EditAsk) -> Reply:
@@ -193,8 +194,8 @@ class Studio:
         prompt, kept = _sentence(ask.prompt), self.kept(ask.motion)
         with self._turn(ask.job) as check:
             made, part = self._edited(kept.source, prompt, ask, check)
-            (judged,) = self._judged([part], [prompt], check)
-            shown = self._keep(made, made.with_foot_cleanup(), "edited", prompt, **judged.said)
+            (said,) = self._said([part], [prompt], check)
+            shown = self._keep(made, made.with_foot_cleanup(), "edited", prompt, **said)
             return Reply(motions=[shown], **self._of_prompt(prompt))
 
     def _edited(self, source: Motion, prompt: str, ask: EditAsk, check: Callable[[], None]) -> tuple[Motion, Motion]:
@@ -330,10 +331,10 @@ class Studio:
             found.append(self._keep(clip, clean, "real", title, **more))
         return found
 
-    def _judged(
+    def _said(
         self, motions: Sequence[Motion], prompts: Sequence[str], check: Callable[[], None], caption: bool = True
-    ) -> list[Judged]:
-        """Motions with what LaMP thinks of them."""
+    ) -> list[dict[str, Any]]:
+        """What LaMP thinks of motions."""
         check()
         scores: Sequence[float | None] = [None] * len(motions)
         if lamp_of(self.pipe.text) is not None:
@@ -343,11 +344,7 @@ class Studio:
         for start in range(0, len(motions) if caption else 0, CAPTIONS):
             captions += self.pipe.caption(motions[start : start + CAPTIONS], num_beams=3)
             check()
-        rigid = with_constant_bones(motions)
-        return [
-            Judged(motion, stiff, {"match": _rounded(score), "caption": own[0]})
-            for motion, stiff, score, own in zip(motions, rigid, scores, captions, strict=True)
-        ]
+        return [{"match": _rounded(score), "caption": own[0]} for score, own in zip(scores, captions, strict=True)]
 
     def _keep_made(self, made: Sequence[Judged], ask: MakeAsk) -> list[Shown]:
         """Remember motions as a request wants them shown."""
