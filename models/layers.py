@@ -181,10 +181,14 @@ class ConditionedEncoder(nn.Module):
         Returns:
             Hidden states of the motion tokens (G * B, n, D).
         """
-        tokens = self.tokens(embedded, condition, extra)
+        tokens = self.encode(self.tokens(embedded, condition, extra), mask, causal=causal)
+        return tokens[:, -embedded.shape[1] :]
+
+    def encode(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+        """All layers, (G * B, N, D) -> (G * B, N, D); see `forward`."""
         for layer in self.layers:
             tokens = layer(tokens, mask, causal=causal)
-        return tokens[:, -embedded.shape[1] :]
+        return tokens
 
     def tokens(self, embedded: Tensor, condition: Tensor, extra: Tensor | None = None) -> Tensor:
         """What the first layer reads, (G * B, 1 (or L) + m + n, D); see `forward`."""

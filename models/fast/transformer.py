@@ -53,21 +53,13 @@ class FastEncoderLayer(EncoderLayer):
 class FastConditionedEncoder(ConditionedEncoder):
     """`ConditionedEncoder` that makes numbers of a boolean mask once, on the CPU, not anew in each layer."""
 
-    def forward(
-        self,
-        embedded: Tensor,
-        condition: Tensor,
-        *,
-        extra: Tensor | None = None,
-        mask: Tensor | None = None,
-        causal: bool = False,
-    ) -> Tensor:
+    def encode(self, tokens: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
         """As in `ConditionedEncoder`."""
-        usable = embedded.is_cpu and not self.training and not torch.is_autocast_enabled("cpu")
+        usable = tokens.is_cpu and not self.training and not torch.is_autocast_enabled("cpu")
         if usable and mask is not None and mask.dtype == torch.bool:
             numbers = torch.zeros_like(mask, dtype=self.input_projection.weight.dtype)
             mask = numbers.masked_fill_(~mask, float("-inf"))
-        return super().forward(embedded, condition, extra=extra, mask=mask, causal=causal)
+        return super().encode(tokens, mask, causal=causal)
 
 
 class FastPredictionHead(PredictionHead):
