@@ -10,8 +10,9 @@ from torch import Tensor
 
 from lamp.models import matching
 from lamp.models.editing import SEAM_TOKENS
-from lamp.models.sentences.amounts import Amount, Pace
+from lamp.models.sentences.amounts import Amount
 from lamp.models.sentences.clauses import clauses
+from lamp.models.sentences.pace import Pace
 from lamp.models.sentences.plan import WAYS, Part, is_plain, plan
 from lamp.models.sentences.together import Arms
 from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups, noise_of, shares
@@ -150,14 +151,17 @@ class Planned(Sequences):
             return None
         others = {i: parts[i] for i in range(len(parts)) if i not in long}
         clips = long | self._clips(editor, others, tokens, seed, best_of)
-        rows, seeds = [clips[i] for i in range(len(parts))], [seed] * len(parts)
-        if ends:
-            measured = self._until_measured(editor, parts, rows, tokens, seeds, candidates)
-            if measured is None:
-                return None
-            motion = measured
-        else:
-            motion = self._joined_parts(editor, parts, rows, tokens, seeds, candidates)
+        rows, texts = [clips[i] for i in range(len(parts))], [part.whole for part in parts]
+        condition, seeds = self.text(texts), [seed] * len(parts)
+
+        def join(clips: Sequence[Tensor], counts: Sequence[int]) -> Motion:
+            lengths = torch.tensor(counts, device=condition.device)
+            return self._joined(editor, [texts], condition, clips, lengths, [seeds], candidates)[0]
+
+        amount = parts[-2].amount if ends else None
+        motion = join(rows, tokens) if amount is None else self._until_measured(amount, rows, tokens, join)
+        if motion is None:
+            return None
         motion.meta["prompt"] = text
         if len(parts) == 1:
             del motion.meta["sentences"]
@@ -214,24 +218,32 @@ class Planned(Sequences):
         self, editor: Editor, asked: Sequence[tuple[int, Part, str]], tokens: Sequence[int], seed: int
     ) -> list[Tensor]:
         """Codes (n, Q) of parts, each with its place and the name of the way it is made; arms are put in."""
-        if not asked:
+        noise = noise_of([part.text + way for _, part, way in asked], [seed] * len(asked), [at for at, _, _ in asked])
+        arms = {i: part.arms for i, (_, part, _) in enumerate(asked) if part.arms is not None}
+        names = [own.text + asked[i][2] for i, own in arms.items()]
+        arms_noise = noise_of(names, [seed] * len(arms), [f"arms {asked[i][0]}" for i in arms])
+        simple = [i for i, (_, part, _) in enumerate(asked) if part.pace is None]
+        texts = [asked[i][1].text for i in simple] + [own.text for own in arms.values()]
+        counts = [tokens[i] for i in simple] + [ARMS_FRAMES // self.unit] * len(arms)
+        made = iter(self._made(editor, texts, counts, [noise[i] for i in simple] + arms_noise))
+        rows = [
+            next(made) if part.pace is None else self._at_pace(editor, part, tokens[i], noise[i])
+            for i, (_, part, _) in enumerate(asked)
+        ]
+        for i, own in arms.items():
+            both = self._with_arms(editor, rows[i], next(made), own)
+            if both is None:  # the arms do nothing, or would enter the body: all in one go
+                (both,) = self._made(editor, [asked[i][1].whole], [tokens[i]], noise[i : i + 1])
+            rows[i] = both
+        return rows
+
+    def _made(self, editor: Editor, texts: Sequence[str], tokens: Sequence[int], noise: Sequence[int]) -> list[Tensor]:
+        """Codes (n, Q) of texts, `tokens` of each."""
+        if not texts:
             return []
-        both = [i for i, (_, part, _) in enumerate(asked) if part.arms is not None]
-        arms: list[Arms] = [part.arms for _, part, _ in asked if part.arms is not None]
-        texts = [part.text for _, part, _ in asked] + [own.text for own in arms]
-        places = [place for place, _, _ in asked] + [f"arms {asked[i][0]}" for i in both]
-        names = [part.text + way for _, part, way in asked] + [own.text + asked[i][2] for i, own in zip(both, arms)]
-        noise = noise_of(names, [seed] * len(names), places)
-        rows = _made(editor, self.text(texts), [*tokens, *[ARMS_FRAMES // self.unit] * len(arms)], noise)
-        for i, (_, part, _) in enumerate(asked):
-            if part.pace is not None:
-                rows[i] = self._at_pace(editor, part, tokens[i], noise[i])
-        for i, own, row in zip(both, arms, rows[len(asked) :]):
-            made = self._with_arms(editor, rows[i], row, own)
-            if made is None:  # the arms do nothing, or would enter the body: all in one go
-                made = _made(editor, self.text([asked[i][1].whole]), [tokens[i]], noise[i : i + 1])[0]
-            rows[i] = made
-        return rows[: len(asked)]
+        condition = self.text(texts)
+        rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
+        return [row[:count] for row, count in zip(rows, tokens)]
 
     def _at_pace(self, editor: Editor, part: Part, tokens: int, seed: int) -> Tensor:
         """Codes (`tokens`, Q) of the clip, of `WAYS`, that goes about as fast as asked; walks may be played faster.
@@ -250,8 +262,9 @@ class Planned(Sequences):
             count = min(int(np.ceil(tokens * MOST_FASTER)), MAX_FRAMES // self.unit)
         texts = [part.text, *[pace.other] * (WAYS - 1)]
         noise = [seed, *noise_of(texts[1:], [seed] * (WAYS - 1), range(1, WAYS))]
-        clips = _made(editor, self.text(texts), [count] * WAYS, noise)
-        bodies = [self._body(editor, codes) for codes in clips]
+        clips = self._made(editor, texts, [count] * WAYS, noise)
+        joints = [_joints(editor, codes) for codes in clips]
+        bodies = [Body.of(own) for own in joints]
         speeds = [float(np.median(body.speed[body.moving])) if body.moving.any() else 0.0 for body in bodies]
         codes, speed = clips[way := _at_speed(speeds, pace)], max(speeds[way], 1e-3)
         times = min(max(pace.speed / speed, 1.0), count / tokens) if faster else 1.0
@@ -259,16 +272,14 @@ class Planned(Sequences):
             times = max(min(pace.speed / speed, 1.0), MOST_SLOWER)
         if abs(times - 1) < 0.02:
             return codes[:tokens]
-        joints = features_to_joints(editor.decode(codes[None])[0]).cpu().numpy()
-        features = motion_features(Motion(joints, fps=self.fps * times), HUMANML3D)
+        features = motion_features(Motion(joints[way], fps=self.fps * times), HUMANML3D)
         frames = tokens * self.unit
         short = max(0, frames - len(features))  # a frame or two at the end of what was played faster
         return editor.encode(torch.cat((features, features[-1:].expand(short, -1)))[:frames])
 
     def _with_arms(self, editor: Editor, body: Tensor, arms: Tensor, how: Arms) -> Tensor | None:
         """Codes (n, Q) of a body with the arms of another motion; None where that is not possible."""
-        joints = [features_to_joints(editor.decode(codes[None])[0]).cpu().numpy() for codes in (body, arms)]
-        made = arms_on(joints[0], joints[1], how.sides, how.hold)
+        made = arms_on(_joints(editor, body), _joints(editor, arms), how.sides, how.hold)
         if made is None:
             return None
         # T joints make T - 1 frames of features: the last one goes on as it went.
@@ -297,7 +308,7 @@ class Planned(Sequences):
         others = replace(part, pace=None)
         asked = [(place, others if way else part, f" {way}" if way else "") for way in range(WAYS)]
         clips = self._codes(editor, asked, [room] * WAYS, seed)
-        done = [done_by(self._body(editor, codes), part.amount) for codes in clips]
+        done = [done_by(Body.of(_joints(editor, codes)), part.amount) for codes in clips]
         for codes, amount in zip(clips, done):
             # A step ends where the next one begins.
             reached = np.flatnonzero(
@@ -310,44 +321,24 @@ class Planned(Sequences):
         nearest = int(np.argmin(off))
         return (clips[nearest], room) if off[nearest] <= ABOUT * part.amount.value else None
 
-    def _body(self, editor: Editor, codes: Tensor) -> Body:
-        return Body.of(features_to_joints(editor.decode(codes[None])[0]).cpu().numpy())
-
-    def _joined_parts(
-        self,
-        editor: Editor,
-        parts: Sequence[Part],
-        clips: Sequence[Tensor],
-        tokens: Sequence[int],
-        seeds: Sequence[int],
-        candidates: int,
-    ) -> Motion:
-        texts = [part.whole for part in parts]
-        condition = self.text(texts)
-        counts = torch.tensor(tokens, device=condition.device)
-        return self._joined(editor, [texts], condition, clips, counts, [seeds], candidates)[0]
-
     def _until_measured(
         self,
-        editor: Editor,
-        parts: Sequence[Part],
+        amount: Amount,
         clips: Sequence[Tensor],
         tokens: Sequence[int],
-        seeds: Sequence[int],
-        candidates: int,
+        join: Callable[[Sequence[Tensor], Sequence[int]], Motion],
     ) -> Motion | None:
-        """Clips joined, of which the last but one is as long as it takes until its amount is done in the result.
+        """Clips joined, of which the last but one is as long as it takes until an amount is done in the result.
 
         None where it is not even about as asked.
         """
-        amount, start, total = parts[-2].amount, sum(tokens[:-2]) * self.unit, tokens[-2] + tokens[-1]
-        assert amount is not None
+        start, total = sum(tokens[:-2]) * self.unit, tokens[-2] + tokens[-1]
         found: dict[int, tuple[float, Motion]] = {}
         count, low, high = tokens[-2], (SEAM_TOKENS - 1, 0.0), (total - SEAM_TOKENS + 1, np.inf)
         while len(found) < TRIES:
             still = clips[-1][[min(i, len(clips[-1]) - 1) for i in range(total - count)]]
             rows, counts = [*clips[:-2], clips[-2][:count], still], [*tokens[:-2], count, total - count]
-            motion = self._joined_parts(editor, parts, rows, counts, seeds, candidates)
+            motion = join(rows, counts)
             body = Body.of(motion.joints)
             done = float(done_by(body.part(start, len(body)), amount)[-1])
             found[count] = (abs(done - amount.value), motion)
@@ -385,9 +376,6 @@ def _at_speed(speeds: Sequence[float], pace: Pace) -> int:
     return min(range(len(speeds)), key=lambda way: abs(speeds[way] - pace.speed))
 
 
-def _made(editor: Editor, condition: Tensor, tokens: Sequence[int], noise: Sequence[int]) -> list[Tensor]:
-    """Codes (n, Q) of texts."""
-    if not tokens:
-        return []
-    rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
-    return [row[:count] for row, count in zip(rows, tokens)]
+def _joints(editor: Editor, codes: Tensor) -> np.ndarray:
+    """Joints (T, J, 3) of codes (n, Q)."""
+    return features_to_joints(editor.decode(codes[None])[0]).cpu().numpy()
