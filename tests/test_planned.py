@@ -9,7 +9,8 @@ import pytest
 from lamp.models.editing import SEAM_TOKENS
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.planned import STILL, _at_speed, done_by
-from lamp.models.sentences.amounts import Amount, Pace
+from lamp.models.sentences.amounts import Amount
+from lamp.models.sentences.pace import Pace
 from lamp.models.sentences.plan import Part, plan
 from lamp.models.sequences import shares
 from lamp.models.vq.model import RVQVAE, RVQConfig

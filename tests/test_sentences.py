@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lamp.models.sentences.amounts import Amount, amount_of, pace_of, repeated
+from lamp.models.sentences.amounts import Amount, amount_of, repeated
+from lamp.models.sentences.pace import pace_of
 from lamp.models.sentences.plan import WAYS, is_plain, plan
 from lamp.models.sentences.together import at_once
 from lamp.utils.files import read_json

@@ -1,10 +1,11 @@
-"""How far, how many, how fast, how often: "he walks three metres" -> 3 metres, "she bows twice" -> "she bows", 2 x."""
+"""How far, how many, how often: "he walks three metres" -> 3 metres, "she bows twice" -> "she bows", twice."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-from lamp.models.sentences.clauses import LONGEST, MOST_CLAUSES, ending, third_person
+from lamp.models.sentences.clauses import LONGEST, MOST_CLAUSES
+from lamp.models.sentences.verbs import any_form
 
 Kind = Literal["metres", "steps", "degrees"]
 
@@ -20,23 +21,6 @@ class Amount:
 
     kind: Kind
     value: float
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast a body goes.
-
-    Attributes:
-        speed: metres a second.
-        fast: it is at least so fast; otherwise at most.
-        runs: it runs.
-        other: the sentence in other words.
-    """
-
-    speed: float
-    fast: bool
-    runs: bool
-    other: str
 
 
 _NUMBERS = {
@@ -66,56 +50,16 @@ _ANGLE = re.compile(rf"\b{_NUMBER}(?:[ -]degrees?\b|°)", re.IGNORECASE)
 _STOPS = re.compile(r",?\s+(?:and|then|and then) (?:stops?|stopped|stands still|halts?)$", re.IGNORECASE)
 
 
-def _forms(bases: str) -> str:
-    """All forms of verbs, as a part of a regular expression."""
-    return "|".join(
-        form for base in bases.split() for form in {base, third_person(base), *ending(base, "ed"), *ending(base, "ing")}
-    )
-
-
 _TRAVELS = re.compile(
-    rf"\b(?:{_forms('walk run jog step march stroll go move sneak creep shuffle pace stride trot')}"
-    rf"|{_forms('back advance retreat take')}|ran|went|took)\b",
+    rf"\b(?:{any_form('walk run jog step march stroll go move sneak creep shuffle pace stride trot')}"
+    rf"|{any_form('back advance retreat take')}|ran|went|took)\b",
     re.IGNORECASE,
 )
-_TURNS = re.compile(rf"\b(?:{_forms('turn spin rotate pivot twirl twist')}|spun)\b", re.IGNORECASE)
+_TURNS = re.compile(rf"\b(?:{any_form('turn spin rotate pivot twirl twist')}|spun)\b", re.IGNORECASE)
 _REPEATED = re.compile(
-    rf"(?<!\ba )(?<!\bviolin )\b(?:{_forms('bow squat crouch spin duck curtsy kneel')})\b", re.IGNORECASE
+    rf"(?<!\ba )(?<!\bviolin )\b(?:{any_form('bow squat crouch spin duck curtsy kneel')})\b", re.IGNORECASE
 )
 """What begins and ends in standing, so that it can be done again; jumps are lost in seams."""
-_GOES = re.compile(
-    rf"\b(?:{_forms('walk march stroll stride step pace hurry rush wander amble')}"
-    rf"|(?:{_forms('move go')}|went)(?! (?:his|her|their|its|the|an?|to|into|down|through)\b))\b",
-    re.IGNORECASE,
-)
-_RUNS = re.compile(rf"\b(?:{_forms('run jog sprint trot')}|ran)\b", re.IGNORECASE)
-_SLOW = re.compile(
-    r"\bslow(?:ly|er)?\b|\bleisurely\b|\bunhurried(?:ly)?\b|\bsluggish(?:ly)?\b|\bsnail|"
-    r"\b(?:no|without|without any) (?:hurry|rush|hurrying|rushing|haste)\b",
-    re.IGNORECASE,
-)
-_FAST = re.compile(
-    r"\b(?:fast(?:er)?|quick(?:ly|er)?|rapid(?:ly)?|brisk(?:ly)?|swift(?:ly)?|speedily|hasti?ly|hurriedly)\b|"
-    r"\b(?:in|with) (?:a )?(?:hurry|rush|haste)\b|\b(?:hurr(?:y|ies|ied|ying)|rush(?:es|ed|ing)?)\b|"
-    r"\b(?:top|full|high|great|double) speed\b",
-    re.IGNORECASE,
-)
-_NO_PACE = re.compile(
-    r"\b(?:not|never|neither|more|less|very little|turns?|arms?|hands?|legs?|breath\w*|and|instead|than|asleep|sleep|"
-    r"knees?|sit\w*|squat\w*|dodge|from|river|train|then|karate|danc\w*)\b|n't\b",
-    re.IGNORECASE,
-)
-_ADJECTIVE = re.compile(
-    r"\b(?:fast|quick|rapid|swift)\b(?=(?:[ -]\w+)?[ -](?:pace\w*|walk|manner|motion|steps?|strides?|tempo|rate)\b)",
-    re.IGNORECASE,
-)
-_HURRY = re.compile(
-    r"\b(?:hurr(?:y|ies|ied|ying)|rush(?:es|ed|ing)?|haste|speed|fast(?:er)?-|brisk\w*)\b", re.IGNORECASE
-)
-"""Words that say it already, or cannot be left out."""
-_IN_A_HURRY = re.compile(r"\b(?:is|are|was|were) in (?:a )?(?:hurry|rush|haste) and ", re.IGNORECASE)
-PACES = {(True, False): 1.5, (False, False): 0.7, (True, True): 3.4, (False, True): 2.3}
-"""Metres a second by whether it is fast, and whether it is a run; people walk with 1.2 to 1.4."""
 _TIMES = re.compile(
     r",?\s+(?:exactly |about )?(?:(twice|thrice)|(two|three|four|five|six|[2-6]) (?:\w+ )?times)"
     r"(?: in a row| in total)?$",
@@ -185,26 +129,6 @@ def amount_of(text: str) -> tuple[str, Amount] | None:
     if match.re is _STEPS:
         return text if value <= 1 else f"{before}{match[2]}s{after}", Amount("steps", value)
     return " ".join(f"{before} {after}".split()), Amount("metres", value * _METRES[match[2][0].lower()])
-
-
-def pace_of(text: str) -> Pace | None:
-    """How fast a sentence says that somebody walks or runs; None where it does not plainly say so.
-
-    Args:
-        text: a sentence, or a clause.
-    """
-    slow = _SLOW.search(text) is not None
-    fast = _FAST.search(_SLOW.sub(" ", text)) is not None
-    text = _IN_A_HURRY.sub("", text)
-    if len(text) > LONGEST or slow == fast or _NO_PACE.search(text):
-        return None
-    runs = _RUNS.search(text) is not None
-    if not runs and not _GOES.search(text):
-        return None
-    other = text
-    if not runs and not slow and not _HURRY.search(text):
-        other = _FAST.sub(lambda found: "brisk" if _ADJECTIVE.match(text, found.start()) else "briskly", text)
-    return Pace(PACES[fast, runs], fast, runs, other)
 
 
 def repeated(text: str) -> list[str]:

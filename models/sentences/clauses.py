@@ -7,6 +7,8 @@ and only where every part has a verb of movement that is known here; whatever is
 
 import re
 
+from lamp.models.sentences.verbs import ending, forms, third_person
+
 SUBJECT = "a person"
 """Who does what a later clause says, if it does not say."""
 MOST_CLAUSES = 8
@@ -29,33 +31,13 @@ _PAST = {
     "took": "take", "rose": "rise", "shook": "shake", "crept": "creep", "caught": "catch", "gave": "give",
     "began": "begin", "held": "hold", "kept": "keep", "left": "leave", "swam": "swim", "fought": "fight",
 }  # fmt: skip
-
-
-def third_person(base: str) -> str:
-    if re.search(r"[^aeiou]y$", base):
-        return base[:-1] + "ies"
-    return base + ("es" if re.search(r"(?:s|x|ch|sh|o)$", base) else "s")
-
-
-def ending(base: str, end: str) -> set[str]:
-    """Forms with -ed or -ing; a consonant may be doubled, an e is dropped."""
-    found = {base + end, base + base[-1] + end}
-    if base.endswith("e"):
-        found.add(base[:-1] + end)
-    if base.endswith("ie"):
-        found.add(base[:-2] + "y" + end)
-    if end == "ed" and base.endswith("y"):
-        found.add(base[:-1] + "ied")
-    return found
-
-
 _FINITE = (
     {third_person(base) for base in _BASES}
     | set(_PAST) - {"left"}
     | {form for base in _BASES for form in ending(base, "ed")}
 )
 _GERUNDS = {form for base in _BASES for form in ending(base, "ing")}
-_VERBS = _FINITE | _GERUNDS | set(_BASES)
+_VERBS = _FINITE | forms(_BASES)
 _AT_ONCE = {third_person(base) for base in "hold keep look balance limp play act point".split()}
 """Verbs that in a list, "stands, holds a cup, and looks up", often go on meanwhile."""
 _TRANSITIVE = (

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from lamp.models.sentences.amounts import Amount, Pace, amount_of, pace_of, repeated
+from lamp.models.sentences.amounts import Amount, amount_of, repeated
 from lamp.models.sentences.clauses import clauses
+from lamp.models.sentences.pace import Pace, pace_of
 from lamp.models.sentences.together import Arms, at_once
 
 WAYS = 4

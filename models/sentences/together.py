@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from lamp.models.sentences.clauses import LONGEST, SUBJECT, ending, sentence_of, third_person
+from lamp.models.sentences.clauses import LONGEST, SUBJECT, sentence_of
+from lamp.models.sentences.verbs import any_form
 
 Side = Literal["left", "right"]
 
@@ -39,11 +40,9 @@ class AtOnce:
 _LEGS = (
     "walk run jog step turn sit crouch kneel bow jump balance squat march stroll go move hop skip limp sneak creep "
     "shuffle wander pace stride trot sprint lunge advance retreat proceed sidestep side-step rotate"
-).split()
-_PAST = {"ran": "run", "sat": "sit", "knelt": "kneel", "went": "go"}
-_FORMS = {form for base in _LEGS for form in (base, third_person(base), *ending(base, "ed"), *ending(base, "ing"))}
+)
 _BODY = re.compile(
-    rf"\b(?:{'|'.join(sorted(_FORMS | set(_PAST)))}|(?:stands?|stood|standing) on (?:one|an?|his|her|their)\b)\b",
+    rf"\b(?:{any_form(_LEGS)}|ran|sat|knelt|went|(?:stands?|stood|standing) on (?:one|an?|his|her|their)\b)\b",
     re.IGNORECASE,
 )
 _WHOSE = r"(?:(?:up|an?|the|his|her|their|its|one|both|two|of|left|right) )*"
