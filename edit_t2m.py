@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from lamp.options.gen import EditOptions
-from lamp.stages.motion_output import check_output, find_character, load_pipeline, save_all
+from lamp.stages.motion_output import check_output, find_character, load_pipeline, save_all, tell
 from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, tell_left_out
 from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map
 from lamp.utils.capture.upright import join_up
@@ -54,8 +54,7 @@ def main() -> None:
     check_output(folder)
     print_options(options)
     character, pipe = find_character(options), load_pipeline(options)
-    for warning in pipe.cut_prompts([options.text_prompt]) + pipe.foreign_prompts([options.text_prompt]):
-        print(f"warning: {warning}", file=sys.stderr)
+    tell(pipe, [options.text_prompt])
     save_options(options, folder / "opt.json")
     sections, unit = options.sections()
     for repeat in range(options.repeat_times):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamp.options.gen import GenOptions
-from lamp.stages.motion_output import check_output, drawing, find_character, load_pipeline, save_all
+from lamp.stages.motion_output import check_output, drawing, find_character, load_pipeline, save_all, tell
 from lamp.utils.cli import parse, print_options, save_options
 from lamp.utils.errors import UserError, main_with_errors, naming
 from lamp.utils.files import shown
@@ -118,8 +118,7 @@ def run(options: GenOptions, folder: Path, process: Executor | None) -> None:
         prompts, character = get_prompts(options), find_character(options)
         pipe = load_pipeline(options)
     sentences = [step.text for steps in prompts.sequences or () for step in steps] or prompts.texts
-    for warning in pipe.cut_prompts(sentences) + pipe.foreign_prompts(sentences):
-        print(f"warning: {warning}", file=sys.stderr)
+    tell(pipe, sentences, as_typed=options.clauses == "no")
     save_options(options, folder / "opt.json")
     seeds = [options.seed + repeat for repeat in range(options.repeat_times)]
     with tqdm(total=len(prompts.texts) * len(seeds), desc="generating", unit="motion", disable=None) as bar:

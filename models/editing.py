@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lamp.models.sentences.understanding import Understanding
 from lamp.models.t2m.editor import Editor, faded
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
-from lamp.models.t2m.token_maker import Guidance, TokenMaker
-from lamp.models.text_condition import TextCondition
-from lamp.models.vq.model import RVQVAE
+from lamp.models.t2m.token_maker import TokenMaker
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import MAX_FRAMES, SKELETONS
@@ -58,14 +57,11 @@ def frames_of(section: Section, unit: Unit, length: int, fps: float) -> tuple[in
     return start, end
 
 
-class Editing:
+class Editing(Understanding):
     """What `LaMPPipeline` does with motions beyond making them."""
 
-    tokenizer: RVQVAE
-    text: TextCondition
     masked: MaskedTransformer
     residual: ResidualTransformer | None
-    guidance: Guidance
     unit: int
     fps: float
 
@@ -157,7 +153,7 @@ class Editing:
         mask = torch.zeros(len(codes), dtype=torch.bool, device=codes.device)
         for number, ((start, end), sentence) in enumerate(zip(tokens, texts)):
             seeds = ways_of(candidates, seed, number, start, end, sentence)
-            codes = editor.remake(codes, start, end, self.text([sentence]), seeds)
+            codes = editor.remake(codes, start, end, self.condition([sentence]), seeds)
             mask[start:end] = True
         made = editor.decode(codes[None])[0]
         if keep_frames:
@@ -198,7 +194,7 @@ class Editing:
         codes = editor.encode(features).roll(-half, 0)
         seam, width = count - half, min(SEAM_TOKENS, count // 4)
         seeds = ways_of(candidates, seed, "loop", text)
-        codes = editor.remake(codes, seam - width, seam + width, self.text([text]), seeds).roll(half, 0)
+        codes = editor.remake(codes, seam - width, seam + width, self.condition([text]), seeds).roll(half, 0)
         mask = torch.zeros(len(features), dtype=torch.bool, device=codes.device)
         mask[: width * self.unit] = mask[-width * self.unit :] = True
         made = faded(editor.decode_round(codes), features.to(codes.device), mask, around=True)

@@ -17,6 +17,7 @@ from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.model_files import make_config, read_facts
 from lamp.models.planned import Planned
+from lamp.models.sentences.wording import Wordings
 from lamp.models.sequences import MIN_FRAMES
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
@@ -26,12 +27,10 @@ from lamp.models.text_condition import LaMPCondition, TextCondition, check_same_
 from lamp.models.vq.model import RVQVAE
 from lamp.models.vq.sheets import in_sheets
 from lamp.utils.errors import UserError
-from lamp.utils.files import shown
 from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES, SKELETONS
 from lamp.utils.motion import Motion
-from lamp.utils.prompts import in_other_script
 from lamp.utils.run.listing import list_runs
 
 GUIDANCE_FILE = "guidance.json"
@@ -130,7 +129,7 @@ class LaMPPipeline(Planned):
             length,
             read_guidance(source),
         )
-        pipe.source = source
+        pipe.source, pipe.wordings = source, Wordings.load(source, masked.identity)
         return pipe
 
     @staticmethod
@@ -197,7 +196,9 @@ class LaMPPipeline(Planned):
             raise UserError(f"--res_name is missing, which a tokenizer of {levels} levels needs; {there}")
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
         text = load_text_encoder(options, root, masked.config.condition == "words", device)
-        return cls(tokenizer, text, masked, residual, length, read_guidance(root))
+        pipe = cls(tokenizer, text, masked, residual, length, read_guidance(root))
+        pipe.wordings = Wordings.load(root, masked.identity)
+        return pipe
 
     def with_precision(self, precision: str) -> "LaMPPipeline":
         """This pipeline, its two transformers computing in `precision`, "float32" or "bfloat16", from now on.
@@ -239,7 +240,8 @@ class LaMPPipeline(Planned):
             batch_size: motions computed at a time.
             clauses: make what a sentence says one after the other ("walks, then bows"), at once ("walks while waving")
                 or until how much ("walks two metres") part by part, see `models.sentences.plan` and `planned`; None
-                does what suits the models (`Guidance.clauses`).
+                does what suits the models (`Guidance.clauses`); False takes sentences as they stand, also in their
+                own words (`worded`).
             alone: decode each motion in such a way that its bits do not depend on the others of its batch.
             progress: called with (prompts done, prompts in all).
             how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel,
@@ -269,7 +271,9 @@ class LaMPPipeline(Planned):
         for start in range(0, len(rest), at_once):
             part = rest[start : start + at_once]
             frames = None if lengths is None else [lengths[i] for i in part]
-            made = self._whole(maker, [prompts[i] for i in part], frames, [seeds[i] for i in part], best_of, alone)
+            texts = [prompts[i] for i in part]
+            condition = self.text(texts) if clauses is False else self.condition(texts)
+            made = self._whole(maker, texts, condition, frames, [seeds[i] for i in part], best_of, alone)
             for i, motion in zip(part, made):
                 motions[i] = motion
             if progress is not None:
@@ -280,6 +284,7 @@ class LaMPPipeline(Planned):
         self,
         maker: TokenMaker,
         prompts: Sequence[str],
+        condition: Tensor,
         lengths: Sequence[int] | None,
         seeds: Sequence[int],
         count: int,
@@ -290,7 +295,7 @@ class LaMPPipeline(Planned):
         # motions have noise of their own, the first is the one that a `count` of 1 makes.
         ways = ["", *(f" {way}" for way in range(1, count))]
         noise = [zlib.crc32(f"{s} {prompt}{way}".encode()) for s, prompt in zip(seeds, prompts) for way in ways]
-        condition = self.text(prompts).repeat_interleave(count, 0)
+        condition = condition.repeat_interleave(count, 0)
         frames = None if lengths is None else [length for length in lengths for _ in ways]
         tokens = self._tokens(frames, condition, noise)
         codes = maker.make(condition, tokens, noise)
@@ -335,31 +340,6 @@ class LaMPPipeline(Planned):
                 raise UserError("no captioner here; load one with CaptionPipeline.from_runs of models.m2t.pipeline")
             self._captions = CaptionPipeline.from_pretrained(self.source, self.tokenizer.device)
         return self._captions
-
-    def cut_prompts(self, prompts: Sequence[str]) -> list[str]:
-        """A line for each prompt of which the text encoder reads only the beginning."""
-        if not isinstance(self.text, LaMPCondition):
-            return []
-        limit = self.text.lamp.config.max_text_length
-        counts = [self.text.lamp.tokenizer.count(prompt) for prompt in prompts]
-        return [
-            f"prompt {i} ('{prompt[:40]}...') has {count} word pieces; the text encoder reads the first {limit}"
-            for i, (prompt, count) in enumerate(zip(prompts, counts))
-            if count > limit
-        ]
-
-    def foreign_prompts(self, prompts: Sequence[str]) -> list[str]:
-        """A line for each prompt with a word of another script than the words that the text encoder knows."""
-        known = "LATIN"  # CLIP's
-        if isinstance(self.text, LaMPCondition) and self.text.lamp.tokenizer is not None:
-            known = self.text.lamp.tokenizer.script
-        found = ((i, in_other_script(prompt, known)) for i, prompt in enumerate(prompts))
-        return [
-            f"prompt {i} has the word {shown(word, 30)}; the captions that the models learnt are in {known.title()} "
-            "script, other words mean nothing to them"
-            for i, word in found
-            if word
-        ]
 
     def _tokens(self, lengths: Sequence[int] | None, condition: Tensor, seeds: Sequence[int]) -> Tensor:
         """Number of tokens (B,) of each motion."""

@@ -11,14 +11,13 @@ from torch import Tensor
 from lamp.models import matching
 from lamp.models.editing import SEAM_TOKENS
 from lamp.models.sentences.amounts import Amount
-from lamp.models.sentences.clauses import clauses
 from lamp.models.sentences.pace import Pace
-from lamp.models.sentences.plan import WAYS, Part, is_plain, plan
+from lamp.models.sentences.plan import WAYS, Part, is_plain
 from lamp.models.sentences.together import Arms
 from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups, noise_of, shares
 from lamp.models.t2m.editor import Editor
 from lamp.utils.kinematics.arms import arms_on
-from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
+from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.motion import Motion
 from lamp.utils.motion_features import motion_features
@@ -42,12 +41,6 @@ ABOUT = 0.2
 
 class Planned(Sequences):
     """What `LaMPPipeline` does with a sentence of several parts."""
-
-    def parts(self, text: str) -> list[Part]:
-        """The parts of a sentence that these models can make; arms and amounts need HumanML3D's 22 joints."""
-        if FeatureLayout.of_dim(self.tokenizer.config.input_width).num_joints == HUMANML3D.num_joints:
-            return plan(text)
-        return [Part(clause, clause) for clause in clauses(text)]
 
     def in_parts(
         self,
@@ -152,7 +145,7 @@ class Planned(Sequences):
         others = {i: parts[i] for i in range(len(parts)) if i not in long}
         clips = long | self._clips(editor, others, tokens, seed, best_of)
         rows, texts = [clips[i] for i in range(len(parts))], [part.whole for part in parts]
-        condition, seeds = self.text(texts), [seed] * len(parts)
+        condition, seeds = self.condition(texts), [seed] * len(parts)
 
         def join(clips: Sequence[Tensor], counts: Sequence[int]) -> Motion:
             lengths = torch.tensor(counts, device=condition.device)
@@ -184,7 +177,7 @@ class Planned(Sequences):
         """
         texts, least = [part.text for part in parts], MIN_FRAMES // self.unit
         if free or self.length is not None:
-            wanted = self._tokens(None, self.text(texts), noise_of(texts, [seed] * len(texts))).tolist()
+            wanted = self._tokens(None, self.condition(texts), noise_of(texts, [seed] * len(texts))).tolist()
         else:
             wanted = [1] * len(parts)
         if parts[-1] is STILL and free:
@@ -241,7 +234,7 @@ class Planned(Sequences):
         """Codes (n, Q) of texts, `tokens` of each."""
         if not texts:
             return []
-        condition = self.text(texts)
+        condition = self.condition(texts)
         rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
         return [row[:count] for row, count in zip(rows, tokens)]
 

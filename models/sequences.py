@@ -89,7 +89,7 @@ class Sequences(Editing):
         for name, given in (("lengths", lengths), ("seeds", seeds)):
             if len(given) != len(texts):
                 raise UserError(f"{len(given)} {name} for {len(texts)} sentences; give as many")
-        editor, condition = self._editor(candidates, True, how), self.text(texts)
+        editor, condition = self._editor(candidates, True, how), self.condition(texts)
         noise = noise_of(texts, seeds)
         tokens = torch.cat(
             [
@@ -118,7 +118,8 @@ class Sequences(Editing):
         Raises:
             UserError: no estimator to choose, or `best_of` without LaMP.
         """
-        editor, condition = self._editor(candidates, True, how), self.text([part for one in told for part in one.parts])
+        editor = self._editor(candidates, True, how)
+        condition = self.condition([part for one in told for part in one.parts])
         counts = [len(one.parts) for one in told]
         noise = [noise_of(one.parts, [one.seed] * len(one.parts)) for one in told]
         if self.length is not None or any(one.frames is None for one in told):

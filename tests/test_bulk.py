@@ -396,7 +396,7 @@ def test_what_the_models_cannot_do_is_told_before_anything_is_written(
 ) -> None:
     guidance = Guidance(1.0, 1.0)
     pipe = SimpleNamespace(
-        **dict.fromkeys(("tokenizer", "masked", "residual", "length")),
+        **dict.fromkeys(("tokenizer", "masked", "residual", "length", "wordings")),
         **{"text": SimpleNamespace(identity="clip"), "guidance": guidance},
     )
     monkeypatch.setattr(tasks, "load_pipeline", lambda *_: pipe)

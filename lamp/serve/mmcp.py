@@ -183,7 +183,7 @@ class LaMPBackbone(Backbone):
 
     def _notes(self, request: GenerateRequest) -> list[dict[str, Any]]:
         prompts = [segment.prompt for segment in request.segments if isinstance(segment, TextSegment)]
-        lines = self.pipe.cut_prompts(prompts) + self.pipe.foreign_prompts(prompts)
+        lines = self.pipe.notes(prompts)
         return [{"code": "prompt", "severity": "warning", "message": line} for line in lines]
 
 

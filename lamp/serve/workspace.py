@@ -35,7 +35,7 @@ class Saved:
         seconds: duration.
         frames: number of frames, at `fps` a second.
         fps: frames a second.
-        warnings: what the models did not understand of the prompt, or what was supposed of a file and may be wrong.
+        warnings: what of the prompt is not understood, or told in other words, or what was supposed of a file and may be wrong.
     """
 
     files: list[str]
@@ -113,7 +113,7 @@ class Workspace:
             pipe = self._models()
             frames = None if seconds is None else _frames(seconds, pipe.fps)
             (motion,) = pipe(prompt, frames, seed=seed)
-            warnings = pipe.cut_prompts([prompt]) + pipe.foreign_prompts([prompt])
+            warnings = pipe.notes([prompt])
         if motion.joints.shape[1] == HUMANML3D.num_joints:
             motion = motion.with_foot_cleanup() if clean_feet else motion.with_constant_bones()
         words = "_".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:48] or "motion"

@@ -1,7 +1,8 @@
 """What the scripts that make motions have in common: the models that options name, the files of each motion."""
 
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -90,6 +91,14 @@ def _draw(joints: "np.ndarray", path: Path, fps: float, title: str) -> None:
     from lamp.utils.export.video import write_mp4
 
     write_mp4(joints, path, fps, title)
+
+
+def tell(pipe: "LaMPPipeline", prompts: Sequence[str], as_typed: bool = False) -> None:
+    """Say on standard error what there is to know of prompts before they are made, `as_typed` or as they are worded."""
+    for warning in pipe.cut_prompts(prompts) + pipe.foreign_prompts(prompts):
+        print(f"warning: {warning}", file=sys.stderr)
+    for note in [] if as_typed else pipe.reworded_prompts(prompts):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def load_pipeline(options: ModelOptions, device: "torch.device | None" = None) -> "LaMPPipeline":

@@ -355,7 +355,7 @@ class Studio:
         return shown
 
     def _of_prompt(self, prompt: str) -> dict[str, Any]:
-        notes = self.pipe.cut_prompts([prompt]) + self.pipe.foreign_prompts([prompt])
+        notes = self.pipe.notes([prompt])
         lamp, outside = lamp_of(self.pipe.text), False
         if self.known is not None and lamp is not None:
             outside = self.known.closeness(lamp, [prompt])[0] < self.known.threshold

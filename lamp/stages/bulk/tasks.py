@@ -172,6 +172,8 @@ class Generate(Task):
             "text encoder": pipe.text.identity,
             "guidance": f"{pipe.guidance.cond_scale:g} {pipe.guidance.res_cond_scale:g} {pipe.guidance.clauses}",
         }
+        if pipe.wordings is not None:
+            self.models["wordings"] = pipe.wordings.identity
 
     def check(self, items: Sequence[Item]) -> None:
         """See `Task`: lengths that are not given, and `best_of`, need models that not every set has."""

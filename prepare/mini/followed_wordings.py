@@ -1,0 +1,197 @@
+"""Find the wordings of actions that the shipped generators follow best, and write `wordings.json` beside them.
+
+    python -m lamp.prepare.mini.followed_wordings --models checkpoints/mini --state output/wordings
+
+A small model follows one wording of an action always and another one, which it learnt as well, never. This asks it for
+sentences of the training wordings (`tables.WORDINGS`), judges the motions by kinematics (`followed_wordings.json` has
+a test for each action), and takes the sentence that is followed most, at the lengths that training had most:
+
+1. `WIDE` sentences, of phrase, subject and tense drawn at random, one motion of each length;
+2. of the best `DEEP` of them, and of other actions in order that may be the same, `SEEDS` further motions of each
+   length; where none reaches `ENOUGH`, sentences are drawn up to `WIDEST` and the best of all are taken;
+3. of the best three of these `SURE` more, with other seeds; the first one of most successes in 2 and 3 is taken, if
+   its rate in 3 is `GAIN` above that of all sentences in 1.
+
+So actions that most wordings do as well stay as users type them. Captions of actions of one hand or foot nearly always
+say which, and without a side the model does something in between: such sentences get the best wording with a side.
+Sentences of the benchmark (`eval_follow.py`) take no
+part, but an action's test may be the same as there. Takes about a minute an action on one core; a stopped command goes
+on with the actions that its state lacks. What is written is read by `lamp.models.sentences.wording`.
+"""
+
+import argparse
+import json
+import random
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sentences.wording import WORDINGS_FILE, Wordings
+from lamp.models.sequences import Told
+from lamp.prepare.mini.grammar import conjugate, pronouns
+from lamp.prepare.mini.tables import SUBJECTS, WORDINGS
+from lamp.utils.errors import UserError, main_with_errors
+from lamp.utils.files import atomic_path, read_json
+from lamp.utils.prompts import JOIN
+from lamp.utils.reading import reading
+from lamp.utils.scores.following.body import Body
+from lamp.utils.scores.following.sentences import read_sentences
+from lamp.utils.scores.following.tests import Test, check_test, mirrored, passes
+
+TYPED = Path(__file__).with_name("typed_sentences.json")
+"""Sentences that people might type, written without sight of the wordings; "means" are the actions that count as right,
+none for what is no single action of these. The test part was looked at only once."""
+TABLE = Path(__file__).with_name("followed_wordings.json")
+"""By action: a test (of the left side, where there are sides); "also", phrases of it that captions of training lack;
+"parts", other actions of which it may be made one after the other, tried in stage 2."""
+WIDE, WIDEST, DEEP, SEEDS, SURE = 120, 600, 8, 4, 6
+ENOUGH = 0.8
+GAIN = 0.2
+LENGTHS = (80, 120)
+SIDE = "{side}"
+SAME = {"about": "around", "round": "around", "feet": "foot", "onto": "on"} | dict.fromkeys(
+    ("lay", "lays", "laying", "laid"), "lie"
+)
+"""Words that are taken for another one."""
+AMBIGUOUS = ("left", "still", "ground", "saw", "rose", "fell", "bore", "back")
+"""Forms of verbs that are more often something else."""
+
+
+def sentences_of(action: str, count: int, rng: random.Random) -> list[str]:
+    """Different sentences of an action in training's wordings, `{side}` left in; none of the benchmark."""
+    benchmark = {sentence.text for sentence in read_sentences()}
+    found: dict[str, None] = {}
+    for _ in range(10 * count):
+        tense = "progressive" if rng.random() < 0.3 else "present"
+        subject, phrase = rng.choice(SUBJECTS["train"]), rng.choice(WORDINGS["actions"][action]["train"])
+        words = pronouns(subject, rng)
+        told = re.sub(r"\*(\w+)", lambda verb, tense=tense: conjugate(verb[1], tense), phrase)
+        told = re.sub(r"\{(they|their|them|themself)\}", lambda blank, words=words: words[blank[1]], told)
+        found[f"{subject} {'is ' if tense == 'progressive' else ''}{told}"] = None
+    return [text for text in found if not {text.replace(SIDE, side) for side in ("left", "right")} & benchmark][:count]
+
+
+def followed(pipe: LaMPPipeline, texts: Sequence[str], test: Test, seeds: Sequence[int]) -> list[float]:
+    """Share of each sentence's motions that pass, of all lengths and seeds; sides take turns."""
+    asked = [(text, length, seed) for text in texts for length in LENGTHS for seed in seeds]
+    right = [(length // 40 + seed) % 2 == 1 for _, length, seed in asked]
+    prompts = [text.replace(SIDE, "right" if on_right else "left") for (text, _, _), on_right in zip(asked, right)]
+    told = [Told(prompt, prompt.split(JOIN), *own) for prompt, (_, *own) in zip(prompts, asked) if JOIN in prompt]
+    joined = iter(pipe.each_in_order(told) if told else [])
+    whole = [(prompt, *own) for prompt, (_, *own) in zip(prompts, asked) if JOIN not in prompt]
+    single = iter(
+        pipe([own[0] for own in whole], [own[1] for own in whole], seeds=[own[2] for own in whole], clauses=False)
+    )
+    good = []
+    for prompt, on_right, (text, _, _) in zip(prompts, right, asked):
+        motion = next(joined if JOIN in prompt else single)
+        wanted = mirrored(test) if on_right and SIDE in text else test
+        good.append(motion is not None and passes(wanted, Body.of(motion.joints, motion.fps)))
+    return np.array(good, float).reshape(len(texts), -1).mean(1).tolist()
+
+
+def best_of(pipe: LaMPPipeline, action: str, test: Test, parts: Sequence[str] = ()) -> dict[str, Any]:
+    """The sentence of an action that is followed most, its rate with seeds of its own, and that of all sentences.
+
+    Args:
+        pipe: the models.
+        action: whose sentences are tried.
+        test: what its motions pass.
+        parts: sentences with " > " between that are tried, too.
+    """
+    number = zlib.crc32(action.encode())
+    texts = sentences_of(action, WIDEST, random.Random(number))
+    wide: list[float] = []
+    for count in (WIDE, WIDEST):
+        wide += followed(pipe, texts[len(wide) : count], test, [number % 1000])
+        some = [texts[place] for place in np.argsort(-np.array(wide), kind="stable")[:DEEP]] + list(parts)
+        deep = followed(pipe, some, test, range(100, 100 + SEEDS))
+        if max(deep) >= ENOUGH:
+            break
+    top = sorted(zip(deep, some), reverse=True)[:3]
+    sure = followed(pipe, [text for _, text in top], test, range(200, 200 + SURE))
+    best = int(np.argmax([SEEDS * rate + SURE * again for (rate, _), again in zip(top, sure)]))
+    return {"text": top[best][1], "rate": round(sure[best], 3), "usual": round(float(np.mean(wide)), 3)}
+
+
+def phrases_and_forms(table: dict[str, Any]) -> dict[str, Any]:
+    """What sentences are recognised by: phrases of all actions, and the base of every form of their verbs."""
+    verbs: set[str] = set()
+    phrases = {}
+    for action, wordings in WORDINGS["actions"].items():
+        own = [*wordings["train"], *wordings["heldout"], *table.get(action, {}).get("also", ())]
+        verbs.update(verb for phrase in own for verb in re.findall(r"\*(\w+)", phrase))
+        phrases[action] = [re.sub(r"\{(their|they|them|themself)\}", "their", own.replace("*", "")) for own in own]
+    forms = {conjugate(verb, form): verb for verb in sorted(verbs) for form in ("present", "past", "gerund")}
+    forms |= {verb: verb for verb in verbs} | SAME
+    return {"phrases": phrases, "forms": {word: base for word, base in forms.items() if word not in AMBIGUOUS}}
+
+
+def recognised(wordings: Wordings, part: str) -> str:
+    """How many of the typed sentences ("dev" or "test") are taken for their action, and for another one."""
+    right = wrong = count = foreign = others = 0
+    for entry in read_json(TYPED):
+        for text in entry[part]:
+            action = wordings.action_of(text)
+            if entry["means"]:
+                count, right, wrong = count + 1, right + (action in entry["means"]), wrong + (action is not None)
+            else:
+                others, foreign = others + 1, foreign + (wordings.worded(text) != text)
+    return (
+        f"{part}: of {count} sentences of one action {right} are taken for it, {wrong - right} for another one; "
+        f"of {others} others {foreign} get another wording"
+    )
+
+
+@main_with_errors
+def main() -> None:
+    """Search action by action, then the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("checkpoints/mini"), help="folder of the models")
+    parser.add_argument("--state", type=Path, default=Path("output/wordings"), help="folder of what is found so far")
+    parser.add_argument("--actions", nargs="+", default=[], help="search these alone, and write no file")
+    options = parser.parse_args()
+    table = read_json(TABLE)
+    if unknown := [action for action in options.actions if action not in table]:
+        raise UserError(f"--actions {unknown[0]}: no such action; there are {', '.join(table)}")
+    pipe = LaMPPipeline.from_pretrained(options.models)
+    digest = pipe.masked.identity.split("@")[-1]
+    state = options.state / digest
+    state.mkdir(parents=True, exist_ok=True)
+    for action in tqdm(options.actions or list(table), desc="searching", unit="action", disable=None):
+        path = state / f"{action}.json"
+        if not path.is_file():
+            check_test(table[action]["test"])
+            found = best_of(pipe, action, table[action]["test"], table[action].get("parts", ()))
+            with atomic_path(path) as aside:
+                aside.write_text(json.dumps(found), encoding="utf-8")
+    if options.actions:
+        return
+    results = {}
+    for action in table:
+        with reading(state / f"{action}.json", "result of a search"):
+            results[action] = read_json(state / f"{action}.json")
+    kept = {action: found for action, found in results.items() if found["rate"] >= found["usual"] + GAIN}
+    texts = {action: found["text"] for action, found in results.items()}
+    sided = {action: text for action, text in texts.items() if SIDE in text and action not in kept}
+    written = {"masked": digest, "followed": {action: texts[action] for action in kept}, "without_side": sided}
+    with atomic_path(options.models / WORDINGS_FILE) as aside:
+        aside.write_text(json.dumps(written | phrases_and_forms(table), indent=1), encoding="utf-8")
+    wordings = Wordings.load(options.models, digest)
+    assert wordings is not None
+    for part in ("dev", "test"):
+        print(recognised(wordings, part))
+    print(f"{len(kept)} of {len(results)} actions have a wording that is followed more often than most:")
+    for action, found in results.items():
+        mark = "*" if action in kept else " "
+        print(f"{mark} {action:18s} usual {found['usual']:4.0%}, best {found['rate']:4.0%}  {found['text']}")
+
+
+if __name__ == "__main__":
+    main()
