@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from lamp.options.gen import EditOptions
-from lamp.stages.motion_output import check_output, find_character, load_pipeline, save_all, tell
+from lamp.stages.motion_output import check_output, find_character, load_pipeline, save_all, tell_wording, warn_of
 from lamp.utils.capture.files import SUPPOSED, find_motion_files, read_motion, tell_left_out
 from lamp.utils.capture.joint_map import UnknownSkeletonError, load_joint_map
 from lamp.utils.capture.upright import join_up
@@ -54,7 +54,7 @@ def main() -> None:
     check_output(folder)
     print_options(options)
     character, pipe = find_character(options), load_pipeline(options)
-    tell(pipe, [options.text_prompt])
+    warn_of(pipe, [options.text_prompt])
     save_options(options, folder / "opt.json")
     sections, unit = options.sections()
     for repeat in range(options.repeat_times):
@@ -71,6 +71,8 @@ def main() -> None:
                 keep_frames=options.keep_frames,
                 **options.editing(),
             )
+        if repeat == 0:
+            tell_wording([motion])
         anew = ", ".join(f"{start} to {end - 1}" for start, end in motion.meta["sections"])
         print(f"frames {anew} made anew -> {save_all(motion, folder, 0, repeat, options, character)}")
 

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamp.options.gen import GenOptions
-from lamp.stages.motion_output import check_output, drawing, find_character, load_pipeline, save_all, tell
+from lamp.stages.motion_output import (
+    check_output,
+    drawing,
+    find_character,
+    load_pipeline,
+    save_all,
+    tell_wording,
+    warn_of,
+)
 from lamp.utils.cli import parse, print_options, save_options
 from lamp.utils.errors import UserError, main_with_errors, naming
 from lamp.utils.files import shown
@@ -118,11 +126,14 @@ def run(options: GenOptions, folder: Path, process: Executor | None) -> None:
         prompts, character = get_prompts(options), find_character(options)
         pipe = load_pipeline(options)
     sentences = [step.text for steps in prompts.sequences or () for step in steps] or prompts.texts
-    tell(pipe, sentences, as_typed=options.clauses == "no")
+    warn_of(pipe, sentences)
+    if options.clauses == "no":
+        pipe.wordings = None
     save_options(options, folder / "opt.json")
     seeds = [options.seed + repeat for repeat in range(options.repeat_times)]
     with tqdm(total=len(prompts.texts) * len(seeds), desc="generating", unit="motion", disable=None) as bar:
         motions = generate(pipe, prompts, seeds, options, bar)
+    tell_wording(motions)
     if options.loop:
         loops = tqdm(enumerate(motions), total=len(motions), desc="closing", unit="motion", disable=None)
         motions = [pipe.loop(motion, seed=seeds[i % len(seeds)], **options.editing()) for i, motion in loops]

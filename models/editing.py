@@ -15,7 +15,7 @@ from lamp.models.sentences.understanding import Understanding
 from lamp.models.t2m.editor import Editor, faded
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
-from lamp.models.t2m.token_maker import TokenMaker
+from lamp.models.t2m.token_maker import Guidance, TokenMaker
 from lamp.utils.errors import UserError
 from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import MAX_FRAMES, SKELETONS
@@ -62,6 +62,7 @@ class Editing(Understanding):
 
     masked: MaskedTransformer
     residual: ResidualTransformer | None
+    guidance: Guidance
     unit: int
     fps: float
 
@@ -160,6 +161,7 @@ class Editing(Understanding):
             source = F.pad(features.to(made), (0, 0, 0, len(made) - len(features)))
             made = faded(made, source, mask.repeat_interleave(self.unit))
         facts = self._facts("; ".join(dict.fromkeys(texts)), seed)
+        facts |= self.wording(texts)
         facts["sections"] = [[start * self.unit, end * self.unit] for start, end in tokens]
         return self._motion(made, facts)
 
@@ -199,7 +201,14 @@ class Editing(Understanding):
         mask[: width * self.unit] = mask[-width * self.unit :] = True
         made = faded(editor.decode_round(codes), features.to(codes.device), mask, around=True)
         made, turn = close_turn(made)
-        facts = {**motion.meta, **self._facts(text, seed), "prompt": motion.text or text, LOOP: True, "turn": turn}
+        facts = {
+            **motion.meta,
+            **self._facts(text, seed),
+            **self.wording([text]),
+            "prompt": motion.text or text,
+            LOOP: True,
+            "turn": turn,
+        }
         return self._motion(made, facts)
 
     def _editor(self, candidates: int, residual: bool, how: dict[str, Any]) -> Editor:

@@ -129,8 +129,8 @@ class LaMPPipeline(Planned):
             length,
             read_guidance(source),
         )
-        pipe.source, pipe.wordings = source, Wordings.load(source, masked.identity)
-        return pipe
+        pipe.source = source
+        return pipe._with_wordings(source)
 
     @staticmethod
     def check_runs(root: str | Path, name: str, res_name: str | None) -> None:
@@ -196,9 +196,12 @@ class LaMPPipeline(Planned):
             raise UserError(f"--res_name is missing, which a tokenizer of {levels} levels needs; {there}")
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
         text = load_text_encoder(options, root, masked.config.condition == "words", device)
-        pipe = cls(tokenizer, text, masked, residual, length, read_guidance(root))
-        pipe.wordings = Wordings.load(root, masked.identity)
-        return pipe
+        return cls(tokenizer, text, masked, residual, length, read_guidance(root))._with_wordings(root)
+
+    def _with_wordings(self, source: str | Path) -> "LaMPPipeline":
+        generators = [part.identity for part in (self.masked, self.residual) if part is not None]
+        self.wordings = Wordings.load(source, *generators)
+        return self
 
     def with_precision(self, precision: str) -> "LaMPPipeline":
         """This pipeline, its two transformers computing in `precision`, "float32" or "bfloat16", from now on.
@@ -240,8 +243,8 @@ class LaMPPipeline(Planned):
             batch_size: motions computed at a time.
             clauses: make what a sentence says one after the other ("walks, then bows"), at once ("walks while waving")
                 or until how much ("walks two metres") part by part, see `models.sentences.plan` and `planned`; None
-                does what suits the models (`Guidance.clauses`); False takes sentences as they stand, also in their
-                own words (`worded`).
+                does what suits the models (`Guidance.clauses`); False makes each sentence whole and as typed, while
+                otherwise it is made in the words that the models follow best (`worded`).
             alone: decode each motion in such a way that its bits do not depend on the others of its batch.
             progress: called with (prompts done, prompts in all).
             how: of sampling, see `_maker`: time_steps, cond_scale, res_cond_scale, topkr, temperature, gumbel,
@@ -272,8 +275,8 @@ class LaMPPipeline(Planned):
             part = rest[start : start + at_once]
             frames = None if lengths is None else [lengths[i] for i in part]
             texts = [prompts[i] for i in part]
-            condition = self.text(texts) if clauses is False else self.condition(texts)
-            made = self._whole(maker, texts, condition, frames, [seeds[i] for i in part], best_of, alone)
+            words = texts if clauses is False else [self.worded(text) for text in texts]
+            made = self._whole(maker, texts, words, frames, [seeds[i] for i in part], best_of, alone)
             for i, motion in zip(part, made):
                 motions[i] = motion
             if progress is not None:
@@ -284,22 +287,23 @@ class LaMPPipeline(Planned):
         self,
         maker: TokenMaker,
         prompts: Sequence[str],
-        condition: Tensor,
+        words: Sequence[str],
         lengths: Sequence[int] | None,
         seeds: Sequence[int],
         count: int,
         alone: bool,
     ) -> list[Motion]:
-        """A motion of each prompt, the best of `count`, computed as one batch; see `__call__`."""
+        """A motion of each prompt, told in some words, the best of `count`, computed as one batch; see `__call__`."""
         # Noise depends on the prompt and the seed only, so that batches do not change results; a prompt's further
         # motions have noise of their own, the first is the one that a `count` of 1 makes.
         ways = ["", *(f" {way}" for way in range(1, count))]
         noise = [zlib.crc32(f"{s} {prompt}{way}".encode()) for s, prompt in zip(seeds, prompts) for way in ways]
-        condition = condition.repeat_interleave(count, 0)
+        condition = self.text(words).repeat_interleave(count, 0)
         frames = None if lengths is None else [length for length in lengths for _ in ways]
         tokens = self._tokens(frames, condition, noise)
         codes = maker.make(condition, tokens, noise)
-        facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
+        told = [{"wording": {prompt: own}} if own != prompt else {} for prompt, own in zip(prompts, words)]
+        facts = [self._facts(prompt, s) | more for prompt, s, more in zip(prompts, seeds, told) for _ in ways]
         if alone:
             made = in_sheets(codes, tokens, lambda own, long, rows: self.decode(own, long, [facts[i] for i in rows]))
         else:

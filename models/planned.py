@@ -69,20 +69,29 @@ class Planned(Sequences):
             if progress is not None:
                 progress(len(prompts) - motions.count(None), len(prompts))
 
-        plans = {i: parts for i, prompt in enumerate(prompts) if not is_plain(parts := self.parts(prompt))}
         frames = [None] * len(prompts) if lengths is None else lengths
-        ordered = {i: parts for i, parts in plans.items() if all(part.plain for part in parts)}
-        told = [Told(prompts[i], [part.whole for part in ordered[i]], frames[i], seeds[i]) for i in ordered]
-        places = iter(ordered)
-        for some in in_groups(told, at_once):
-            for motion in self.each_in_order(some, best_of=best_of, **how):
-                motions[next(places)] = motion
-            done()
-        for i, parts in plans.items():
-            if i in ordered:
-                continue
-            motions[i] = self.planned(prompts[i], parts, frames[i], seed=seeds[i], best_of=best_of, **how)
-            done()
+        divisions = [self.divisions(prompt) for prompt in prompts]
+        for way in range(max(map(len, divisions), default=0)):
+            plans = {
+                i: found[way]
+                for i, found in enumerate(divisions)
+                if motions[i] is None and len(found) > way and not is_plain(found[way])
+            }
+            ordered = {i: parts for i, parts in plans.items() if all(part.plain for part in parts)}
+            told = [Told(prompts[i], [part.whole for part in ordered[i]], frames[i], seeds[i]) for i in ordered]
+            places = iter(ordered)
+            for some in in_groups(told, at_once):
+                for motion in self.each_in_order(some, best_of=best_of, **how):
+                    motions[next(places)] = motion
+                done()
+            for i, parts in plans.items():
+                if i not in ordered:
+                    motions[i] = self.planned(prompts[i], parts, frames[i], seed=seeds[i], best_of=best_of, **how)
+                    done()
+            for i in plans:
+                motion, recipes = motions[i], self.recipes(divisions[i][-1])
+                if motion is not None and recipes and way == 0:
+                    motion.meta["wording"] = motion.meta.get("wording", {}) | recipes
         return motions
 
     @torch.inference_mode()
@@ -145,7 +154,9 @@ class Planned(Sequences):
         others = {i: parts[i] for i in range(len(parts)) if i not in long}
         clips = long | self._clips(editor, others, tokens, seed, best_of)
         rows, texts = [clips[i] for i in range(len(parts))], [part.whole for part in parts]
-        condition, seeds = self.condition(texts), [seed] * len(parts)
+        # What arms do besides would be lost in other words of the body's action.
+        condition = self.text([self.worded(part.whole) if part.plain else part.whole for part in parts])
+        seeds = [seed] * len(parts)
 
         def join(clips: Sequence[Tensor], counts: Sequence[int]) -> Motion:
             lengths = torch.tensor(counts, device=condition.device)
@@ -155,7 +166,8 @@ class Planned(Sequences):
         motion = join(rows, tokens) if amount is None else self._until_measured(amount, rows, tokens, join)
         if motion is None:
             return None
-        motion.meta["prompt"] = text
+        said = [part.text for part in parts] + [part.arms.text for part in parts if part.arms is not None]
+        motion.meta.update(prompt=text, **self.wording(said))
         if len(parts) == 1:
             del motion.meta["sentences"]
         if best_of > 1:
@@ -218,6 +230,7 @@ class Planned(Sequences):
         simple = [i for i, (_, part, _) in enumerate(asked) if part.pace is None]
         texts = [asked[i][1].text for i in simple] + [own.text for own in arms.values()]
         counts = [tokens[i] for i in simple] + [ARMS_FRAMES // self.unit] * len(arms)
+        texts = [self.worded(text) for text in texts]
         made = iter(self._made(editor, texts, counts, [noise[i] for i in simple] + arms_noise))
         rows = [
             next(made) if part.pace is None else self._at_pace(editor, part, tokens[i], noise[i])
@@ -231,10 +244,10 @@ class Planned(Sequences):
         return rows
 
     def _made(self, editor: Editor, texts: Sequence[str], tokens: Sequence[int], noise: Sequence[int]) -> list[Tensor]:
-        """Codes (n, Q) of texts, `tokens` of each."""
+        """Codes (n, Q) of texts as they stand, `tokens` of each."""
         if not texts:
             return []
-        condition = self.condition(texts)
+        condition = self.text(texts)
         rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
         return [row[:count] for row, count in zip(rows, tokens)]
 

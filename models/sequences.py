@@ -98,7 +98,9 @@ class Sequences(Editing):
             ]
         )
         clips = editor.maker.make(condition, tokens, noise)
-        return self._joined(editor, [texts], condition, clips, tokens, [seeds], candidates)[0]
+        motion = self._joined(editor, [texts], condition, clips, tokens, [seeds], candidates)[0]
+        motion.meta.update(self.wording(texts))
+        return motion
 
     @torch.inference_mode()
     def each_in_order(
@@ -150,7 +152,7 @@ class Sequences(Editing):
         seeds = [[told[place].seed] * len(told[place].parts) for place in kept]
         joined = self._joined(editor, texts, condition, clips, tokens, seeds, candidates)
         for place, motion in zip(kept, joined):
-            motion.meta["prompt"] = told[place].text
+            motion.meta.update(prompt=told[place].text, **self.wording(told[place].parts))
             if best_of > 1:
                 alike = matching.similarities(self.text, self.tokenizer, [motion], [told[place].text])
                 motion.meta.update(best_of=best_of, similarity=float(alike[0]))

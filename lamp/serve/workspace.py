@@ -12,6 +12,7 @@ from lamp.library.reader import MotionReader
 from lamp.library.search import Library
 from lamp.library.store import Store
 from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sentences.understanding import wording_notes
 from lamp.models.sequences import MIN_FRAMES
 from lamp.utils.capture.files import MOTION_SUFFIXES, read_motion, read_noted
 from lamp.utils.character.character import Character
@@ -35,7 +36,8 @@ class Saved:
         seconds: duration.
         frames: number of frames, at `fps` a second.
         fps: frames a second.
-        warnings: what of the prompt is not understood, or told in other words, or what was supposed of a file and may be wrong.
+        warnings: what of the prompt is not understood, or made in other words; what was supposed of a file and may be
+            wrong.
     """
 
     files: list[str]
@@ -113,7 +115,7 @@ class Workspace:
             pipe = self._models()
             frames = None if seconds is None else _frames(seconds, pipe.fps)
             (motion,) = pipe(prompt, frames, seed=seed)
-            warnings = pipe.notes([prompt])
+            warnings = pipe.notes([prompt]) + wording_notes([motion])
         if motion.joints.shape[1] == HUMANML3D.num_joints:
             motion = motion.with_foot_cleanup() if clean_feet else motion.with_constant_bones()
         words = "_".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:48] or "motion"

@@ -93,11 +93,17 @@ def _draw(joints: "np.ndarray", path: Path, fps: float, title: str) -> None:
     write_mp4(joints, path, fps, title)
 
 
-def tell(pipe: "LaMPPipeline", prompts: Sequence[str], as_typed: bool = False) -> None:
-    """Say on standard error what there is to know of prompts before they are made, `as_typed` or as they are worded."""
-    for warning in pipe.cut_prompts(prompts) + pipe.foreign_prompts(prompts):
+def warn_of(pipe: "LaMPPipeline", prompts: Sequence[str]) -> None:
+    """Say on standard error what the models will not understand of prompts."""
+    for warning in pipe.notes(prompts):
         print(f"warning: {warning}", file=sys.stderr)
-    for note in [] if as_typed else pipe.reworded_prompts(prompts):
+
+
+def tell_wording(motions: "Sequence[Motion]") -> None:
+    """Say on standard error which sentences were made in other words."""
+    from lamp.models.sentences.understanding import wording_notes
+
+    for note in wording_notes(motions):
         print(f"note: {note}", file=sys.stderr)
 
 

@@ -103,7 +103,7 @@ class Reply(BaseModel):
 
     motions: list[Shown]
     outside: bool = Field(default=False, description="the text is far from all captions that the models learnt")
-    notes: list[str] = Field(default=[], description="what of the prompt is not understood, or told in other words")
+    notes: list[str] = Field(default=[], description="what of the prompt is not understood, or was made in other words")
 
 
 class Captions(BaseModel):

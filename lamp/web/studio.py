@@ -20,6 +20,7 @@ from lamp.library.store import Store
 from lamp.models import matching
 from lamp.models.lamp.known import KnownTexts
 from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sentences.understanding import wording_notes
 from lamp.models.sequences import MIN_FRAMES
 from lamp.models.text_condition import lamp_of
 from lamp.serve.desk import Desk, Kind
@@ -159,11 +160,11 @@ class Studio:
         """
         prompt = _sentence(ask.prompt)
         ask = ask.model_copy(update={"prompt": prompt})
-        parts = sum(part.clips for part in self.pipe.parts(prompt)) if self.pipe.guidance.clauses else 1
+        parts = sum(part.clips for part in self.pipe.divisions(prompt)[0]) if self.pipe.guidance.clauses else 1
         alike = (ask.steps, ask.guidance, ask.seconds is None, ask.caption)
         made = self.desk.together(ask.job, Kind(alike, self._make_all, TOGETHER), ask, ask.samples * parts)
         # The rest is no work for the models: each does it by itself, while the next are computed.
-        return Reply(motions=self._keep_made(made, ask), **self._of_prompt(prompt))
+        return Reply(motions=self._keep_made(made, ask), **self._of_prompt(prompt, [one.motion for one in made]))
 
     def _make_all(self, asks: Sequence[MakeAsk], check: Callable[[], None]) -> list[list[Judged]]:
         """Motions of requests that agree in steps, guidance and whether they have a length."""
@@ -196,7 +197,7 @@ class Studio:
             made, part = self._edited(kept.source, prompt, ask, check)
             (said,) = self._said([part], [prompt], check)
             shown = self._keep(made, made.with_foot_cleanup(), "edited", prompt, **said)
-            return Reply(motions=[shown], **self._of_prompt(prompt))
+            return Reply(motions=[shown], **self._of_prompt(prompt, [made]))
 
     def _edited(self, source: Motion, prompt: str, ask: EditAsk, check: Callable[[], None]) -> tuple[Motion, Motion]:
         """As long as the source's features, and the new span in whole tokens, of which alone the sentence speaks.
@@ -254,7 +255,7 @@ class Studio:
             (made,) = self._make_all([own], check)
             both = [*found, *self._keep_made(made, own)]
             both.sort(key=lambda motion: -(motion.match or 0.0))
-            return Reply(motions=both, **self._of_prompt(prompt))
+            return Reply(motions=both, **self._of_prompt(prompt, [one.motion for one in made]))
 
     def upload(self, name: str, data: bytes, job: str = "") -> Shown:
         """Take a motion file.
@@ -354,8 +355,8 @@ class Studio:
             shown.append(self._keep(one.motion, clean, "made", ask.prompt, **one.said))
         return shown
 
-    def _of_prompt(self, prompt: str) -> dict[str, Any]:
-        notes = self.pipe.notes([prompt])
+    def _of_prompt(self, prompt: str, made: Sequence[Motion] = ()) -> dict[str, Any]:
+        notes = self.pipe.notes([prompt]) + wording_notes(made)
         lamp, outside = lamp_of(self.pipe.text), False
         if self.known is not None and lamp is not None:
             outside = self.known.closeness(lamp, [prompt])[0] < self.known.threshold

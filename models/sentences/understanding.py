@@ -1,18 +1,18 @@
 """`Understanding`: what a pipeline makes of sentences before it makes motion."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
 from lamp.models.sentences.clauses import clauses
 from lamp.models.sentences.plan import Part, plan
 from lamp.models.sentences.wording import Wordings
-from lamp.models.t2m.token_maker import Guidance
 from lamp.models.text_condition import LaMPCondition, TextCondition
 from lamp.models.vq.model import RVQVAE
 from lamp.utils.files import shown
 from lamp.utils.kinematics.features import FeatureLayout
 from lamp.utils.kinematics.skeleton import HUMANML3D
+from lamp.utils.motion import Motion
 from lamp.utils.prompts import JOIN, in_other_script
 
 
@@ -21,42 +21,56 @@ class Understanding:
 
     tokenizer: RVQVAE
     text: TextCondition
-    guidance: Guidance
     wordings: Wordings | None = None
 
     def parts(self, text: str) -> list[Part]:
-        """The parts of a sentence that these models can make; arms and amounts need HumanML3D's 22 joints.
-
-        What they make best of several other actions is divided, too: to lie down is to stand, to crouch and to lie.
-        """
-        return [part for whole in self._said(text) for part in self._in_known_parts(whole)]
-
-    def _said(self, text: str) -> list[Part]:
+        """The parts of a sentence that these models can make; arms and amounts need HumanML3D's 22 joints."""
         if FeatureLayout.of_dim(self.tokenizer.config.input_width).num_joints == HUMANML3D.num_joints:
             return plan(text)
         return [Part(clause, clause) for clause in clauses(text)]
 
-    def _in_known_parts(self, part: Part) -> list[Part]:
-        told = self._best_words(part.text)
-        return [Part(text, text) for text in told.split(JOIN)] if part.plain and JOIN in told else [part]
+    def divisions(self, text: str) -> list[list[Part]]:
+        """Ways to divide a sentence, the best one first; the next ones need less time.
 
-    def _best_words(self, text: str) -> str:
-        return text if self.wordings is None else self.wordings.worded(text)
+        In the first one is divided, too, what these models make best of several other actions: to lie down is to
+        stand, to crouch and to lie.
+        """
+        parts = self.parts(text)
+        recipes = self.recipes(parts)
+        if not recipes:
+            return [parts]
+        further = [
+            [Part(text, text) for text in recipes[part.text].split(JOIN)] if part.text in recipes else [part]
+            for part in parts
+        ]
+        return [[own for some in further for own in some], parts]
+
+    def recipes(self, parts: Sequence[Part]) -> dict[str, str]:
+        """Plain parts that are best made of several sentences, and these, with " > " between."""
+        if self.wordings is None:
+            return {}
+        told = {part.text: self.wordings.worded(part.text) for part in parts if part.plain}
+        return {text: better for text, better in told.items() if JOIN in better}
 
     def worded(self, text: str) -> str:
-        """The sentence in the words that these models follow best, see `Wordings`; itself, if these are several."""
-        told = self._best_words(text)
+        """The sentence in the words that these models follow best, see `Wordings`; as it is, if these are several."""
+        told = text if self.wordings is None else self.wordings.worded(text)
         return text if JOIN in told else told
 
     def condition(self, texts: Sequence[str]) -> Tensor:
         """Text condition of sentences as they are `worded`."""
         return self.text([self.worded(text) for text in texts])
 
+    def wording(self, texts: Sequence[str]) -> dict[str, dict[str, str]]:
+        """For a motion's `meta`: which of its sentences were `worded`, and how; nothing if none was."""
+        told = {text: worded for text in texts if (worded := self.worded(text)) != text}
+        return {"wording": told} if told else {}
+
     # What is told
 
     def notes(self, prompts: Sequence[str]) -> list[str]:
-        """All there is to say about prompts: a line for each prompt and matter."""
-        return self.cut_prompts(prompts) + self.foreign_prompts(prompts) + self.reworded_prompts(prompts)
+        """What these models will not understand of prompts: a line for each prompt and matter."""
+        return self.cut_prompts(prompts) + self.foreign_prompts(prompts)
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[str]:
         """A line for each prompt of which the text encoder reads only the beginning."""
@@ -83,18 +97,8 @@ class Understanding:
             if word
         ]
 
-    def reworded_prompts(self, prompts: Sequence[str]) -> list[str]:
-        """A line for each prompt that is made in other words than its own."""
-        told = []
-        for i, prompt in enumerate(prompts):
-            words = [(prompt, self.worded(prompt))]
-            if self.guidance.clauses:
-                parts = self._said(prompt)
-                words = [(part.text, self._best_words(part.text)) for part in parts]
-                words += [(part.arms.text, self.worded(part.arms.text)) for part in parts if part.arms is not None]
-            told += [
-                f"prompt {i}: {shown(own)} is made as {shown(better, 200)}, which these models follow better"
-                for own, better in words
-                if own != better
-            ]
-        return told
+
+def wording_notes(motions: Iterable[Motion]) -> list[str]:
+    """A line for each sentence that was made in other words than its own."""
+    told = {pair: None for motion in motions for pair in motion.meta.get("wording", {}).items()}
+    return [f"{shown(own)} was made as {shown(better, 200)}, which these models follow better" for own, better in told]

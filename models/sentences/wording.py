@@ -3,7 +3,7 @@
 A small generator follows one wording of an action always and another one never, although it learnt both. So a sentence
 that says no more than a known action is put into the wording that was found to be followed most
 (`lamp.prepare.mini.followed_wordings`). Large systems let a language model rewrite what users type; here the nearest
-phrase of those that training used decides, by the cosine of TF-IDF vectors of words and pairs of words (Salton and
+phrases of those that training used decide, by the cosine of TF-IDF vectors of words and pairs of words (Salton and
 Buckley 1988).
 """
 
@@ -20,10 +20,11 @@ from pathlib import Path
 from lamp.models.hub import optional_file
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
+from lamp.utils.prompts import JOIN
 from lamp.utils.reading import reading
 from lamp.utils.run.provenance import digest
 
-WORDINGS_FILE = "wordings.json"
+WORDINGS_FILE = "rewording.json"
 """Beside the models of a folder."""
 PHRASES, NEAR = 2, 0.5
 """How many phrases of an action decide, and their mean cosine from which on a sentence is taken for it."""
@@ -33,20 +34,28 @@ LONGEST = 200
 """Characters of the longest sentence that is looked at."""
 
 _SIDE = "{side}"
-_TABLES = ("phrases", "followed", "without_side", "forms")
-_BODY = frozenset(f"arm both foot hand knee leg one two {_SIDE}".split())
-"""What words before the first verb may tell; the others are the subject."""
+_BODY = frozenset(f"arm foot hand knee head hip shoulder leg both one two {_SIDE}".split())
 _EMPTY = frozenset(
-    "a an the this that some his her their its my your our it he she they i we you them him himself herself "
-    "themselves is are was were be been being am who what which as so very really just of on in at to and with for "
-    "then by from while person people someone somebody man woman figure character do make perform try start begin "
+    "a an the this that some his her their its my your our it he she they i we you them him himself herself themselves "
+    "is are was were be been being am who what which as so very really just of on in at to and with for then by from "
+    "while person people someone somebody man woman boy girl guy lady figure character do make perform try start begin "
     "continue something thing object slow fast quick slowly quickly carefully gently suddenly".split()
 )
 """Words that tell no action from another."""
-_MORE = re.compile(
-    r"\d|\b(?:not|no|never|without|don't|once|twice|times|degrees?|met(?:er|re)s?|seconds?|steps)\b", re.I
+_TELLING = frozenset(
+    "arm leg head hip shoulder knee up down back backward backwards forward forwards out off over away sideways behind "
+    "around across through".split()
 )
-"""What says more than an action does."""
+"""Limbs and directions: a sentence that has one which the nearest phrases lack says something else."""
+_LIMBS = {"hand": "arm", "foot": "leg"}
+_ARTICLES = frozenset("a an the his her their its my your our".split())
+_PLACES = frozenset("on in at from with under while".split())
+_MORE = re.compile(
+    r"\d|n['\u2019]t\b|\b(?:not|no|nobody|never|without|cannot|almost|nearly|fails?|failed|refuses?|refused|loses?|lost|once"
+    r"|twice|times|degrees?|met(?:er|re)s?|seconds?|steps)\b",
+    re.I,
+)
+"""What says more than an action does, or that it is not done."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +67,26 @@ class Wordings:
         followed: by action, the sentence that the generators follow best, `{side}` for left or right; or several with
             " > " between, which are made one after the other.
         without_side: the same of actions that fail only where a sentence tells no side ("a person waves").
-        forms: what else a word may look like: "squatting" is "squat", "feet" is "foot".
+        plain: actions of `followed` that most wordings do as well; what a sentence tells of them besides, such as an
+            angry man, matters more, so it must not have other words than their phrases.
+        verbs: forms of the phrases' verbs ("squats", "squatting") by the base form.
+        same: words that are taken for another one.
     """
 
     phrases: Mapping[str, Sequence[str]]
     followed: Mapping[str, str]
     without_side: Mapping[str, str]
-    forms: Mapping[str, str]
+    plain: Sequence[str]
+    verbs: Mapping[str, Sequence[str]]
+    same: Mapping[str, str]
 
     @classmethod
-    def load(cls, source: str | Path, masked: str) -> "Wordings | None":
+    def load(cls, source: str | Path, *models: str) -> "Wordings | None":
         """Those of a folder or hub repository of models; None where there are none, or they were found for others.
 
         Args:
             source: folder or hub id.
-            masked: identity of the masked transformer, `name@digest`.
+            models: identities `name@digest` of the masked and the residual transformer.
 
         Raises:
             UserError: the file is damaged.
@@ -82,68 +96,92 @@ class Wordings:
             return None
         with reading(path, "list of wordings"):
             found = read_json(path)
-        if not isinstance(found, dict) or not all(_is_table(found.get(name)) for name in _TABLES):
+        if not isinstance(found, dict) or not all(check(found.get(name)) for name, check in _CHECKS.items()):
             raise UserError(f"{path} is no list of wordings; fetch it again or remove it")
-        return cls(*(found[name] for name in _TABLES)) if found.get("masked") == masked.split("@")[-1] else None
+        if found.get("models") != [name.split("@")[-1] for name in models]:
+            return None
+        return cls(**{name: found[name] for name in _CHECKS})
 
     @cached_property
     def identity(self) -> str:
         """What tells these wordings from others."""
-        return digest([json.dumps([self.phrases, self.followed, self.without_side, self.forms], sort_keys=True)])
+        return digest([json.dumps([getattr(self, name) for name in _CHECKS], sort_keys=True)])
 
     def worded(self, text: str) -> str:
-        """The sentence in the words that are followed best; as it is, where it says no such action or more than one."""
-        sides = set(re.findall(r"\b(left|right)\b", text.lower()))
-        action = self.action_of(text) if len(text) <= LONGEST and len(sides) < 2 else None
+        """The sentence, or several with " > " between, in the words that are followed best; as it is, where it says
+        none of the actions, or more than one of them."""
+        sides = set(re.findall(r"\b(left|right)\b", text.lower())) if len(text) <= LONGEST else set()
+        action = self.action_of(text) if len(sides) < 2 else None
         if action is None:
             return text
         wording = self.followed.get(action, "" if sides else self.without_side.get(action, ""))
-        if not wording or (sides and _SIDE not in wording):
+        words = _split(text)
+        unfit = {"both", "two"} if _SIDE in wording else sides
+        if not wording or unfit & {*words, *sides}:
+            return text
+        if action in self.plain and not set(map(self._base, words)) <= self._vocabulary[action]:
             return text
         return wording.replace(_SIDE, sides.pop() if sides else "right")
 
     def action_of(self, text: str) -> str | None:
-        """The action whose two nearest phrases are nearest, if they are near, and its phrases have all the verbs."""
-        if _MORE.search(text):
+        """The action whose two nearest phrases are nearest, if they are near.
+
+        The action's phrases must have all verbs of the sentence, and the two nearest ones its limbs and directions.
+        """
+        if len(text) > LONGEST or _MORE.search(text):
             return None
-        words = self._without_subject(_split(text))
-        verbs = {self._base(word) for word in words if self._base(word) != word} & self._verbs
+        words = self._predicate(_split(text))
+        verbs = {self._base(word) for before, word in itertools.pairwise(["", *words]) if before not in _ARTICLES}
+        verbs &= self.verbs.keys()
+        terms = _terms(self._content(words))
+        if not verbs:
+            return None
         cosines: dict[int, float] = defaultdict(float)
-        for term, weight in self._vector(_terms(self._content(words))).items():
+        for term, weight in self._vector(terms).items():
             for place, other in self._places.get(term, ()):
                 cosines[place] += weight * other
-        nearest: dict[str, list[float]] = defaultdict(list)
-        for place, cosine in sorted(cosines.items(), key=lambda found: -found[1]):
+        nearest: dict[str, list[int]] = defaultdict(list)
+        for place in sorted(cosines, key=lambda place: -cosines[place]):
             action = self._documents[place][0]
             if len(nearest[action]) < PHRASES and verbs <= self._vocabulary[action]:
-                nearest[action].append(cosine)
-        means = {action: sum(found) / PHRASES for action, found in nearest.items()}
+                nearest[action].append(place)
+        means = {action: sum(cosines[place] for place in places) / PHRASES for action, places in nearest.items()}
         best = max(means, key=lambda action: means[action], default=None)
-        return best if best is not None and means[best] >= NEAR else None
+        if best is None or means[best] < NEAR:
+            return None
+        said = set().union(*(self._documents[place][1] for place in nearest[best]))
+        return best if _telling(terms) <= _telling(said) else None
 
     # Words
 
+    @cached_property
+    def _forms(self) -> dict[str, str]:
+        """What a word counts as: of a verb the base form, of a side `{side}`."""
+        forms = {form: base for base, forms in self.verbs.items() for form in (base, *forms)}
+        return forms | dict(self.same) | {"left": _SIDE, "right": _SIDE}
+
     def _base(self, word: str) -> str:
-        if word in ("left", "right"):
-            return _SIDE
-        if word in self.forms:
-            return self.forms[word]
+        """The word as phrases have it; of a noun the singular, if that is made without s."""
+        if word in self._forms:
+            return self._forms[word]
         return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
     def _content(self, words: Iterable[str]) -> list[str]:
         bases = [self._base(word) for word in words]
         return [word for word in bases if word not in _EMPTY]
 
-    def _without_subject(self, words: Sequence[str]) -> list[str]:
-        """Words from the first verb on; before it, what is said of the body."""
-        first = next((i for i, word in enumerate(words) if self._base(word) in self._verbs), 0)
-        return [word for word in words[:first] if self._base(word) in _BODY] + list(words[first:])
+    def _predicate(self, words: Sequence[str]) -> list[str]:
+        """Words from the first verb on, and before it what is said of the body; none where a place or another action
+        is told before it ("from a handstand he gets up", "a swimming man waves")."""
+        bases = [self._base(word) for word in words]
+        is_verb = [base in self.verbs and word not in _ARTICLES for base, word in zip(bases, ["", *words])]
+        first = is_verb.index(True) if True in is_verb else 0
+        before = words[:first]
+        if _PLACES.intersection(before) or any(word.endswith("ing") for word in before):
+            return []
+        return [word for word, base in zip(before, bases) if base in _BODY] + list(words[first:])
 
     # Vectors
-
-    @cached_property
-    def _verbs(self) -> frozenset[str]:
-        return frozenset(base for word, base in self.forms.items() if word != base and word.endswith("ing"))
 
     @cached_property
     def _documents(self) -> list[tuple[str, set[str]]]:
@@ -189,7 +227,7 @@ class Wordings:
 
 
 def _split(text: str) -> list[str]:
-    return re.findall(r"\{side\}|[a-z]+", re.sub(r"'s?\b", " ", text.lower()))
+    return re.findall(r"\{side\}|[a-z]+", re.sub(r"['\u2019]s?\b", " ", text.lower()))
 
 
 def _terms(words: Sequence[str]) -> set[str]:
@@ -197,9 +235,33 @@ def _terms(words: Sequence[str]) -> set[str]:
     return {*words, *map(" ".join, itertools.pairwise(words))}
 
 
+def _telling(terms: Iterable[str]) -> set[str]:
+    return {_LIMBS.get(term, term) for term in terms} & _TELLING
+
+
+def _is_text(text: object) -> bool:
+    """Whether it is a sentence, or several with " > " between, in Unicode that can be written."""
+    return isinstance(text, str) and all(part.strip() for part in text.split(JOIN)) and text.isprintable()
+
+
+def _is_list(texts: object) -> bool:
+    return isinstance(texts, list) and all(map(_is_text, texts))
+
+
 def _is_table(table: object) -> bool:
-    """Whether it maps strings to strings, or to lists of them."""
-    if not isinstance(table, dict):
-        return False
-    values = [text for value in table.values() for text in (value if isinstance(value, list) else [value])]
-    return all(isinstance(text, str) for text in (*table, *values))
+    return isinstance(table, dict) and all(map(_is_text, table.values()))
+
+
+def _is_table_of_lists(table: object) -> bool:
+    return isinstance(table, dict) and len(table) > 0 and all(map(_is_list, table.values()))
+
+
+_CHECKS = {
+    "phrases": _is_table_of_lists,
+    "followed": _is_table,
+    "without_side": _is_table,
+    "plain": _is_list,
+    "verbs": _is_table_of_lists,
+    "same": _is_table,
+}
+"""What each attribute of `Wordings` must be in the file."""

@@ -1,22 +1,22 @@
-"""Find the wordings of actions that the shipped generators follow best, and write `wordings.json` beside them.
+"""Find the wordings of actions that the shipped generators follow best, and write `rewording.json` beside them.
 
     python -m lamp.prepare.mini.followed_wordings --models checkpoints/mini --state output/wordings
 
-A small model follows one wording of an action always and another one, which it learnt as well, never. This asks it for
+A small model follows some wordings of an action always and others, which it learnt as well, never. This asks it for
 sentences of the training wordings (`tables.WORDINGS`), judges the motions by kinematics (`followed_wordings.json` has
 a test for each action), and takes the sentence that is followed most, at the lengths that training had most:
 
-1. `WIDE` sentences, of phrase, subject and tense drawn at random, one motion of each length;
-2. of the best `DEEP` of them, and of other actions in order that may be the same, `SEEDS` further motions of each
-   length; where none reaches `ENOUGH`, sentences are drawn up to `WIDEST` and the best of all are taken;
+1. 120 sentences, of phrase, subject and tense drawn at random, one motion of each length;
+2. of the best 8 of them, and of other actions in order that may be the same, `SEEDS` further motions of each length;
+   where none reaches `ENOUGH`, the same once more with 600 sentences and the best 32;
 3. of the best three of these `SURE` more, with other seeds; the first one of most successes in 2 and 3 is taken, if
    its rate in 3 is `GAIN` above that of all sentences in 1.
 
-So actions that most wordings do as well stay as users type them. Captions of actions of one hand or foot nearly always
-say which, and without a side the model does something in between: such sentences get the best wording with a side.
-Sentences of the benchmark (`eval_follow.py`) take no
-part, but an action's test may be the same as there. Takes about a minute an action on one core; a stopped command goes
-on with the actions that its state lacks. What is written is read by `lamp.models.sentences.wording`.
+So actions that nearly all wordings do as well stay as users type them, and those that `MOST` do, where a sentence says
+more than an action, such as who does it. Captions of actions of one hand or foot nearly always say which, and without a
+side the model does something in between: such sentences get the best wording with a side. Sentences of the benchmark
+(`eval_follow.py`) take no part, but an action's test may be the same as there. Takes about a minute an action on one
+core; a stopped command goes on with the actions that its state lacks. `lamp.models.sentences.wording` reads the file.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -45,21 +45,25 @@ from lamp.utils.scores.following.sentences import read_sentences
 from lamp.utils.scores.following.tests import Test, check_test, mirrored, passes
 
 TYPED = Path(__file__).with_name("typed_sentences.json")
-"""Sentences that people might type, written without sight of the wordings; "means" are the actions that count as right,
-none for what is no single action of these. The test part was looked at only once."""
+"""Sentences that people might type, written without sight of the wordings; "means" are the actions that count as
+right, none for what is no single action of these. Rules were made with "dev" in sight; of "test" only counts were
+looked at."""
 TABLE = Path(__file__).with_name("followed_wordings.json")
 """By action: a test (of the left side, where there are sides); "also", phrases of it that captions of training lack;
 "parts", other actions of which it may be made one after the other, tried in stage 2."""
-WIDE, WIDEST, DEEP, SEEDS, SURE = 120, 600, 8, 4, 6
+WIDE = ((120, 8), (600, 32))
+SEEDS, SURE = 4, 6
 ENOUGH = 0.8
-GAIN = 0.2
+GAIN, MOST = 0.2, 0.5
 LENGTHS = (80, 120)
 SIDE = "{side}"
 SAME = {"about": "around", "round": "around", "feet": "foot", "onto": "on"} | dict.fromkeys(
     ("lay", "lays", "laying", "laid"), "lie"
 )
 """Words that are taken for another one."""
-AMBIGUOUS = ("left", "still", "ground", "saw", "rose", "fell", "bore", "back")
+MOOD = re.compile(r"\b(happily|politely|respectfully|comfortably|slowly)\b")
+"""Phrases with such a word tell how something is done, which the user did not."""
+AMBIGUOUS = ("left", "still", "ground", "saw", "fell", "bore", "back")
 """Forms of verbs that are more often something else."""
 
 
@@ -73,7 +77,8 @@ def sentences_of(action: str, count: int, rng: random.Random) -> list[str]:
         words = pronouns(subject, rng)
         told = re.sub(r"\*(\w+)", lambda verb, tense=tense: conjugate(verb[1], tense), phrase)
         told = re.sub(r"\{(they|their|them|themself)\}", lambda blank, words=words: words[blank[1]], told)
-        found[f"{subject} {'is ' if tense == 'progressive' else ''}{told}"] = None
+        if not MOOD.search(phrase):
+            found[f"{subject} {'is ' if tense == 'progressive' else ''}{told}"] = None
     return [text for text in found if not {text.replace(SIDE, side) for side in ("left", "right")} & benchmark][:count]
 
 
@@ -106,11 +111,11 @@ def best_of(pipe: LaMPPipeline, action: str, test: Test, parts: Sequence[str] = 
         parts: sentences with " > " between that are tried, too.
     """
     number = zlib.crc32(action.encode())
-    texts = sentences_of(action, WIDEST, random.Random(number))
+    texts = sentences_of(action, WIDE[-1][0], random.Random(number))
     wide: list[float] = []
-    for count in (WIDE, WIDEST):
+    for count, kept in WIDE:
         wide += followed(pipe, texts[len(wide) : count], test, [number % 1000])
-        some = [texts[place] for place in np.argsort(-np.array(wide), kind="stable")[:DEEP]] + list(parts)
+        some = [texts[place] for place in np.argsort(-np.array(wide), kind="stable")[:kept]] + list(parts)
         deep = followed(pipe, some, test, range(100, 100 + SEEDS))
         if max(deep) >= ENOUGH:
             break
@@ -120,33 +125,45 @@ def best_of(pipe: LaMPPipeline, action: str, test: Test, parts: Sequence[str] = 
     return {"text": top[best][1], "rate": round(sure[best], 3), "usual": round(float(np.mean(wide)), 3)}
 
 
-def phrases_and_forms(table: dict[str, Any]) -> dict[str, Any]:
-    """What sentences are recognised by: phrases of all actions, and the base of every form of their verbs."""
+def phrases_and_verbs(table: dict[str, Any]) -> dict[str, Any]:
+    """What sentences are recognised by: phrases of all actions, and forms of their verbs."""
     verbs: set[str] = set()
     phrases = {}
     for action, wordings in WORDINGS["actions"].items():
         own = [*wordings["train"], *wordings["heldout"], *table.get(action, {}).get("also", ())]
         verbs.update(verb for phrase in own for verb in re.findall(r"\*(\w+)", phrase))
         phrases[action] = [re.sub(r"\{(their|they|them|themself)\}", "their", own.replace("*", "")) for own in own]
-    forms = {conjugate(verb, form): verb for verb in sorted(verbs) for form in ("present", "past", "gerund")}
-    forms |= {verb: verb for verb in verbs} | SAME
-    return {"phrases": phrases, "forms": {word: base for word, base in forms.items() if word not in AMBIGUOUS}}
+    forms = {verb: {conjugate(verb, form) for form in ("present", "past", "gerund")} for verb in sorted(verbs)}
+    return {
+        "phrases": phrases,
+        "verbs": {verb: sorted(found.difference(AMBIGUOUS)) for verb, found in forms.items()},
+        "same": SAME,
+    }
 
 
-def recognised(wordings: Wordings, part: str) -> str:
-    """How many of the typed sentences ("dev" or "test") are taken for their action, and for another one."""
-    right = wrong = count = foreign = others = 0
+class Recognised(NamedTuple):
+    """How many typed sentences of one action there are, are taken for it, and for another one; and how many of the
+    others there are, and get another wording all the same."""
+
+    count: int
+    right: int
+    wrong: int
+    others: int
+    reworded: int
+
+
+def recognised(wordings: Wordings, part: str) -> Recognised:
+    """What becomes of the typed sentences of a part, "dev" or "test"."""
+    count = right = wrong = others = reworded = 0
     for entry in read_json(TYPED):
         for text in entry[part]:
             action = wordings.action_of(text)
             if entry["means"]:
-                count, right, wrong = count + 1, right + (action in entry["means"]), wrong + (action is not None)
+                found = action in entry["means"]
+                count, right, wrong = count + 1, right + found, wrong + (action is not None and not found)
             else:
-                others, foreign = others + 1, foreign + (wordings.worded(text) != text)
-    return (
-        f"{part}: of {count} sentences of one action {right} are taken for it, {wrong - right} for another one; "
-        f"of {others} others {foreign} get another wording"
-    )
+                others, reworded = others + 1, reworded + (wordings.worded(text) != text)
+    return Recognised(count, right, wrong, others, reworded)
 
 
 @main_with_errors
@@ -161,8 +178,9 @@ def main() -> None:
     if unknown := [action for action in options.actions if action not in table]:
         raise UserError(f"--actions {unknown[0]}: no such action; there are {', '.join(table)}")
     pipe = LaMPPipeline.from_pretrained(options.models)
-    digest = pipe.masked.identity.split("@")[-1]
-    state = options.state / digest
+    pipe.wordings = None  # what an earlier search found
+    generators = [part.identity.split("@")[-1] for part in (pipe.masked, pipe.residual) if part is not None]
+    state = options.state / "-".join(generators)
     state.mkdir(parents=True, exist_ok=True)
     for action in tqdm(options.actions or list(table), desc="searching", unit="action", disable=None):
         path = state / f"{action}.json"
@@ -180,13 +198,19 @@ def main() -> None:
     kept = {action: found for action, found in results.items() if found["rate"] >= found["usual"] + GAIN}
     texts = {action: found["text"] for action, found in results.items()}
     sided = {action: text for action, text in texts.items() if SIDE in text and action not in kept}
-    written = {"masked": digest, "followed": {action: texts[action] for action in kept}, "without_side": sided}
+    plain = [action for action, found in kept.items() if found["usual"] >= MOST]
+    written = {"models": generators, "followed": {action: texts[action] for action in kept}, "without_side": sided}
+    written |= {"plain": plain, **phrases_and_verbs(table)}
     with atomic_path(options.models / WORDINGS_FILE) as aside:
-        aside.write_text(json.dumps(written | phrases_and_forms(table), indent=1), encoding="utf-8")
-    wordings = Wordings.load(options.models, digest)
+        aside.write_text(json.dumps(written, indent=1), encoding="utf-8")
+    wordings = Wordings.load(options.models, *generators)
     assert wordings is not None
     for part in ("dev", "test"):
-        print(recognised(wordings, part))
+        found = recognised(wordings, part)
+        print(
+            f"{part}: of {found.count} sentences of one action {found.right} are taken for it and {found.wrong} for "
+            f"another one; of {found.others} others {found.reworded} get another wording"
+        )
     print(f"{len(kept)} of {len(results)} actions have a wording that is followed more often than most:")
     for action, found in results.items():
         mark = "*" if action in kept else " "
