@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,7 +234,9 @@ def test_the_search_asks_for_sentences_of_training_and_keeps_the_best(
 ) -> None:
     asked: list[str] = []
 
-    def followed(_pipe: object, texts: list[str], _test: object, seeds: range | list[int]) -> list[float]:
+    def followed(
+        _pipe: object, texts: list[str], _test: object, seeds: range, lengths: Sequence[int] = ()
+    ) -> list[float]:
         asked.extend(texts)
         return [float(text.startswith("someone")) for text in texts]
 

@@ -4,12 +4,12 @@
 
 A small model follows some wordings of an action always and others, which it learnt as well, never. This asks it for
 sentences of the training wordings (`tables.WORDINGS`), judges the motions by kinematics (`followed_wordings.json` has
-a test for each action), and takes the sentence that is followed most, at the lengths that training had most:
+a test for each action), and takes the sentence that is followed most:
 
-1. 120 sentences, of phrase, subject and tense drawn at random, one motion of each length;
-2. of the best 8 of them, and of other actions in order that may be the same, `SEEDS` further motions of each length;
-   where none reaches `ENOUGH`, the same once more with 600 sentences and the best 32;
-3. of the best three of these `SURE` more, with other seeds; the first one of most successes in 2 and 3 is taken, if
+1. 120 sentences, of phrase, subject and tense drawn at random, a motion of 80 and one of 120 frames;
+2. of the best 8 of them, and of other actions in order that may be the same, `SEEDS` motions of each length
+   from 60 to 140 frames; where none reaches `ENOUGH`, the same once more with 600 sentences and the best 32;
+3. of the best three of these `SURE` motions of each length, with other seeds; the first one of most successes in 2 and 3 is taken, if
    its rate in 3 is `GAIN` above that of all sentences in 1.
 
 So actions that nearly all wordings do as well stay as users type them, and those that `MOST` do, where a sentence says
@@ -52,10 +52,10 @@ TABLE = Path(__file__).with_name("followed_wordings.json")
 """By action: a test (of the left side, where there are sides); "also", phrases of it that captions of training lack;
 "parts", other actions of which it may be made one after the other, tried in stage 2."""
 WIDE = ((120, 8), (600, 32))
-SEEDS, SURE = 4, 6
+SEEDS, SURE = 2, 3
 ENOUGH = 0.8
 GAIN, MOST = 0.2, 0.5
-LENGTHS = (80, 120)
+FEW, LENGTHS = (80, 120), (60, 80, 100, 120, 140)
 SIDE = "{side}"
 SAME = {"about": "around", "round": "around", "feet": "foot", "onto": "on"} | dict.fromkeys(
     ("lay", "lays", "laying", "laid"), "lie"
@@ -82,10 +82,12 @@ def sentences_of(action: str, count: int, rng: random.Random) -> list[str]:
     return [text for text in found if not {text.replace(SIDE, side) for side in ("left", "right")} & benchmark][:count]
 
 
-def followed(pipe: LaMPPipeline, texts: Sequence[str], test: Test, seeds: Sequence[int]) -> list[float]:
+def followed(
+    pipe: LaMPPipeline, texts: Sequence[str], test: Test, seeds: Sequence[int], lengths: Sequence[int] = LENGTHS
+) -> list[float]:
     """Share of each sentence's motions that pass, of all lengths and seeds; sides take turns."""
-    asked = [(text, length, seed) for text in texts for length in LENGTHS for seed in seeds]
-    right = [(length // 40 + seed) % 2 == 1 for _, length, seed in asked]
+    asked = [(text, length, seed) for text in texts for length in lengths for seed in seeds]
+    right = [(length // 20 + seed) % 2 == 1 for _, length, seed in asked]
     prompts = [text.replace(SIDE, "right" if on_right else "left") for (text, _, _), on_right in zip(asked, right)]
     told = [Told(prompt, prompt.split(JOIN), *own) for prompt, (_, *own) in zip(prompts, asked) if JOIN in prompt]
     joined = iter(pipe.each_in_order(told) if told else [])
@@ -114,7 +116,7 @@ def best_of(pipe: LaMPPipeline, action: str, test: Test, parts: Sequence[str] = 
     texts = sentences_of(action, WIDE[-1][0], random.Random(number))
     wide: list[float] = []
     for count, kept in WIDE:
-        wide += followed(pipe, texts[len(wide) : count], test, [number % 1000])
+        wide += followed(pipe, texts[len(wide) : count], test, [number % 1000], FEW)
         some = [texts[place] for place in np.argsort(-np.array(wide), kind="stable")[:kept]] + list(parts)
         deep = followed(pipe, some, test, range(100, 100 + SEEDS))
         if max(deep) >= ENOUGH:
