@@ -3,7 +3,6 @@
 import json
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,18 @@ from lamp.models.pipeline import LaMPPipeline
 from lamp.models.sentences.understanding import wording_notes
 from lamp.models.sentences.wording import WORDINGS_FILE, Wordings
 from lamp.prepare.mini import followed_wordings
-from lamp.prepare.mini.followed_wordings import best_of, phrases_and_verbs, recognised, sentences_of
+from lamp.prepare.mini.followed_wordings import (
+    Asked,
+    Found,
+    actions,
+    best_of,
+    in_lines,
+    phrases_and_verbs,
+    recognised,
+    rewording,
+    search,
+    sentences_of,
+)
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 from lamp.utils.scores.following.sentences import read_sentences
@@ -26,7 +36,7 @@ KICK = "a person kicks with the {side} leg"
 
 @pytest.fixture(scope="module")
 def wordings() -> Wordings:
-    known = phrases_and_verbs(read_json(followed_wordings.TABLE))
+    known = phrases_and_verbs(actions())
     return Wordings(known["phrases"], {"squat": SQUAT}, {"kick": KICK}, [], known["verbs"], known["same"])
 
 
@@ -234,28 +244,43 @@ def test_the_search_asks_for_sentences_of_training_and_keeps_the_best(
 ) -> None:
     asked: list[str] = []
 
-    def followed(
-        _pipe: object, texts: list[str], _test: object, seeds: range, lengths: Sequence[int] = ()
-    ) -> list[float]:
+    def followed(_pipe: object, texts: list[str], *_: object) -> list[float]:
         asked.extend(texts)
         return [float(text.startswith("someone")) for text in texts]
 
     monkeypatch.setattr(followed_wordings, "followed", followed)
-    found = best_of(tiny, "squat", {"squat": {}})
-    assert found["text"].startswith("someone ") and found["rate"] == 1 > found["usual"] > 0
+    found = best_of(tiny, "squat", Asked({"squat": {}}))
+    assert found.text.startswith("someone ") and found.rate == 1 > found.usual > 0 and found.gains
     count = followed_wordings.WIDE[0][0]
     assert len(set(asked[:count])) == count
     assert not any("{their}" in text or "*" in text for text in asked)
 
 
+def test_a_search_goes_on_and_its_file_is_read(
+    tiny: LaMPPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    results = {"squat": Found(SQUAT, 1.0, 0.4), "kick": Found(KICK, 1.0, 0.9), "jump": Found("he jumps", 0.9, 0.6)}
+    monkeypatch.setattr(followed_wordings, "best_of", lambda _pipe, action, _: tried.append(action) or results[action])
+    table = {action: asked for action, asked in actions().items() if action in results}
+    for _ in range(2):
+        assert search(tiny, table, tmp_path / "state") == {action: results[action] for action in table}
+    assert sorted(tried) == sorted(results)
+    text = in_lines({"models": ["abc", "def"], **rewording(results, table)})
+    (tmp_path / WORDINGS_FILE).write_text(text)
+    found = Wordings.load(tmp_path, *MODELS)
+    assert found is not None and found.plain == ["jump"] and found.without_side == {"kick": KICK}
+    assert found.followed == {"squat": SQUAT, "jump": "he jumps"} and max(map(len, text.splitlines())) < 6000
+
+
 def test_no_sentence_of_the_benchmark_is_tried() -> None:
     benchmark = {sentence.text for sentence in read_sentences()}
-    for action in read_json(followed_wordings.TABLE):
+    for action in actions():
         sentences = sentences_of(action, 300, random.Random(0))
         tried = {text.replace("{side}", side) for text in sentences for side in ("left", "right")}
         assert len(sentences) > 100 and not tried & benchmark
 
 
 def test_sides_are_judged_as_asked(tiny: LaMPPipeline) -> None:
-    rates = followed_wordings.followed(tiny, [KICK, "a person runs"], {"kick": {"side": "left"}}, [1, 2])
+    rates = followed_wordings.followed(tiny, [KICK, "a person runs"], Asked({"kick": {"side": "left"}}), [1, 2])
     assert len(rates) == 2 and all(0 <= rate <= 1 for rate in rates)

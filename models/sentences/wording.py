@@ -115,9 +115,9 @@ class Wordings:
         if action is None:
             return text
         wording = self.followed.get(action, "" if sides else self.without_side.get(action, ""))
-        words = _split(text)
-        unfit = {"both", "two"} if _SIDE in wording else sides
-        if not wording or unfit & {*words, *sides}:
+        words = set(_split(text))
+        lost = words & {"both", "two"} if _SIDE in wording else sides
+        if not wording or lost:
             return text
         if action in self.plain and not set(map(self._base, words)) <= self._vocabulary[action]:
             return text

@@ -7,10 +7,10 @@ sentences of the training wordings (`tables.WORDINGS`), judges the motions by ki
 a test for each action), and takes the sentence that is followed most:
 
 1. 120 sentences, of phrase, subject and tense drawn at random, a motion of 80 and one of 120 frames;
-2. of the best 8 of them, and of other actions in order that may be the same, `SEEDS` motions of each length
-   from 60 to 140 frames; where none reaches `ENOUGH`, the same once more with 600 sentences and the best 32;
-3. of the best three of these `SURE` motions of each length, with other seeds; the first one of most successes in 2 and 3 is taken, if
-   its rate in 3 is `GAIN` above that of all sentences in 1.
+2. of the best 8 of them, and of other actions in order that may be the same, `SEEDS` motions of each length from 60
+   to 140 frames; where none reaches `ENOUGH`, the same once more with 600 sentences and the best 32;
+3. of the best three of these `SURE` motions of each length, with other seeds; the first one of most successes in 2 and
+   3 is taken, if its rate in 3 is `GAIN` above that of all sentences in 1.
 
 So actions that nearly all wordings do as well stay as users type them, and those that `MOST` do, where a sentence says
 more than an action, such as who does it. Captions of actions of one hand or foot nearly always say which, and without a
@@ -24,7 +24,8 @@ import json
 import random
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,9 +39,10 @@ from lamp.prepare.mini.grammar import conjugate, pronouns
 from lamp.prepare.mini.tables import SUBJECTS, WORDINGS
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_path, read_json
+from lamp.utils.motion import Motion
 from lamp.utils.prompts import JOIN
 from lamp.utils.reading import reading
-from lamp.utils.scores.following.body import Body
+from lamp.utils.scores.following.body import Body, smooth
 from lamp.utils.scores.following.sentences import read_sentences
 from lamp.utils.scores.following.tests import Test, check_test, mirrored, passes
 
@@ -49,8 +51,12 @@ TYPED = Path(__file__).with_name("typed_sentences.json")
 right, none for what is no single action of these. Rules were made with "dev" in sight; of "test" only counts were
 looked at."""
 TABLE = Path(__file__).with_name("followed_wordings.json")
-"""By action: a test (of the left side, where there are sides); "also", phrases of it that captions of training lack;
-"parts", other actions of which it may be made one after the other, tried in stage 2."""
+"""By action: a test (of the left side, where there are sides); "upright", where the trunk must not tilt by `TILT`;
+"also", phrases of it that captions of training lack; "parts", other actions of which it may be made one after the
+other, tried in stage 2."""
+TILT = 50
+"""Degrees. Tests ask for what makes an action; who turns round in a somersault, or bows with raised hands, would
+pass them."""
 WIDE = ((120, 8), (600, 32))
 SEEDS, SURE = 2, 3
 ENOUGH = 0.8
@@ -65,6 +71,23 @@ MOOD = re.compile(r"\b(happily|politely|respectfully|comfortably|slowly)\b")
 """Phrases with such a word tell how something is done, which the user did not."""
 AMBIGUOUS = ("left", "still", "ground", "saw", "fell", "bore", "back")
 """Forms of verbs that are more often something else."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of an action's motions, see `TABLE`."""
+
+    test: Test
+    upright: bool = False
+    also: Sequence[str] = ()
+    parts: Sequence[str] = ()
+
+    def passes(self, motion: Motion, mirror: bool) -> bool:
+        """Whether a motion does it, of the right side if `mirror`."""
+        body = Body.of(motion.joints, motion.fps)
+        if self.upright and smooth(body.tilt, 5).max() > TILT:
+            return False
+        return passes(mirrored(self.test) if mirror else self.test, body)
 
 
 def sentences_of(action: str, count: int, rng: random.Random) -> list[str]:
@@ -83,7 +106,7 @@ def sentences_of(action: str, count: int, rng: random.Random) -> list[str]:
 
 
 def followed(
-    pipe: LaMPPipeline, texts: Sequence[str], test: Test, seeds: Sequence[int], lengths: Sequence[int] = LENGTHS
+    pipe: LaMPPipeline, texts: Sequence[str], asked_of: Asked, seeds: Sequence[int], lengths: Sequence[int] = LENGTHS
 ) -> list[float]:
     """Share of each sentence's motions that pass, of all lengths and seeds; sides take turns."""
     asked = [(text, length, seed) for text in texts for length in lengths for seed in seeds]
@@ -98,41 +121,56 @@ def followed(
     good = []
     for prompt, on_right, (text, _, _) in zip(prompts, right, asked):
         motion = next(joined if JOIN in prompt else single)
-        wanted = mirrored(test) if on_right and SIDE in text else test
-        good.append(motion is not None and passes(wanted, Body.of(motion.joints, motion.fps)))
+        good.append(motion is not None and asked_of.passes(motion, on_right and SIDE in text))
     return np.array(good, float).reshape(len(texts), -1).mean(1).tolist()
 
 
-def best_of(pipe: LaMPPipeline, action: str, test: Test, parts: Sequence[str] = ()) -> dict[str, Any]:
-    """The sentence of an action that is followed most, its rate with seeds of its own, and that of all sentences.
+class Found(NamedTuple):
+    """The sentence of an action that is followed most, its rate with seeds of its own, and that of all sentences."""
 
-    Args:
-        pipe: the models.
-        action: whose sentences are tried.
-        test: what its motions pass.
-        parts: sentences with " > " between that are tried, too.
-    """
+    text: str
+    rate: float
+    usual: float
+
+    @property
+    def gains(self) -> bool:
+        """Whether it is better than most."""
+        return self.rate >= self.usual + GAIN
+
+    @property
+    def sided(self) -> bool:
+        """Whether it names a side."""
+        return SIDE in self.text
+
+
+def best_of(pipe: LaMPPipeline, action: str, asked: Asked) -> Found:
+    """What is found of an action."""
     number = zlib.crc32(action.encode())
     texts = sentences_of(action, WIDE[-1][0], random.Random(number))
     wide: list[float] = []
     for count, kept in WIDE:
-        wide += followed(pipe, texts[len(wide) : count], test, [number % 1000], FEW)
-        some = [texts[place] for place in np.argsort(-np.array(wide), kind="stable")[:kept]] + list(parts)
-        deep = followed(pipe, some, test, range(100, 100 + SEEDS))
+        wide += followed(pipe, texts[len(wide) : count], asked, [number % 1000], FEW)
+        some = [texts[place] for place in np.argsort(-np.array(wide), kind="stable")[:kept]] + list(asked.parts)
+        deep = followed(pipe, some, asked, range(100, 100 + SEEDS))
         if max(deep) >= ENOUGH:
             break
     top = sorted(zip(deep, some), reverse=True)[:3]
-    sure = followed(pipe, [text for _, text in top], test, range(200, 200 + SURE))
+    sure = followed(pipe, [text for _, text in top], asked, range(200, 200 + SURE))
     best = int(np.argmax([SEEDS * rate + SURE * again for (rate, _), again in zip(top, sure)]))
-    return {"text": top[best][1], "rate": round(sure[best], 3), "usual": round(float(np.mean(wide)), 3)}
+    return Found(top[best][1], round(sure[best], 3), round(float(np.mean(wide)), 3))
 
 
-def phrases_and_verbs(table: dict[str, Any]) -> dict[str, Any]:
+def actions() -> dict[str, Asked]:
+    """What is asked of each action of `TABLE`."""
+    return {action: Asked(**entry) for action, entry in read_json(TABLE).items()}
+
+
+def phrases_and_verbs(table: Mapping[str, Asked]) -> dict[str, Any]:
     """What sentences are recognised by: phrases of all actions, and forms of their verbs."""
     verbs: set[str] = set()
     phrases = {}
     for action, wordings in WORDINGS["actions"].items():
-        own = [*wordings["train"], *wordings["heldout"], *table.get(action, {}).get("also", ())]
+        own = [*wordings["train"], *wordings["heldout"], *(table[action].also if action in table else ())]
         verbs.update(verb for phrase in own for verb in re.findall(r"\*(\w+)", phrase))
         phrases[action] = [re.sub(r"\{(their|they|them|themself)\}", "their", own.replace("*", "")) for own in own]
     forms = {verb: {conjugate(verb, form) for form in ("present", "past", "gerund")} for verb in sorted(verbs)}
@@ -168,6 +206,46 @@ def recognised(wordings: Wordings, part: str) -> Recognised:
     return Recognised(count, right, wrong, others, reworded)
 
 
+def search(pipe: LaMPPipeline, table: Mapping[str, Asked], state: Path) -> dict[str, Found]:
+    """What is found of each action, also by an earlier call with the same folder."""
+    state.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for action in tqdm(table, desc="searching", unit="action", disable=None):
+        path = state / f"{action}.json"
+        if not path.is_file():
+            check_test(table[action].test)
+            found = best_of(pipe, action, table[action])
+            with atomic_path(path) as aside:
+                aside.write_text(json.dumps(found._asdict()), encoding="utf-8")
+        with reading(path, "result of a search"):
+            results[action] = Found(**read_json(path))
+    return results
+
+
+def rewording(results: Mapping[str, Found], table: Mapping[str, Asked]) -> dict[str, Any]:
+    """What `Wordings` has, of what was found."""
+    kept = [action for action, found in results.items() if found.gains]
+    return {
+        "followed": {action: results[action].text for action in kept},
+        "without_side": {action: found.text for action, found in results.items() if found.sided and not found.gains},
+        "plain": [action for action in kept if results[action].usual >= MOST],
+        **phrases_and_verbs(table),
+    }
+
+
+def in_lines(tables: Mapping[str, Any]) -> str:
+    """JSON with a line for each entry of each table."""
+    entries = []
+    for name, table in tables.items():
+        lines = (
+            [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in table.items()]
+            if isinstance(table, dict)
+            else []
+        )
+        entries.append(f" {json.dumps(name)}: " + ("{\n" + ",\n".join(lines) + "\n }" if lines else json.dumps(table)))
+    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+
 @main_with_errors
 def main() -> None:
     """Search action by action, then the file."""
@@ -176,47 +254,32 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path("output/wordings"), help="folder of what is found so far")
     parser.add_argument("--actions", nargs="+", default=[], help="search these alone, and write no file")
     options = parser.parse_args()
-    table = read_json(TABLE)
+    table = actions()
     if unknown := [action for action in options.actions if action not in table]:
         raise UserError(f"--actions {unknown[0]}: no such action; there are {', '.join(table)}")
     pipe = LaMPPipeline.from_pretrained(options.models)
     pipe.wordings = None  # what an earlier search found
     generators = [part.identity.split("@")[-1] for part in (pipe.masked, pipe.residual) if part is not None]
-    state = options.state / "-".join(generators)
-    state.mkdir(parents=True, exist_ok=True)
-    for action in tqdm(options.actions or list(table), desc="searching", unit="action", disable=None):
-        path = state / f"{action}.json"
-        if not path.is_file():
-            check_test(table[action]["test"])
-            found = best_of(pipe, action, table[action]["test"], table[action].get("parts", ()))
-            with atomic_path(path) as aside:
-                aside.write_text(json.dumps(found), encoding="utf-8")
+    chosen = {action: table[action] for action in options.actions or table}
+    results = search(pipe, chosen, options.state / "-".join(generators))
+    for action, found in results.items():
+        mark = "*" if found.gains else " "
+        print(f"{mark} {action:18s} usual {found.usual:4.0%}, best {found.rate:4.0%}  {found.text}")
     if options.actions:
         return
-    results = {}
-    for action in table:
-        with reading(state / f"{action}.json", "result of a search"):
-            results[action] = read_json(state / f"{action}.json")
-    kept = {action: found for action, found in results.items() if found["rate"] >= found["usual"] + GAIN}
-    texts = {action: found["text"] for action, found in results.items()}
-    sided = {action: text for action, text in texts.items() if SIDE in text and action not in kept}
-    plain = [action for action, found in kept.items() if found["usual"] >= MOST]
-    written = {"models": generators, "followed": {action: texts[action] for action in kept}, "without_side": sided}
-    written |= {"plain": plain, **phrases_and_verbs(table)}
     with atomic_path(options.models / WORDINGS_FILE) as aside:
-        aside.write_text(json.dumps(written, indent=1), encoding="utf-8")
+        aside.write_text(in_lines({"models": generators, **rewording(results, table)}), encoding="utf-8")
     wordings = Wordings.load(options.models, *generators)
     assert wordings is not None
+    print(
+        f"{len(wordings.followed)} of {len(results)} actions have a wording that is followed more often than most (*)"
+    )
     for part in ("dev", "test"):
-        found = recognised(wordings, part)
+        seen = recognised(wordings, part)
         print(
-            f"{part}: of {found.count} sentences of one action {found.right} are taken for it and {found.wrong} for "
-            f"another one; of {found.others} others {found.reworded} get another wording"
+            f"{part}: of {seen.count} sentences of one action {seen.right} are taken for it and {seen.wrong} for "
+            f"another one; of {seen.others} others {seen.reworded} get another wording"
         )
-    print(f"{len(kept)} of {len(results)} actions have a wording that is followed more often than most:")
-    for action, found in results.items():
-        mark = "*" if action in kept else " "
-        print(f"{mark} {action:18s} usual {found['usual']:4.0%}, best {found['rate']:4.0%}  {found['text']}")
 
 
 if __name__ == "__main__":
