@@ -24,7 +24,7 @@ import json
 import random
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -235,15 +235,15 @@ def rewording(results: Mapping[str, Found], table: Mapping[str, Asked]) -> dict[
 
 def in_lines(tables: Mapping[str, Any]) -> str:
     """JSON with a line for each entry of each table."""
-    entries = []
-    for name, table in tables.items():
-        lines = (
-            [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in table.items()]
-            if isinstance(table, dict)
-            else []
-        )
-        entries.append(f" {json.dumps(name)}: " + ("{\n" + ",\n".join(lines) + "\n }" if lines else json.dumps(table)))
-    return "{\n" + ",\n".join(entries) + "\n}\n"
+
+    def entries(table: Mapping[str, Any], write: Callable[[Any], str], indent: str) -> str:
+        lines = [f"{indent} {json.dumps(key)}: {write(value)}" for key, value in table.items()]
+        return "{\n" + ",\n".join(lines) + "\n" + indent + "}"
+
+    def table(value: Any) -> str:
+        return entries(value, json.dumps, " ") if isinstance(value, dict) and value else json.dumps(value)
+
+    return entries(tables, table, "") + "\n"
 
 
 @main_with_errors
