@@ -32,8 +32,8 @@ DOCS = Path(__file__).resolve().parent
 FOLDER = DOCS / "gallery"
 # In order of preference, for a mixture of actions.
 WANTED = (
-    "known-23", "more-05", "more-22", "more-14", "more-26", "then-11", "known-18", "known-33", "known-13",
-    "known-38", "known-32", "known-09", "known-25", "known-37", "known-06",
+    "both-01", "more-03", "more-07", "then-11", "known-18", "known-13", "more-14", "both-05", "known-23", "more-22",
+    "known-33", "known-09", "known-25", "known-37", "known-06",
 )  # fmt: skip
 SHOWN, SEEDS, ENOUGH = 8, 8, 4
 FLOATS = 75  # mm above the floor on average: more looks wrong, whatever the limbs do

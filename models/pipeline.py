@@ -12,6 +12,7 @@ from lamp.models import matching
 from lamp.models.checkpoints import check_network, model_folder, read_run_options
 from lamp.models.fast import speed_up
 from lamp.models.hub import is_model, optional_file
+from lamp.models.lamp.known import KnownTexts
 from lamp.models.lamp.model import LaMP
 from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
@@ -130,7 +131,7 @@ class LaMPPipeline(Planned):
             read_guidance(source),
         )
         pipe.source = source
-        return pipe._with_wordings(source)
+        return pipe._with_words_of(source)
 
     @staticmethod
     def check_runs(root: str | Path, name: str, res_name: str | None) -> None:
@@ -196,9 +197,12 @@ class LaMPPipeline(Planned):
             raise UserError(f"--res_name is missing, which a tokenizer of {levels} levels needs; {there}")
         masked = MaskedTransformer.from_pretrained(model_folder(root / name, which), device=device)
         text = load_text_encoder(options, root, masked.config.condition == "words", device)
-        return cls(tokenizer, text, masked, residual, length, read_guidance(root))._with_wordings(root)
+        return cls(tokenizer, text, masked, residual, length, read_guidance(root))._with_words_of(root)
 
-    def _with_wordings(self, source: str | Path) -> "LaMPPipeline":
+    def _with_words_of(self, source: str | Path) -> "LaMPPipeline":
+        """With what a folder of models says of sentences: which are followed best, and which are known."""
+        if isinstance(self.text, LaMPCondition):
+            self.known = KnownTexts.load(source, self.text.lamp)
         generators = [part.identity for part in (self.masked, self.residual) if part is not None]
         self.wordings = Wordings.load(source, *generators)
         return self

@@ -21,6 +21,7 @@ from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.motion import Motion
 from lamp.utils.motion_features import motion_features
+from lamp.utils.prompts import JOIN
 from lamp.utils.scores.following.body import Body
 
 STILL = Part("a person stands still", "a person stands still")
@@ -78,7 +79,10 @@ class Planned(Sequences):
                 if motions[i] is None and len(found) > way and not is_plain(found[way])
             }
             ordered = {i: parts for i, parts in plans.items() if all(part.plain for part in parts)}
-            told = [Told(prompts[i], [part.whole for part in ordered[i]], frames[i], seeds[i]) for i in ordered]
+            told = [
+                Told(prompts[i], [part.whole for part in parts], frames[i], seeds[i], [part.frames for part in parts])
+                for i, parts in ordered.items()
+            ]
             places = iter(ordered)
             for some in in_groups(told, at_once):
                 for motion in self.each_in_order(some, best_of=best_of, **how):
@@ -91,7 +95,8 @@ class Planned(Sequences):
             for i in plans:
                 motion, recipes = motions[i], self.recipes(divisions[i][-1])
                 if motion is not None and recipes and way == 0:
-                    motion.meta["wording"] = motion.meta.get("wording", {}) | recipes
+                    steps = {text: JOIN.join(part.whole for part in own) for text, own in recipes.items()}
+                    motion.meta["wording"] = motion.meta.get("wording", {}) | steps
         return motions
 
     @torch.inference_mode()

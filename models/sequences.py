@@ -32,12 +32,14 @@ class Told:
         frames: of the motion, not more than `MAX_FRAMES`; parts share them as the length estimator would have them, or
             alike without one; None lets the estimator choose.
         seed: the same sentence, length and seed give the same motion.
+        likes: frames that each part takes at ease; of None, or where nothing is given, the estimator says it.
     """
 
     text: str
     parts: Sequence[str]
     frames: int | None
     seed: int
+    likes: Sequence[int | None] = ()
 
 
 class Sequences(Editing):
@@ -164,6 +166,8 @@ class Sequences(Editing):
         least, most = MIN_FRAMES // self.unit, MAX_FRAMES // self.unit
         # Without an estimator, parts of a given length are alike.
         wanted = wanted if self.length is not None or told.frames is None else [1] * len(wanted)
+        likes = told.likes or [None] * len(wanted)
+        wanted = [own if like is None else like // self.unit for own, like in zip(wanted, likes)]
         room = min(sum(wanted) if told.frames is None else told.frames // self.unit, most)
         return [] if room < least * len(wanted) else shares(wanted, room, least)
 

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -220,7 +221,9 @@ def test_the_documentation_names_every_call(client: TestClient) -> None:
 
 
 def test_without_a_library_a_line_says_how_to_make_one(studio: Studio) -> None:
-    bare = TestClient(build_app(Studio(studio.pipe), HOST, 2), base_url=f"http://{HOST}")
+    pipe = copy(studio.pipe)
+    pipe.known = None
+    bare = TestClient(build_app(Studio(pipe), HOST, 2), base_url=f"http://{HOST}")
     assert "lamp index FOLDER" in post(bare, "search", 400, prompt="walk")["detail"]
     assert not post(bare, "make", prompt="photosynthesis", seconds=2)["outside"]  # nothing known, nothing said
 

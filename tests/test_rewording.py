@@ -24,6 +24,7 @@ from lamp.prepare.mini.followed_wordings import (
     search,
     sentences_of,
 )
+from lamp.stages.motion_output import warn_of
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 from lamp.utils.scores.following.sentences import read_sentences
@@ -210,6 +211,13 @@ def test_a_motion_is_that_of_the_other_words(tiny: LaMPPipeline, asked: list[lis
     assert asked == [[SQUAT]] and edited.meta["wording"] == {text: SQUAT}
     assert wording_notes([motion, typed, *made, edited]) == wording_notes([motion])
     assert wording_notes([motion])[0].startswith("'a man does a squat' was made as")
+
+
+def test_what_is_like_no_caption_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = LaMPPipeline.from_pretrained()
+    warn_of(pipe, ["a person walks", "eine Frau geht vorwärts und winkt"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: prompt 1 ('eine Frau") and line.endswith("so the motion is a guess")
 
 
 def test_what_arms_do_besides_is_not_lost(tiny: LaMPPipeline, asked: list[list[str]]) -> None:

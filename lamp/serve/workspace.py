@@ -115,7 +115,7 @@ class Workspace:
             pipe = self._models()
             frames = None if seconds is None else _frames(seconds, pipe.fps)
             (motion,) = pipe(prompt, frames, seed=seed)
-            warnings = pipe.notes([prompt]) + wording_notes([motion])
+            warnings = pipe.notes([prompt]) + pipe.unlike_prompts([prompt]) + wording_notes([motion])
         if motion.joints.shape[1] == HUMANML3D.num_joints:
             motion = motion.with_foot_cleanup() if clean_feet else motion.with_constant_bones()
         words = "_".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:48] or "motion"

@@ -95,7 +95,7 @@ def _draw(joints: "np.ndarray", path: Path, fps: float, title: str) -> None:
 
 def warn_of(pipe: "LaMPPipeline", prompts: Sequence[str]) -> None:
     """Say on standard error what the models will not understand of prompts."""
-    for warning in pipe.notes(prompts):
+    for warning in pipe.notes(prompts) + pipe.unlike_prompts(prompts):
         print(f"warning: {warning}", file=sys.stderr)
 
 

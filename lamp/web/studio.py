@@ -18,7 +18,6 @@ from lamp.library.reader import MotionReader
 from lamp.library.search import Library
 from lamp.library.store import Store
 from lamp.models import matching
-from lamp.models.lamp.known import KnownTexts
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.sentences.understanding import wording_notes
 from lamp.models.sequences import MIN_FRAMES
@@ -28,7 +27,6 @@ from lamp.utils.capture.files import read_in_metres
 from lamp.utils.errors import UserError
 from lamp.utils.export import FORMATS, suffix_of
 from lamp.utils.files import shown as quoted
-from lamp.utils.home import shipped_models
 from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion, with_constant_bones
@@ -93,19 +91,16 @@ class Studio:
     Args:
         pipe: the models.
         library: what is searched, if anything.
-        known: captions of training, if there are.
         waiting: requests that may wait.
 
     Raises:
         UserError: the models are not of HumanML3D's skeleton.
     """
 
-    def __init__(
-        self, pipe: LaMPPipeline, library: Library | None = None, known: KnownTexts | None = None, waiting: int = 8
-    ) -> None:
+    def __init__(self, pipe: LaMPPipeline, library: Library | None = None, waiting: int = 8) -> None:
         if pipe.fps != HUMANML3D.fps:
             raise UserError("--models makes motions of KIT-ML's skeleton; the app needs models of HumanML3D's")
-        self.pipe, self.library, self.known, self.desk = pipe, library, known, Desk(waiting)
+        self.pipe, self.library, self.desk = pipe, library, Desk(waiting)
         # Not behind the models; videos take so long that what plays a motion must not wait behind them either.
         self.files, self.videos = Desk(FILES), Desk(VIDEOS)
         self.desks = (self.desk, self.files, self.videos)
@@ -117,17 +112,15 @@ class Studio:
 
     @classmethod
     def open(cls, pipe: LaMPPipeline, library: Path | None, waiting: int) -> "Studio":
-        """With the library of a folder, and what the models' own folder says is known.
+        """With the library of a folder.
 
         Raises:
             UserError: it is no library, or of other models.
         """
-        source, lamp = pipe.source or shipped_models(), lamp_of(pipe.text)
-        known = None if lamp is None else KnownTexts.load(source, lamp)
         searched = None
         if library is not None:
             searched = Library(Store(library), MotionReader.of(pipe))
-        return cls(pipe, searched, known, waiting)
+        return cls(pipe, searched, waiting)
 
     def cancel(self, job: str) -> bool:
         """Cancel what a request of this name waits for or computes; False: there is none."""
@@ -357,10 +350,7 @@ class Studio:
 
     def _of_prompt(self, prompt: str, made: Sequence[Motion] = ()) -> dict[str, Any]:
         notes = self.pipe.notes([prompt]) + wording_notes(made)
-        lamp, outside = lamp_of(self.pipe.text), False
-        if self.known is not None and lamp is not None:
-            outside = self.known.closeness(lamp, [prompt])[0] < self.known.threshold
-        return {"notes": notes, "outside": outside}
+        return {"notes": notes, "outside": self.pipe.is_unlike(prompt)}
 
     def _keep(self, original: Motion, clean: Motion, kind: str, title: str, **more: object) -> Shown:
         name = uuid.uuid4().hex[:16]

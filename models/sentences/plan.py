@@ -21,6 +21,7 @@ class Part:
         arms: what the arms do meanwhile; None: what `text` says, or as they are moved when one does that.
         amount: the part ends when so much of it is done; None: with its time.
         pace: how fast the body goes; None: as it does.
+        frames: how long it takes at ease; None: as long as the length estimator has it.
     """
 
     whole: str
@@ -28,11 +29,12 @@ class Part:
     arms: Arms | None = None
     amount: Amount | None = None
     pace: Pace | None = None
+    frames: int | None = None
 
     @property
     def plain(self) -> bool:
         """Whether one sentence and a length say how it is made."""
-        return self == Part(self.whole, self.whole)
+        return self == Part(self.whole, self.whole, frames=self.frames)
 
     @property
     def clips(self) -> int:

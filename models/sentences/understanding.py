@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
+from lamp.models.lamp.known import KnownTexts
 from lamp.models.sentences.clauses import clauses
 from lamp.models.sentences.plan import Part, plan
 from lamp.models.sentences.wording import Wordings
@@ -22,6 +23,7 @@ class Understanding:
     tokenizer: RVQVAE
     text: TextCondition
     wordings: Wordings | None = None
+    known: KnownTexts | None = None
 
     def parts(self, text: str) -> list[Part]:
         """The parts of a sentence that these models can make; arms and amounts need HumanML3D's 22 joints."""
@@ -39,18 +41,14 @@ class Understanding:
         recipes = self.recipes(parts)
         if not recipes:
             return [parts]
-        further = [
-            [Part(text, text) for text in recipes[part.text].split(JOIN)] if part.text in recipes else [part]
-            for part in parts
-        ]
-        return [[own for some in further for own in some], parts]
+        return [[own for part in parts for own in recipes.get(part.text, [part])], parts]
 
-    def recipes(self, parts: Sequence[Part]) -> dict[str, str]:
-        """Plain parts that are best made of several sentences, and these, with " > " between."""
+    def recipes(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
+        """Plain parts that are best made of several others, and these."""
         if self.wordings is None:
             return {}
         told = {part.text: self.wordings.worded(part.text) for part in parts if part.plain}
-        return {text: better for text, better in told.items() if JOIN in better}
+        return {text: steps_of(better) for text, better in told.items() if JOIN in better}
 
     def worded(self, text: str) -> str:
         """The sentence in the words that these models follow best, see `Wordings`; as it is, if these are several."""
@@ -71,6 +69,20 @@ class Understanding:
     def notes(self, prompts: Sequence[str]) -> list[str]:
         """What these models will not understand of prompts: a line for each prompt and matter."""
         return self.cut_prompts(prompts) + self.foreign_prompts(prompts)
+
+    def unlike_prompts(self, prompts: Sequence[str]) -> list[str]:
+        """A line for each prompt that is like no caption of LaMP's training, where its folder says what these were."""
+        return [
+            f"prompt {i} ({shown(prompt, 40)}) is like no caption that the models learnt, so the motion is a guess"
+            for i, prompt in enumerate(prompts)
+            if self.is_unlike(prompt)
+        ]
+
+    def is_unlike(self, prompt: str) -> bool:
+        """Whether a prompt is outside what LaMP knows (`KnownTexts`)."""
+        if self.known is None or not isinstance(self.text, LaMPCondition):
+            return False
+        return self.known.closeness(self.text.lamp, [prompt])[0] < self.known.threshold
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[str]:
         """A line for each prompt of which the text encoder reads only the beginning."""
@@ -96,6 +108,12 @@ class Understanding:
             for i, word in found
             if word
         ]
+
+
+def steps_of(recipe: str) -> list[Part]:
+    """Parts of `<text>#<frames> > <text>#<frames>`; frames may be missing."""
+    steps = [step.partition("#") for step in recipe.split(JOIN)]
+    return [Part(text, text, frames=int(frames) if frames.isdecimal() else None) for text, _, frames in steps]
 
 
 def wording_notes(motions: Iterable[Motion]) -> list[str]:

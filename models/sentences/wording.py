@@ -65,7 +65,7 @@ class Wordings:
     Attributes:
         phrases: of every action, `{side}` for left or right; verbs in their base form.
         followed: by action, the sentence that the generators follow best, `{side}` for left or right; or several with
-            " > " between, which are made one after the other.
+            " > " between, which are made one after the other, each with its frames ("a person stands still#24").
         without_side: the same of actions that fail only where a sentence tells no side ("a person waves").
         plain: actions of `followed` that most wordings do as well; what a sentence tells of them besides, such as an
             angry man, matters more, so it must not have other words than their phrases.

@@ -33,6 +33,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sentences.understanding import steps_of
 from lamp.models.sentences.wording import WORDINGS_FILE, Wordings
 from lamp.models.sequences import Told
 from lamp.prepare.mini.grammar import conjugate, pronouns
@@ -112,7 +113,12 @@ def followed(
     asked = [(text, length, seed) for text in texts for length in lengths for seed in seeds]
     right = [(length // 20 + seed) % 2 == 1 for _, length, seed in asked]
     prompts = [text.replace(SIDE, "right" if on_right else "left") for (text, _, _), on_right in zip(asked, right)]
-    told = [Told(prompt, prompt.split(JOIN), *own) for prompt, (_, *own) in zip(prompts, asked) if JOIN in prompt]
+    told = []
+    for prompt, (_, length, seed) in zip(prompts, asked):
+        if JOIN in prompt:
+            parts = steps_of(prompt)
+            likes = [part.frames for part in parts]
+            told.append(Told(prompt, [part.whole for part in parts], length, seed, likes))
     joined = iter(pipe.each_in_order(told) if told else [])
     whole = [(prompt, *own) for prompt, (_, *own) in zip(prompts, asked) if JOIN not in prompt]
     single = iter(
