@@ -144,7 +144,8 @@ def main_with_errors(main: Callable[[], None]) -> Callable[[], None]:
                 raise  # a part of a package that is there: a bug
             from lamp.utils.packages import install_command
 
-            remedy = f"use the environment's Python (source .venv/bin/activate), or run {sys.executable} -m {install_command(package)}"
+            install = f"run {sys.executable} -m {install_command(package)}"
+            remedy = f"use the environment's Python (source .venv/bin/activate), or {install}"
             print(f"error: {told(f'{sys.executable} has no package {package}; {remedy}')}", file=sys.stderr)
             raise SystemExit(2) from None
         except KeyboardInterrupt:

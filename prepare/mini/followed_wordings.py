@@ -107,28 +107,30 @@ def sentences_of(action: str, count: int, rng: random.Random) -> list[str]:
 
 
 def followed(
-    pipe: LaMPPipeline, texts: Sequence[str], asked_of: Asked, seeds: Sequence[int], lengths: Sequence[int] = LENGTHS
+    pipe: LaMPPipeline, texts: Sequence[str], asked: Asked, seeds: Sequence[int], lengths: Sequence[int] = LENGTHS
 ) -> list[float]:
-    """Share of each sentence's motions that pass, of all lengths and seeds; sides take turns."""
-    asked = [(text, length, seed) for text in texts for length in lengths for seed in seeds]
-    right = [(length // 20 + seed) % 2 == 1 for _, length, seed in asked]
-    prompts = [text.replace(SIDE, "right" if on_right else "left") for (text, _, _), on_right in zip(asked, right)]
-    told = []
-    for prompt, (_, length, seed) in zip(prompts, asked):
+    """Share of each sentence's motions that pass, of all lengths and seeds; sides take turns.
+
+    Lengths in which there is no time for all parts of a sentence are not counted: it is not told so then.
+    """
+    trials = [(text, length, seed) for text in texts for length in lengths for seed in seeds]
+    right = [(length // 20 + seed) % 2 == 1 for _, length, seed in trials]
+    prompts = [text.replace(SIDE, "right" if on_right else "left") for (text, _, _), on_right in zip(trials, right)]
+    told, whole = [], []
+    for prompt, (_, length, seed) in zip(prompts, trials):
         if JOIN in prompt:
             parts = steps_of(prompt)
-            likes = [part.frames for part in parts]
-            told.append(Told(prompt, [part.whole for part in parts], length, seed, likes))
+            told.append(Told(prompt, [part.whole for part in parts], length, seed, [part.frames for part in parts]))
+        else:
+            whole.append((prompt, length, seed))
     joined = iter(pipe.each_in_order(told) if told else [])
-    whole = [(prompt, *own) for prompt, (_, *own) in zip(prompts, asked) if JOIN not in prompt]
-    single = iter(
-        pipe([own[0] for own in whole], [own[1] for own in whole], seeds=[own[2] for own in whole], clauses=False)
-    )
+    sentences, frames, own_seeds = zip(*whole) if whole else ((), (), ())
+    single = iter(pipe(sentences, frames, seeds=own_seeds, clauses=False) if whole else [])
     good = []
-    for prompt, on_right, (text, _, _) in zip(prompts, right, asked):
+    for prompt, on_right, (text, _, _) in zip(prompts, right, trials):
         motion = next(joined if JOIN in prompt else single)
-        good.append(motion is not None and asked_of.passes(motion, on_right and SIDE in text))
-    return np.array(good, float).reshape(len(texts), -1).mean(1).tolist()
+        good.append(np.nan if motion is None else float(asked.passes(motion, on_right and SIDE in text)))
+    return np.nanmean(np.array(good).reshape(len(texts), -1), axis=1).tolist()
 
 
 class Found(NamedTuple):
