@@ -48,8 +48,18 @@ class CommonOptions:
                 raise UserError(f"--{field_name} {shown(name)} must be a plain name: it becomes a file or folder{hint}")
         if self.gpu_id is not None and self.gpu_id < -1:
             raise UserError(f"--gpu_id {self.gpu_id}: give a GPU's number, or -1 for the CPU")
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed} must not be negative")
+        self.at_least(seed=0)
+
+    def at_least(self, **least: float) -> None:
+        """Check options by their names.
+
+        Raises:
+            UserError: one of them is below its least value.
+        """
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                must = "must not be negative" if value == 0 else f"must be at least {value}"
+                raise UserError(f"--{name} {getattr(self, name)} {must}")
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -130,13 +140,9 @@ class TrainOptions(DataOptions):
             UserError: a value that cannot be, or two that exclude each other.
         """
         super().__post_init__()
-        for name in ("batch_size", "max_epoch", "gradient_accumulation_steps", "log_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)} must be at least 1")
-        not_negative = ("max_iter", "max_minutes", "lr", "warm_up_iter", "gamma", "weight_decay", "grad_clip")
-        for name in (*not_negative, "num_workers", "save_latest", "save_every_e", "eval_every_e", "eval_iter"):
-            if getattr(self, name) < 0:
-                raise UserError(f"--{name} {getattr(self, name)} must not be negative")
+        self.at_least(batch_size=1, max_epoch=1, gradient_accumulation_steps=1, log_every=1)
+        self.at_least(max_iter=0, max_minutes=0, lr=0, warm_up_iter=0, gamma=0, weight_decay=0, grad_clip=0)
+        self.at_least(num_workers=0, save_latest=0, save_every_e=0, eval_every_e=0, eval_iter=0)
         if self.data_on_gpu == "yes" and self.num_workers:
             raise UserError("--data_on_gpu yes and --num_workers exclude each other: the GPU cuts the batches")
         if self.compile == "reduce-overhead" and self.gradient_accumulation_steps > 1:
@@ -164,7 +170,6 @@ class AnimationOptions(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.animate_every_e < 0:
-            raise UserError(f"--animate_every_e {self.animate_every_e} must not be negative")
+        self.at_least(animate_every_e=0)
         if not 1 <= self.animate_motions <= MOST_ANIMATIONS:
             raise UserError(f"--animate_motions {self.animate_motions} must be 1 to {MOST_ANIMATIONS}")

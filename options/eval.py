@@ -30,8 +30,7 @@ class ProtocolOptions(DataOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.repeat_times < 1 or self.batch_size < 1:
-            raise UserError("--repeat_times and --batch_size must be at least 1")
+        self.at_least(repeat_times=1, batch_size=1)
         if self.max_samples < 0 or self.max_samples == 1:
             raise UserError("--max_samples must be 0 (all) or at least 2")
         if self.compare and self.dataset_name not in TEXT_TO_MOTION:
@@ -97,8 +96,7 @@ class EvalT2MOptions(ProtocolOptions, SamplingOptions, BertOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mm_batches < 0 or self.mm_motions < 2:
-            raise UserError("--mm_batches must not be negative and --mm_motions must be at least 2")
+        self.at_least(mm_batches=0, mm_motions=2)
         places = {name: getattr(self, name) for name in ("motions", "save_motions", "write_prompts")}
         given = [f"--{name}" for name, place in places.items() if place is not None]
         if len(given) > 1:

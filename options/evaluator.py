@@ -53,9 +53,7 @@ class EvaluatorOptions(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("movement_epoch", "movement_batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)} must be at least 1")
+        self.at_least(movement_epoch=1, movement_batch_size=1)
         if self.movement_window < 4 or self.movement_window % 4:
             raise UserError(f"--movement_window {self.movement_window} must be a multiple of 4")
         if self.batch_size < 2:

@@ -43,8 +43,7 @@ class EvalFollowOptions(ModelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.repeat_times < 1:
-            raise UserError(f"--repeat_times {self.repeat_times} must be at least 1")
+        self.at_least(repeat_times=1)
         instead = [name for name in ("motions", "export_prompts", "list") if getattr(self, name)]
         if len(instead) > 1:
             raise UserError(f"--{instead[0]} and --{instead[1]} exclude each other; give one")

@@ -41,12 +41,9 @@ class SamplingOptions(CommonOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.time_steps, self.batch_size, self.best_of) < 1:
-            raise UserError("--time_steps, --batch_size and --best_of must be at least 1")
+        self.at_least(time_steps=1, batch_size=1, best_of=1, temperature=0)
         if not 0 <= self.topkr < 1:
             raise UserError(f"--topkr {self.topkr} must be at least 0 and below 1")
-        if self.temperature < 0:
-            raise UserError(f"--temperature {self.temperature} must not be negative")
 
     def sampling(self) -> dict[str, Any]:
         """Keyword arguments of `LaMPPipeline.__call__`."""
@@ -134,8 +131,7 @@ class MotionOptions(ModelOptions):
             raise UserError("--character_map goes with --character")
         if not self.suffixes:
             raise UserError("no file would be written; name --formats that no other flag takes away")
-        if self.motion_length < 0 or self.repeat_times < 1:
-            raise UserError("--motion_length must not be negative and --repeat_times must be at least 1")
+        self.at_least(motion_length=0, repeat_times=1)
 
     @property
     def suffixes(self) -> list[str]:
@@ -212,8 +208,7 @@ class EditOptions(MotionOptions):
             raise UserError("--text_prompt is missing; write what happens in the sections")
         if not self.mask_edit_section and not self.motion_length:
             raise UserError("--mask_edit_section is missing; give start,end of what is to be made anew, like 0.2,0.5")
-        if self.candidates < 1:
-            raise UserError(f"--candidates {self.candidates} must be at least 1")
+        self.at_least(candidates=1)
         if self.best_of > 1:
             raise UserError("--best_of makes whole motions; --candidates says how many ways are tried here")
         if self.clauses != "models":

@@ -103,8 +103,7 @@ class DecodingOptions(CommonOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_size < 1:
-            raise UserError(f"--batch_size {self.batch_size} must be at least 1")
+        self.at_least(batch_size=1)
 
 
 @dataclass(kw_only=True)

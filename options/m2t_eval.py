@@ -66,8 +66,7 @@ class M2TEvalOptions(DataOptions, DecodingOptions, BertOptions, IdleEvalOptions)
     def __post_init__(self) -> None:
         self.ext = self.ext or (self.name if self.resume_trans else "captions")
         super().__post_init__()
-        if self.repeat_times < 1:
-            raise UserError("--repeat_times must be at least 1")
+        self.at_least(repeat_times=1)
         if self.max_samples < 0 or self.max_samples == 1:
             raise UserError("--max_samples must be 0 (all) or at least 2")
         if self.compare and self.dataset_name not in MOTION_TO_TEXT:

@@ -53,9 +53,7 @@ class EvalRetrievalOptions(DataOptions):
             UserError: a value that cannot be.
         """
         super().__post_init__()
-        for name, least in (("batch_size", 1), ("rerank", 0), ("max_samples", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name} {getattr(self, name)} must be at least {least}")
+        self.at_least(batch_size=1, rerank=0, max_samples=0)
         if self.draws is not None and self.draws < 1:
             raise UserError(f"--draws {self.draws} must be at least 1")
         if not 0 < self.threshold <= 1:

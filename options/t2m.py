@@ -99,9 +99,7 @@ class T2MOptions(GeneratorOptions, AnimationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("latent_dim", "ff_size", "n_layers", "n_heads", "token_dim"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)} must be at least 1")
+        self.at_least(latent_dim=1, ff_size=1, n_layers=1, n_heads=1, token_dim=1)
         for name in ("dropout", "cond_drop_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)} must be a share, from 0 to 1")

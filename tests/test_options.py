@@ -47,6 +47,16 @@ def test_flags_that_do_nothing_are_hidden_and_accepted_with_one_line(capsys: pyt
     assert capsys.readouterr().err == "note: without effect here: --data_root\n"
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "must"), [("motion_length", -5, "not be negative"), ("repeat_times", 0, "be at least 1")]
+)
+def test_the_flag_that_is_wrong_is_named_alone(flag: str, value: int, must: str) -> None:
+    from lamp.options.gen import GenOptions
+
+    with pytest.raises(UserError, match=f"^--{flag} {value} must {must}$"):
+        GenOptions(text_prompt="x", **{flag: value})
+
+
 @pytest.mark.parametrize("name", ["", "..", ".", "a/b", "/abs", "a\\b", "x" * 300, "line\nbreak"])
 @pytest.mark.parametrize("flag", ["--name", "--dataset_name", "--ext"])
 def test_names_that_become_folders_are_plain(flag: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:

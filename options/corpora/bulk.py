@@ -82,10 +82,7 @@ class BulkOptions(ModelOptions, DecodingOptions):
             tasks = TASKS_OF.get(default.name)
             if tasks and self.task not in tasks and getattr(self, default.name) != default.default:
                 raise UserError(f"--{default.name} goes with {' and '.join(tasks)}, not with {self.task}; leave it out")
-        if min(self.repeat_times, self.num_beams, self.num_captions) < 1:
-            raise UserError("--repeat_times, --num_beams and --num_captions must be at least 1")
-        if min(self.num_workers, self.ray_workers) < 0:
-            raise UserError("--num_workers and --ray_workers must not be negative")
+        self.at_least(repeat_times=1, num_beams=1, num_captions=1, num_workers=0, ray_workers=0)
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UserError(f"--top_p {self.top_p} must be above 0 and not above 1")
         if self.task == "caption" and self.temperature <= 0:
