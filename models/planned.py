@@ -93,9 +93,9 @@ class Planned(Sequences):
                     motions[i] = self.planned(prompts[i], parts, frames[i], seed=seeds[i], best_of=best_of, **how)
                     done()
             for i in plans:
-                motion, recipes = motions[i], self.recipes(divisions[i][-1])
-                if motion is not None and recipes and way == 0:
-                    steps = {text: JOIN.join(part.whole for part in own) for text, own in recipes.items()}
+                motion, as_said = motions[i], divisions[i][-1]
+                if motion is not None and plans[i] is not as_said:  # of several sentences in place of one
+                    steps = {text: JOIN.join(part.whole for part in own) for text, own in self.recipes(as_said).items()}
                     motion.meta["wording"] = motion.meta.get("wording", {}) | steps
         return motions
 

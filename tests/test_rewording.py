@@ -1,7 +1,10 @@
 """Sentences put into the words that the shipped generators follow best, and those that are left alone."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +106,28 @@ def test_most_typed_sentences_are_recognised(wordings: Wordings) -> None:
     for part in ("dev", "test"):
         found = recognised(wordings, part)
         assert found.right > 0.7 * found.count > 150 and found.wrong < 0.06 * found.count
+
+
+def test_a_sentence_is_told_alike_in_every_process() -> None:
+    """The mean of these is 0.5 up to rounding; sets of strings have another order in every process."""
+    texts = ["a person vault skyward", "a person crack up", "a person dismount a crate", "a person wield a rapier"]
+    code = (
+        "from lamp.prepare.mini.followed_wordings import Wordings, actions, phrases_and_verbs;"
+        "known = phrases_and_verbs(actions());"
+        "told = Wordings(known['phrases'], {}, {}, [], known['verbs'], known['same']);"
+        f"print([told.action_of(text) for text in {texts}])"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(said) == 1
 
 
 def test_hostile_sentences_take_no_time(wordings: Wordings) -> None:

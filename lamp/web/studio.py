@@ -350,7 +350,7 @@ class Studio:
 
     def _of_prompt(self, prompt: str, made: Sequence[Motion] = ()) -> dict[str, Any]:
         notes = self.pipe.notes([prompt]) + wording_notes(made)
-        return {"notes": notes, "outside": self.pipe.is_unlike(prompt)}
+        return {"notes": notes, "outside": bool(self.pipe.unlike_prompts([prompt]))}
 
     def _keep(self, original: Motion, clean: Motion, kind: str, title: str, **more: object) -> Shown:
         name = uuid.uuid4().hex[:16]

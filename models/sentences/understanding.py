@@ -72,17 +72,14 @@ class Understanding:
 
     def unlike_prompts(self, prompts: Sequence[str]) -> list[str]:
         """A line for each prompt that is like no caption of LaMP's training, where its folder says what these were."""
+        if self.known is None or not isinstance(self.text, LaMPCondition):
+            return []
+        alike = self.known.closeness(self.text.lamp, list(prompts))
         return [
             f"prompt {i} ({shown(prompt, 40)}) is like no caption that the models learnt, so the motion is a guess"
-            for i, prompt in enumerate(prompts)
-            if self.is_unlike(prompt)
+            for i, (prompt, close) in enumerate(zip(prompts, alike))
+            if close < self.known.threshold
         ]
-
-    def is_unlike(self, prompt: str) -> bool:
-        """Whether a prompt is outside what LaMP knows (`KnownTexts`)."""
-        if self.known is None or not isinstance(self.text, LaMPCondition):
-            return False
-        return self.known.closeness(self.text.lamp, [prompt])[0] < self.known.threshold
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[str]:
         """A line for each prompt of which the text encoder reads only the beginning."""

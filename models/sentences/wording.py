@@ -149,7 +149,7 @@ class Wordings:
         best = max(means, key=lambda action: means[action], default=None)
         if best is None or means[best] < NEAR:
             return None
-        said = set().union(*(self._documents[place][1] for place in nearest[best]))
+        said = [term for place in nearest[best] for term in self._documents[place][1]]
         return best if _telling(terms) <= _telling(said) else None
 
     # Words
@@ -184,7 +184,7 @@ class Wordings:
     # Vectors
 
     @cached_property
-    def _documents(self) -> list[tuple[str, set[str]]]:
+    def _documents(self) -> list[tuple[str, tuple[str, ...]]]:
         """Action and terms of each phrase."""
         told = ((action, phrase) for action, phrases in self.phrases.items() for phrase in phrases)
         return [(action, _terms(self._content(_split(phrase)))) for action, phrase in told]
@@ -194,7 +194,7 @@ class Wordings:
         """All terms of an action's phrases, and words that say nothing."""
         found: dict[str, set[str]] = defaultdict(lambda: set(_EMPTY))
         for action, terms in self._documents:
-            found[action] |= terms
+            found[action].update(terms)
         return found
 
     @cached_property
@@ -230,9 +230,10 @@ def _split(text: str) -> list[str]:
     return re.findall(r"\{side\}|[a-z]+", re.sub(r"['\u2019]s?\b", " ", text.lower()))
 
 
-def _terms(words: Sequence[str]) -> set[str]:
-    """Words, and pairs of words in a row."""
-    return {*words, *map(" ".join, itertools.pairwise(words))}
+def _terms(words: Sequence[str]) -> tuple[str, ...]:
+    """Words, and pairs of words in a row, each once and in an order of their own: a set has another in each process, in
+    which sums would be rounded otherwise."""
+    return tuple(dict.fromkeys((*words, *map(" ".join, itertools.pairwise(words)))))
 
 
 def _telling(terms: Iterable[str]) -> set[str]:

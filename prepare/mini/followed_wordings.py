@@ -36,10 +36,11 @@ from lamp.models.pipeline import LaMPPipeline
 from lamp.models.sentences.understanding import steps_of
 from lamp.models.sentences.wording import WORDINGS_FILE, Wordings
 from lamp.models.sequences import Told
-from lamp.prepare.mini.grammar import conjugate, pronouns
+from lamp.prepare.mini.grammar import conjugate
 from lamp.prepare.mini.tables import SUBJECTS, WORDINGS
+from lamp.prepare.mini.wording import sentence
 from lamp.utils.errors import UserError, main_with_errors
-from lamp.utils.files import atomic_path, read_json
+from lamp.utils.files import atomic_path, read_json, write_json
 from lamp.utils.motion import Motion
 from lamp.utils.prompts import JOIN
 from lamp.utils.reading import reading
@@ -93,16 +94,14 @@ class Asked:
 
 def sentences_of(action: str, count: int, rng: random.Random) -> list[str]:
     """Different sentences of an action in training's wordings, `{side}` left in; none of the benchmark."""
-    benchmark = {sentence.text for sentence in read_sentences()}
+    benchmark = {entry.text for entry in read_sentences()}
     found: dict[str, None] = {}
     for _ in range(10 * count):
         tense = "progressive" if rng.random() < 0.3 else "present"
         subject, phrase = rng.choice(SUBJECTS["train"]), rng.choice(WORDINGS["actions"][action]["train"])
-        words = pronouns(subject, rng)
-        told = re.sub(r"\*(\w+)", lambda verb, tense=tense: conjugate(verb[1], tense), phrase)
-        told = re.sub(r"\{(they|their|them|themself)\}", lambda blank, words=words: words[blank[1]], told)
+        text = sentence(subject, phrase, tense, rng)
         if not MOOD.search(phrase):
-            found[f"{subject} {'is ' if tense == 'progressive' else ''}{told}"] = None
+            found[text] = None
     return [text for text in found if not {text.replace(SIDE, side) for side in ("left", "right")} & benchmark][:count]
 
 
@@ -223,8 +222,7 @@ def search(pipe: LaMPPipeline, table: Mapping[str, Asked], state: Path) -> dict[
         if not path.is_file():
             check_test(table[action].test)
             found = best_of(pipe, action, table[action])
-            with atomic_path(path) as aside:
-                aside.write_text(json.dumps(found._asdict()), encoding="utf-8")
+            write_json(path, found._asdict())
         with reading(path, "result of a search"):
             results[action] = Found(**read_json(path))
     return results

@@ -107,6 +107,19 @@ def caption(
     return noisy(text + ("." if rng.random() < 0.3 else ""), rng) if phrasing == "train" else text
 
 
+def sentence(subject: str, phrase: str, tense: str, rng: random.Random) -> str:
+    """A sentence of a verb phrase of `wordings.json`, `{side}` left in.
+
+    Args:
+        subject: who does it.
+        phrase: such as "*raise {their} {side} hand".
+        tense: "present", "progressive" or "past".
+        rng: chooses the pronouns of "a person".
+    """
+    told = _Told(subject, tense, pronouns(subject, rng))
+    return _worded(f"{subject} {told.verb(phrase)}", told)
+
+
 def cmu_caption(label: str, rng: random.Random) -> str:
     """A caption of a CMU clip for training, by its label in the database's index."""
     text = rng.choice((*WORDINGS["cmu"][label], *CMU_CAPTIONS[label])).rstrip(".")
