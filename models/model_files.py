@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lamp.utils.errors import UserError, brief
 from lamp.utils.files import read_json
+from lamp.utils.reading import is_finite
 
 Result = TypeVar("Result")
 Sizes = dict[str, tuple[int, ...]]
@@ -174,7 +175,7 @@ def _is_of(value: Any, hint: Any) -> bool:
     if origin is tuple:
         return isinstance(value, (list, tuple)) and all(_is_of(item, typing.get_args(hint)[0]) for item in value)
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint if origin is None else origin)

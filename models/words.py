@@ -110,7 +110,7 @@ def read_our_vab(folder: str | Path) -> WordVectors:
     used = [word for word in dict.fromkeys(word for word in words if isinstance(word, str)) if word in index]
     rows = [index[word] for word in used]
     fits = data.ndim == 2 and data.shape[1] == WORD_DIM
-    if not used or not fits or not all(type(row) is int and 0 <= row < len(data) for row in rows):
+    if UNKNOWN not in used or not fits or not all(type(row) is int and 0 <= row < len(data) for row in rows):
         raise UserError(f"the three files in {folder} do not belong to each other; fetch them again")
     return _finite(WordVectors("our_vab", used, data[np.array(rows, dtype=np.int64)]), folder)
 

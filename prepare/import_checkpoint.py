@@ -25,7 +25,6 @@ LaMP's, which comes without `opt.txt` and `meta/` (META: a folder with the mean.
 """
 
 import argparse
-import math
 import os
 import shutil
 import sys
@@ -42,6 +41,7 @@ from lamp.prepare.public.kinds import Kind, recognise
 from lamp.prepare.public.request import IMPORTED, Part, Request, plain_name, read_config
 from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import atomic_folder, write_json
+from lamp.utils.reading import is_finite
 
 OPTIONS_FILE = "opt.json"
 # What runs have and imports do not: public ones, and ours.
@@ -174,7 +174,7 @@ def main() -> None:
     file = read_checkpoint(args.src)
     check_destination(args.dst, file)
     kind, request, parts = convert(args, file)
-    facts: dict[str, Any] = {key: value for key, value in file.facts.items() if math.isfinite(value)}
+    facts: dict[str, Any] = {key: value for key, value in file.facts.items() if is_finite(value)}
     facts |= {IMPORTED: file.path.name, "kind": kind.title}
     if "name" in request.options:
         facts["public_name"] = request.options["name"]

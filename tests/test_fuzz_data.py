@@ -6,6 +6,7 @@ import shutil
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from lamp.prepare.downloads.transfer import LinkError
 from lamp.prepare.humanml3d.amass import load_bodies, read_take
 from lamp.prepare.humanml3d.sources import Published, Source, copy_splits, copy_texts, find_humanact12, read_index
 from lamp.utils.errors import UserError
+from lamp.utils.export.npz import read_npz
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.scores.following.sentences import SHIPPED, read_sentences
 from tests.fuzzing import any_json, check, damaged, fuzz, hypothesis, st
@@ -273,6 +275,32 @@ def test_archives_of_humanact12_and_texts(folder, data):
         copy_texts(path, ["000000"], path.parent / "texts")
 
     check(read, folder / "x.zip", data)
+
+
+def test_an_index_that_promises_more_than_the_archive_has(tmp_path):
+    array = _npy(np.zeros((3, 24, 3), np.float32))
+    good = _zip({"humanact12/P01.npy": array, "texts/000000.txt": b"a#a/DET#0#0\n", "joints.npy": array})
+    # Each entry of the index has the packed size 20 bytes from its start; this says 256 MiB more.
+    starts = [place for place in range(len(good)) if good.startswith(b"PK\x01\x02", place)]
+    damaged_ = bytearray(good)
+    for place in starts:
+        damaged_[place + 23] |= 0x10
+
+    def refused(read: Callable[[Path], object]) -> Callable[[Path], None]:
+        def reader(path: Path) -> None:
+            with pytest.raises(UserError, match="beyond the file's end") as told:
+                read(path)
+            raise told.value
+
+        return reader
+
+    readers: list[Callable[[Path], object]] = [
+        lambda path: [_joints(source) for source in find_humanact12(path).values()],
+        lambda path: copy_texts(path, ["000000"], path.parent / "texts"),
+        read_npz,
+    ]
+    for read in readers:
+        check(refused(read), tmp_path / "x.zip", bytes(damaged_))
 
 
 def _joints(source: Source) -> None:

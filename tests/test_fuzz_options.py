@@ -126,7 +126,14 @@ def test_public_words(folder, name, data):
 def test_an_index_that_points_elsewhere(tmp_path, index):
     for name, content in (GOOD | {"our_vab_idx.pkl": pickle.dumps(index)}).items():
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=r"our_vab|do not belong|lack the word"):
+    with pytest.raises(UserError, match=str(tmp_path)):
+        read_our_vab(tmp_path)
+
+
+def test_words_without_the_unknown_one(tmp_path):
+    for name, content in (GOOD | {"our_vab_words.pkl": pickle.dumps(["walk", "sos"])}).items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=str(tmp_path)):
         read_our_vab(tmp_path)
 
 

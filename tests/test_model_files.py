@@ -103,6 +103,15 @@ def test_values_that_cannot_be(folder: Callable[[str], Path], name: str, value: 
 
 
 @pytest.mark.parametrize(
+    "value", [10**400, -(10**400), float("inf"), float("nan")], ids=["large", "negative", "infinite", "nan"]
+)
+def test_a_number_that_no_float_can_hold(folder: Callable[[str], Path], value: float) -> None:
+    path = folder("masked")
+    change(path, cond_drop_prob=value)
+    assert "cond_drop_prob" in refused(KINDS["masked"], path)
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         ("[]", "does not hold an object"),

@@ -1,6 +1,5 @@
 """`Motion`: joint positions with their frame rate and text, saved and loaded by file suffix."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +18,7 @@ from lamp.utils.export.npz import RATES, read_npz
 from lamp.utils.files import shown
 from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.foot_contact import clean_feet
-from lamp.utils.reading import numbers, read_npy, reading
+from lamp.utils.reading import is_finite, numbers, read_npy, reading
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Motion:
         object.__setattr__(self, "joints", joints)
         if self.fit is not None and not np.array_equal(self.fit.joints.astype(np.float32), self.joints):
             object.__setattr__(self, "fit", None)
-        if not (self.fps > 0 and math.isfinite(self.fps)):
+        if not (self.fps > 0 and is_finite(self.fps)):
             raise UserError(f"fps must be positive, got {self.fps}")
         if self.features is not None:
             features = np.asarray(self.features, dtype=np.float32)

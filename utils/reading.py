@@ -6,8 +6,9 @@ not justify.
 
 import io
 import math
+import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -131,6 +132,23 @@ def read_npy_stream(file: BinaryIO, size: int, what: str) -> np.ndarray:
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
+def is_finite(number: float) -> bool:
+    """Whether a number, which may be an integer of any size, is neither NaN nor beyond what a float can hold."""
+    return abs(number) <= sys.float_info.max
+
+
+def check_packed(members: Iterable[zipfile.ZipInfo], path: Path) -> None:
+    """Make sure that members of a zip file lie in it: so many bytes are asked for before any is read.
+
+    Raises:
+        UserError: the index says that one is larger than the whole file.
+    """
+    size = path.stat().st_size
+    for member in members:
+        if member.compress_size > size - member.header_offset:
+            raise UserError(f"{path}: {brief(member.filename, 60)} goes beyond the file's end; get the file again")
+
+
 def npz_members(archive: zipfile.ZipFile, path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays `keys` of an .npz file, as far as it has them; called in the context of `reading`.
 
@@ -142,6 +160,7 @@ def npz_members(archive: zipfile.ZipFile, path: Path, keys: Sequence[str]) -> di
     limit = max(_SMALL, _MOST_PACKED * path.stat().st_size)
     if sum(found[key].file_size for key in there) > limit:
         raise UserError(f"{path} unpacks to more than {limit >> 20} MiB, which no file of its size does")
+    check_packed((found[key] for key in there), path)
     return {key: npy_of_bytes(archive.read(found[key]), f"{path} ({key})") for key in there}
 
 

@@ -1,12 +1,11 @@
 """Labels along time: what is done from which second to which, as BONES-SEED's temporal labels have it."""
 
 import json
-import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lamp.utils.errors import UserError
-from lamp.utils.reading import reading
+from lamp.utils.reading import is_finite, reading
 from lamp.utils.tagging import clean_caption
 
 Event = tuple[str, float, float]
@@ -48,7 +47,7 @@ def _event(entry: dict[str, object]) -> Event:
     text, start, end = entry["description"], entry["start_time"], entry["end_time"]
     if not isinstance(text, str) or not isinstance(start, int | float) or not isinstance(end, int | float):
         raise TypeError("description is no text, or a time no number")
-    if not (math.isfinite(start) and math.isfinite(end)):
+    if not (is_finite(start) and is_finite(end)):
         raise ValueError("a time that is not finite")
     return clean_caption(text), float(start), float(end)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path, files_below
-from lamp.utils.reading import npy_of_bytes, one_line, read_names, read_npy, reading
+from lamp.utils.reading import check_packed, npy_of_bytes, one_line, read_names, read_npy, reading
 
 HUMANACT12 = "humanact12"
 SPLITS = ("train", "val", "test", "train_val", "all")
@@ -287,8 +287,9 @@ def _unpacked(archive: zipfile.ZipFile, path: Path, member: str) -> bytes:
     """A member of an archive.
 
     Raises:
-        UserError: it is larger than any that is expected.
+        UserError: it is larger than any that is expected, or than the archive.
     """
+    check_packed([archive.getinfo(member)], path)
     if archive.getinfo(member).file_size > _LARGEST_MEMBER:
         raise UserError(f"{path}: {member} unpacks to more than {_LARGEST_MEMBER >> 20} MiB; get the archive again")
     return archive.read(member)
