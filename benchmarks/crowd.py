@@ -52,10 +52,11 @@ BAD: tuple[tuple[str, Any, int], ...] = (
 )
 """Requests that nobody can answer: path, body and status."""
 WAITING = 32
-WAYS: dict[str, dict[str, bool]] = {
+WAYS: dict[str, dict[str, bool | int]] = {
     "as by default": {},
     "without captions": {"caption": False},
     "and without foot clean-up": {"caption": False, "clean_feet": False},
+    "without captions, in 4 rounds": {"caption": False, "steps": 4},
 }
 """How prompts are asked for at once: what `make` is told."""
 REFUSED, CANCELLED = 503, 409

@@ -161,7 +161,7 @@ class Editing(Understanding):
             source = F.pad(features.to(made), (0, 0, 0, len(made) - len(features)))
             made = faded(made, source, mask.repeat_interleave(self.unit))
         facts = self._facts("; ".join(dict.fromkeys(texts)), seed)
-        facts |= self.wording(texts)
+        facts |= self.facts_of(texts)
         facts["sections"] = [[start * self.unit, end * self.unit] for start, end in tokens]
         return self._motion(made, facts)
 
@@ -204,7 +204,7 @@ class Editing(Understanding):
         facts = {
             **motion.meta,
             **self._facts(text, seed),
-            **self.wording([text]),
+            **self.facts_of([text]),
             "prompt": motion.text or text,
             LOOP: True,
             "turn": turn,

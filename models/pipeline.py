@@ -18,8 +18,9 @@ from lamp.models.lineage import check_built_on
 from lamp.models.m2t.pipeline import CaptionPipeline
 from lamp.models.model_files import make_config, read_facts
 from lamp.models.planned import Planned
+from lamp.models.sentences.checks import until_passed
 from lamp.models.sentences.wording import Wordings
-from lamp.models.sequences import MIN_FRAMES
+from lamp.models.sequences import MIN_FRAMES, other_noise
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
@@ -33,6 +34,7 @@ from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES, SKELETONS
 from lamp.utils.motion import Motion
 from lamp.utils.run.listing import list_runs
+from lamp.utils.scores.following.body import Body
 
 GUIDANCE_FILE = "guidance.json"
 
@@ -279,8 +281,7 @@ class LaMPPipeline(Planned):
             part = rest[start : start + at_once]
             frames = None if lengths is None else [lengths[i] for i in part]
             texts = [prompts[i] for i in part]
-            words = texts if clauses is False else [self.worded(text) for text in texts]
-            made = self._whole(maker, texts, words, frames, [seeds[i] for i in part], best_of, alone)
+            made = self._whole(maker, texts, clauses is False, frames, [seeds[i] for i in part], best_of, alone)
             for i, motion in zip(part, made):
                 motions[i] = motion
             if progress is not None:
@@ -291,27 +292,41 @@ class LaMPPipeline(Planned):
         self,
         maker: TokenMaker,
         prompts: Sequence[str],
-        words: Sequence[str],
+        typed: bool,
         lengths: Sequence[int] | None,
         seeds: Sequence[int],
         count: int,
         alone: bool,
     ) -> list[Motion]:
-        """A motion of each prompt, told in some words, the best of `count`, computed as one batch; see `__call__`."""
+        """A motion of each prompt, the best of `count`, computed as one batch; see `__call__`.
+
+        If `typed`, prompts are neither `worded` nor checked.
+        """
         # Noise depends on the prompt and the seed only, so that batches do not change results; a prompt's further
         # motions have noise of their own, the first is the one that a `count` of 1 makes.
         ways = ["", *(f" {way}" for way in range(1, count))]
         noise = [zlib.crc32(f"{s} {prompt}{way}".encode()) for s, prompt in zip(seeds, prompts) for way in ways]
-        condition = self.text(words).repeat_interleave(count, 0)
+        checks = [None] * len(prompts) if typed else self.checks(prompts)
+        condition = (self.text(prompts) if typed else self.condition(prompts)).repeat_interleave(count, 0)
         frames = None if lengths is None else [length for length in lengths for _ in ways]
         tokens = self._tokens(frames, condition, noise)
-        codes = maker.make(condition, tokens, noise)
-        told = [{"wording": {prompt: own}} if own != prompt else {} for prompt, own in zip(prompts, words)]
-        facts = [self._facts(prompt, s) | more for prompt, s, more in zip(prompts, seeds, told) for _ in ways]
-        if alone:
-            made = in_sheets(codes, tokens, lambda own, long, rows: self.decode(own, long, [facts[i] for i in rows]))
-        else:
-            made = self.decode(codes, tokens, facts)
+        facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
+
+        def make(rows: list[int], another: str) -> list[Motion]:
+            told = self.condition_again([facts[row]["prompt"] for row in rows]) if another else condition[rows]
+            codes = maker.make(told, tokens[rows], [other_noise(noise[row], another) for row in rows])
+            own = [facts[row] for row in rows]
+            if alone:
+                return in_sheets(
+                    codes, tokens[rows], lambda some, long, at: self.decode(some, long, [own[i] for i in at])
+                )
+            return self.decode(codes, tokens[rows], own)
+
+        asked = [check for check in checks for _ in ways]
+        made, tried = until_passed(asked, make, lambda check, own: check.passes(Body.of(own.joints, own.fps)))
+        if not typed:
+            for motion, result in zip(made, tried):
+                motion.meta.update(self.facts_of([motion.meta["prompt"]], [result]))
         if count == 1:
             return made
         texts = [prompt for prompt in prompts for _ in ways]

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from lamp.models import matching
 from lamp.models.editing import SEAM_TOKENS
-from lamp.models.sentences.amounts import Amount
-from lamp.models.sentences.pace import Pace
+from lamp.models.sentences.amounts import Amount, done_by
+from lamp.models.sentences.checks import Check, until_passed
+from lamp.models.sentences.pace import at_speed
 from lamp.models.sentences.plan import WAYS, Part, is_plain
 from lamp.models.sentences.together import Arms
-from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups, noise_of, shares
+from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups, joints_of, noise_of, other_noise, shares
 from lamp.models.t2m.editor import Editor
 from lamp.utils.kinematics.arms import arms_on
-from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.motion import Motion
 from lamp.utils.motion_features import motion_features
@@ -172,7 +172,7 @@ class Planned(Sequences):
         if motion is None:
             return None
         said = [part.text for part in parts] + [part.arms.text for part in parts if part.arms is not None]
-        motion.meta.update(prompt=text, **self.wording(said))
+        motion.meta.update(prompt=text, **self.facts_of(said))
         if len(parts) == 1:
             del motion.meta["sentences"]
         if best_of > 1:
@@ -233,26 +233,43 @@ class Planned(Sequences):
         names = [own.text + asked[i][2] for i, own in arms.items()]
         arms_noise = noise_of(names, [seed] * len(arms), [f"arms {asked[i][0]}" for i in arms])
         simple = [i for i, (_, part, _) in enumerate(asked) if part.pace is None]
-        texts = [asked[i][1].text for i in simple] + [own.text for own in arms.values()]
+        bodies, hands = [asked[i][1].text for i in simple], [own.text for own in arms.values()]
         counts = [tokens[i] for i in simple] + [ARMS_FRAMES // self.unit] * len(arms)
-        texts = [self.worded(text) for text in texts]
-        made = iter(self._made(editor, texts, counts, [noise[i] for i in simple] + arms_noise))
+        made: list[Tensor] = []
+        if counts:
+            condition = self.condition(bodies + hands)
+            lengths = torch.tensor(counts, device=condition.device)
+            own_noise = [noise[i] for i in simple] + arms_noise
+            checks = self.checks(bodies) + [None] * len(arms)
+            made, _ = self._checked(editor, bodies + hands, checks, condition, lengths, own_noise)
+        clips = iter(made[: len(simple)])
         rows = [
-            next(made) if part.pace is None else self._at_pace(editor, part, tokens[i], noise[i])
+            next(clips) if part.pace is None else self._at_pace(editor, part, tokens[i], noise[i])
             for i, (_, part, _) in enumerate(asked)
         ]
-        for i, own in arms.items():
-            both = self._with_arms(editor, rows[i], next(made), own)
+        places, first = list(arms), made[len(simple) :]
+
+        def with_arms(chosen: list[int], another: str) -> list[Tensor | None]:
+            clips = [first[k] for k in chosen]
+            if another:
+                again = [other_noise(arms_noise[k], another) for k in chosen]
+                condition = self.condition_again([hands[k] for k in chosen])
+                clips = self._made(editor, condition, [ARMS_FRAMES // self.unit] * len(chosen), again)
+            at = [places[k] for k in chosen]
+            return [self._with_arms(editor, rows[i], clip, arms[i]) for i, clip in zip(at, clips)]
+
+        def shown(check: Check, codes: Tensor | None) -> bool:
+            # How the trunk tilts is the body's part.
+            return codes is not None and replace(check, upright=False).passes(Body.of(joints_of(editor, codes)))
+
+        for i, both in zip(places, until_passed(self.checks(hands), with_arms, shown)[0]):
             if both is None:  # the arms do nothing, or would enter the body: all in one go
-                (both,) = self._made(editor, [asked[i][1].whole], [tokens[i]], noise[i : i + 1])
+                (both,) = self._made(editor, self.text([asked[i][1].whole]), [tokens[i]], noise[i : i + 1])
             rows[i] = both
         return rows
 
-    def _made(self, editor: Editor, texts: Sequence[str], tokens: Sequence[int], noise: Sequence[int]) -> list[Tensor]:
-        """Codes (n, Q) of texts as they stand, `tokens` of each."""
-        if not texts:
-            return []
-        condition = self.text(texts)
+    def _made(self, editor: Editor, condition: Tensor, tokens: Sequence[int], noise: Sequence[int]) -> list[Tensor]:
+        """Codes (n, Q) by a text condition (B, cond_dim), `tokens` of each."""
         rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
         return [row[:count] for row, count in zip(rows, tokens)]
 
@@ -273,11 +290,11 @@ class Planned(Sequences):
             count = min(int(np.ceil(tokens * MOST_FASTER)), MAX_FRAMES // self.unit)
         texts = [part.text, *[pace.other] * (WAYS - 1)]
         noise = [seed, *noise_of(texts[1:], [seed] * (WAYS - 1), range(1, WAYS))]
-        clips = self._made(editor, texts, [count] * WAYS, noise)
-        joints = [_joints(editor, codes) for codes in clips]
+        clips = self._made(editor, self.text(texts), [count] * WAYS, noise)
+        joints = [joints_of(editor, codes) for codes in clips]
         bodies = [Body.of(own) for own in joints]
         speeds = [float(np.median(body.speed[body.moving])) if body.moving.any() else 0.0 for body in bodies]
-        codes, speed = clips[way := _at_speed(speeds, pace)], max(speeds[way], 1e-3)
+        codes, speed = clips[way := at_speed(speeds, pace)], max(speeds[way], 1e-3)
         times = min(max(pace.speed / speed, 1.0), count / tokens) if faster else 1.0
         if not pace.fast and not pace.runs:
             times = max(min(pace.speed / speed, 1.0), MOST_SLOWER)
@@ -290,7 +307,7 @@ class Planned(Sequences):
 
     def _with_arms(self, editor: Editor, body: Tensor, arms: Tensor, how: Arms) -> Tensor | None:
         """Codes (n, Q) of a body with the arms of another motion; None where that is not possible."""
-        made = arms_on(_joints(editor, body), _joints(editor, arms), how.sides, how.hold)
+        made = arms_on(joints_of(editor, body), joints_of(editor, arms), how.sides, how.hold)
         if made is None:
             return None
         # T joints make T - 1 frames of features: the last one goes on as it went.
@@ -319,15 +336,22 @@ class Planned(Sequences):
         others = replace(part, pace=None)
         asked = [(place, others if way else part, f" {way}" if way else "") for way in range(WAYS)]
         clips = self._codes(editor, asked, [room] * WAYS, seed)
-        done = [done_by(Body.of(_joints(editor, codes)), part.amount) for codes in clips]
-        for codes, amount in zip(clips, done):
+        bodies = [Body.of(joints_of(editor, codes)) for codes in clips]
+        done = [done_by(body, part.amount) for body in bodies]
+        enough: list[tuple[Tensor, int]] = []
+        for codes, body, amount in zip(clips, bodies, done):
             # A step ends where the next one begins.
             reached = np.flatnonzero(
                 amount > part.amount.value if part.amount.kind == "steps" else amount >= part.amount.value
             )
             count = max(shortest, round(int(reached[0]) / self.unit)) if len(reached) else room
             if count <= most:
-                return codes, count
+                enough.append((codes, count))
+                # A somersault turns the heading, too.
+                if part.amount.kind != "degrees" or body.part(0, count * self.unit).upright:
+                    return codes, count
+        if enough:
+            return enough[0]
         off = [abs(float(amount[-1]) - part.amount.value) for amount in done]
         nearest = int(np.argmin(off))
         return (clips[nearest], room) if off[nearest] <= ABOUT * part.amount.value else None
@@ -365,28 +389,3 @@ class Planned(Sequences):
             count = min(max(count, low[0] + 1), high[0] - 1)
         off, motion = min(found.values(), key=lambda tried: tried[0])
         return motion if off <= max(ABOUT * amount.value, 1.0 if amount.kind == "steps" else 0.0) else None
-
-
-def done_by(body: Body, amount: Amount) -> np.ndarray:
-    """How much (T,) of an amount is done by each frame of a motion."""
-    if amount.kind == "metres":
-        return np.linalg.norm((body.joint("pelvis") - body.joint("pelvis")[:1])[:, [0, 2]], axis=-1)
-    if amount.kind == "degrees":
-        return np.abs(np.rad2deg(body.heading - body.heading[:3].mean()))
-    steps = np.zeros(len(body))
-    for frame in body.step_frames:
-        steps[frame:] += 1
-    return steps
-
-
-def _at_speed(speeds: Sequence[float], pace: Pace) -> int:
-    """Which of several speeds, in metres a second, is as asked: the first, of slow runs the fastest; or the nearest."""
-    enough = [way for way, speed in enumerate(speeds) if speed and (speed >= pace.speed) == pace.fast]
-    if enough:
-        return max(enough, key=lambda way: speeds[way]) if pace.runs and not pace.fast else enough[0]
-    return min(range(len(speeds)), key=lambda way: abs(speeds[way] - pace.speed))
-
-
-def _joints(editor: Editor, codes: Tensor) -> np.ndarray:
-    """Joints (T, J, 3) of codes (n, Q)."""
-    return features_to_joints(editor.decode(codes[None])[0]).cpu().numpy()

@@ -6,17 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from lamp.models import matching
 from lamp.models.editing import CANDIDATES, SEAM_TOKENS, Editing, require_text, ways_of
+from lamp.models.sentences.checks import Check, Tried, until_passed
 from lamp.models.t2m.editor import Editor, Section
 from lamp.models.t2m.length import LengthEstimator
 from lamp.utils.errors import UserError
+from lamp.utils.kinematics.features import features_to_joints
 from lamp.utils.kinematics.skeleton import MAX_FRAMES
 from lamp.utils.motion import Motion
 from lamp.utils.prompts import JOIN
+from lamp.utils.scores.following.body import Body
 
 MIN_FRAMES = 24
 """Frames of the shortest motion that is made."""
@@ -99,10 +104,38 @@ class Sequences(Editing):
                 for i, length in enumerate(lengths)
             ]
         )
-        clips = editor.maker.make(condition, tokens, noise)
+        clips, tried = self._checked(editor, texts, self.checks(texts), condition, tokens, noise)
         motion = self._joined(editor, [texts], condition, clips, tokens, [seeds], candidates)[0]
-        motion.meta.update(self.wording(texts))
+        motion.meta.update(self.facts_of(texts, tried))
         return motion
+
+    def _checked(
+        self,
+        editor: Editor,
+        texts: Sequence[str],
+        checks: Sequence[Check | None],
+        condition: Tensor,
+        tokens: Tensor,
+        noise: Sequence[int],
+    ) -> tuple[list[Tensor], list[Tried | None]]:
+        """Codes (n, Q) of clips, made anew where they do not pass their check, and what came of it.
+
+        Args:
+            editor: of the models.
+            texts: of each clip, as it was typed.
+            checks: of each clip.
+            condition: (B, cond_dim) of the texts.
+            tokens: (B,) lengths.
+            noise: a seed for each.
+        """
+
+        def make(rows: list[int], another: str) -> list[Tensor]:
+            own = [other_noise(noise[row], another) for row in rows]
+            told = self.condition_again([texts[row] for row in rows]) if another else condition[rows]
+            made = editor.maker.make(told, tokens[rows], own)
+            return [codes[:count] for codes, count in zip(made, tokens[rows].tolist())]
+
+        return until_passed(checks, make, lambda check, codes: check.passes(Body.of(joints_of(editor, codes))))
 
     @torch.inference_mode()
     def each_in_order(
@@ -142,19 +175,26 @@ class Sequences(Editing):
         for way in range(1, best_of):
             for one in (told[place] for place in kept):
                 ways += noise_of([f"{part} {way}" for part in one.parts], [one.seed] * len(one.parts))
-        clips = editor.maker.make(condition.repeat(best_of, *[1] * (condition.dim() - 1)), tokens.repeat(best_of), ways)
         texts = [told[place].parts for place in kept]
+        sentences = [part for parts in texts for part in parts]
+        conditions = condition.repeat(best_of, *[1] * (condition.dim() - 1))
+        made, tried = self._checked(
+            editor, sentences * best_of, self.checks(sentences) * best_of, conditions, tokens.repeat(best_of), ways
+        )
+        clips = pad_sequence(made, batch_first=True, padding_value=-1)
         if best_of > 1:
-            sentences = [part for parts in texts for part in parts]
             facts = [self._facts(part, told[place].seed) for place in kept for part in told[place].parts] * best_of
-            made = self.decode(clips, tokens.repeat(best_of), facts)
-            alike = matching.similarities(self.text, self.tokenizer, made, sentences * best_of)
+            decoded = self.decode(clips, tokens.repeat(best_of), facts)
+            alike = matching.similarities(self.text, self.tokenizer, decoded, sentences * best_of)
             best = torch.tensor(alike).reshape(best_of, len(sentences)).argmax(0)
-            clips = clips[(best * len(sentences) + torch.arange(len(sentences))).to(clips.device)]
+            chosen = best * len(sentences) + torch.arange(len(sentences))
+            clips, tried = clips[chosen.to(clips.device)], [tried[row] for row in chosen.tolist()]
         seeds = [[told[place].seed] * len(told[place].parts) for place in kept]
         joined = self._joined(editor, texts, condition, clips, tokens, seeds, candidates)
+        checked = iter(tried)
         for place, motion in zip(kept, joined):
-            motion.meta.update(prompt=told[place].text, **self.wording(told[place].parts))
+            own = list(itertools.islice(checked, len(told[place].parts)))
+            motion.meta.update(prompt=told[place].text, **self.facts_of(told[place].parts, own))
             if best_of > 1:
                 alike = matching.similarities(self.text, self.tokenizer, [motion], [told[place].text])
                 motion.meta.update(best_of=best_of, similarity=float(alike[0]))
@@ -225,6 +265,11 @@ class Sequences(Editing):
         return self._motion(editor.decode(codes[None])[0], facts)
 
 
+def joints_of(editor: Editor, codes: Tensor) -> np.ndarray:
+    """Joints (T, J, 3) of codes (n, Q)."""
+    return features_to_joints(editor.decode(codes[None])[0]).cpu().numpy()
+
+
 def in_groups(told: Sequence[Told], most: int) -> Iterator[Sequence[Told]]:
     """Sentences in their order, in groups of not more than `most` parts, or of one."""
     start = size = 0
@@ -241,6 +286,11 @@ def noise_of(texts: Sequence[str], seeds: Sequence[int], places: Iterable[object
     """A seed for each sentence of a sequence, by its place in it."""
     places = range(len(texts)) if places is None else places
     return [zlib.crc32(f"{own} {place} {text}".encode()) for place, own, text in zip(places, seeds, texts)]
+
+
+def other_noise(noise: int, another: str) -> int:
+    """A seed for another try, by the try's name; the same one for the first, which has none."""
+    return zlib.crc32(f"{noise}{another}".encode()) if another else noise
 
 
 def shares(wanted: Sequence[int], total: int, least: int) -> list[int]:

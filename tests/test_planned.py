@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import puppet
 import pytest
+import torch
 
 from lamp.models.editing import SEAM_TOKENS
 from lamp.models.pipeline import LaMPPipeline
-from lamp.models.planned import STILL, _at_speed, done_by
-from lamp.models.sentences.amounts import Amount
-from lamp.models.sentences.pace import Pace
+from lamp.models.planned import STILL
+from lamp.models.sentences.amounts import Amount, done_by
+from lamp.models.sentences.pace import Pace, at_speed
 from lamp.models.sentences.plan import Part, plan
 from lamp.models.sequences import shares
 from lamp.models.vq.model import RVQVAE, RVQConfig
@@ -117,6 +118,20 @@ def test_an_amount_before_something_else_is_not_made_anew_as_a_whole(tiny: LaMPP
     assert [part.amount is not None for part in tiny.parts(text)] == [True, False]
 
 
+@torch.inference_mode()
+def test_a_turn_is_that_of_an_upright_clip(tiny: LaMPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamp.models.planned.done_by", lambda body, _: np.linspace(0.0, 200.0, len(body)))
+    editor, turn = tiny._editor(2, True, {}), "a person turns by 90 degrees"
+    (part,) = plan(turn)
+    clips = tiny._codes(editor, [(0, part, f" {way}" if way else "") for way in range(4)], [20] * 4, 0)
+    for upright in ([True], [False, False, True], [False] * 4):
+        answers = iter(upright)
+        monkeypatch.setattr(Body, "upright", property(lambda _, answers=answers: next(answers)))
+        found = tiny._enough(editor, part, 0, 20, 4, 20, 0)
+        chosen = upright.index(True) if True in upright else 0
+        assert found is not None and torch.equal(found[0], clips[chosen]) and not list(answers)
+
+
 def test_best_of_several_goes_with_parts(tiny: LaMPPipeline) -> None:
     for text in (AT_ONCE, "a person walks quickly", "a person bows twice"):
         best = tiny(text, 80, seed=1, best_of=2)[0]
@@ -149,7 +164,7 @@ def test_amounts_grow_with_what_is_done() -> None:
 
 def test_the_speed_that_is_as_asked_is_taken() -> None:
     fast, slow, jog = Pace(1.5, True, False, ""), Pace(0.7, False, False, ""), Pace(2.3, False, True, "")
-    assert _at_speed([1.0, 1.6, 2.0], fast) == 1 and _at_speed([1.0, 1.2, 0.4], fast) == 1
-    assert _at_speed([1.0, 0.6, 0.2], slow) == 1 and _at_speed([1.0, 0.9, 0.0], slow) == 1
-    assert _at_speed([1.2, 2.1, 1.9], jog) == 1
+    assert at_speed([1.0, 1.6, 2.0], fast) == 1 and at_speed([1.0, 1.2, 0.4], fast) == 1
+    assert at_speed([1.0, 0.6, 0.2], slow) == 1 and at_speed([1.0, 0.9, 0.0], slow) == 1
+    assert at_speed([1.2, 2.1, 1.9], jog) == 1
     assert shares([], 5, 6) == []

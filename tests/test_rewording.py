@@ -41,7 +41,8 @@ KICK = "a person kicks with the {side} leg"
 @pytest.fixture(scope="module")
 def wordings() -> Wordings:
     known = phrases_and_verbs(actions())
-    return Wordings(known["phrases"], {"squat": SQUAT}, {"kick": KICK}, [], known["verbs"], known["same"])
+    tests = {"kick": {"test": {"kick": {"side": "left"}}, "upright": False}}
+    return Wordings(known["phrases"], {"squat": SQUAT}, {"kick": KICK}, [], known["verbs"], known["same"], {}, tests)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_a_sentence_is_told_alike_in_every_process() -> None:
     code = (
         "from lamp.prepare.mini.followed_wordings import Wordings, actions, phrases_and_verbs;"
         "known = phrases_and_verbs(actions());"
-        "told = Wordings(known['phrases'], {}, {}, [], known['verbs'], known['same']);"
+        "told = Wordings(known['phrases'], {}, {}, [], known['verbs'], known['same'], {}, {});"
         f"print([told.action_of(text) for text in {texts}])"
     )
     said = {
@@ -144,6 +145,7 @@ MODELS = ("masked@abc", "residual@def")
 def write(folder: Path, **changes: object) -> Path:
     found = {"phrases": {"squat": ["squat", "squat down"]}, "verbs": {"squat": ["squats"]}, "same": {}}
     found |= {"models": ["abc", "def"], "followed": {"squat": SQUAT}, "without_side": {}, "plain": []}
+    found |= {"again": {"squat": SQUAT}, "tests": {"squat": {"test": {"squat": {}}, "upright": False}}}
     (folder / WORDINGS_FILE).write_text(json.dumps(found | changes))
     return folder
 
@@ -160,9 +162,9 @@ def test_wordings_belong_to_weights(tmp_path: Path) -> None:
 def test_the_shipped_wordings_are_those_of_the_shipped_models() -> None:
     pipe = LaMPPipeline.from_pretrained()
     assert pipe.wordings is not None and len(pipe.wordings.followed) > 15
-    for text in pipe.wordings.followed.values():
-        for part in text.replace("{side}", "right").split(" > "):
-            assert pipe.worded(part) in (part, text.replace("{side}", "right"))
+    wordings = {text.replace("{side}", "right") for text in pipe.wordings.followed.values()}
+    for text in wordings:
+        assert all(pipe.worded(part) in {part, *wordings} for part in text.split(" > "))
     assert pipe.worded("a person waves") != "a person waves"
     runs = LaMPPipeline.from_runs(Path(str(pipe.source)), "masked", "residual", length_name="length")
     assert runs.wordings is not None and runs.wordings.identity == pipe.wordings.identity
@@ -183,6 +185,11 @@ def test_the_shipped_wordings_are_those_of_the_shipped_models() -> None:
         {"followed": {"squat": "\ud800 x"}},
         {"same": {"squats": ["squat"]}},
         {"plain": "a"},
+        {"tests": []},
+        {"tests": {"squat": {"test": {"squat": {}}}}},
+        {"tests": {"squat": {"test": {"fly": {}}, "upright": True}}},
+        {"tests": {"squat": {"test": {"squat": {"by": 3}}, "upright": True}}},
+        {"tests": {"squat": {"test": {"squat": {}}, "upright": "yes"}}},
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
@@ -204,6 +211,7 @@ def test_files_of_any_content(tmp_path_factory: pytest.TempPathFactory, data: st
         found = Wordings.load(path.parent, *MODELS)
         if found is not None:
             found.worded("a person squats down to the left")
+            found.check_of("a person squats down to the left")
 
     check(use, folder / WORDINGS_FILE, content)
 
@@ -272,6 +280,11 @@ def test_an_action_may_be_made_of_others_in_order(
     assert [own[0] for own in motion.meta["sentences"]] == [text, "a person waves"] and "wording" not in motion.meta
 
 
+def test_what_is_near_an_action_is_tried() -> None:
+    with_drinks = sentences_of(["phone", "drink"], 300, random.Random(0))
+    assert {"drink", "phone"} <= {word for text in with_drinks for word in text.split()}
+
+
 def test_the_search_asks_for_sentences_of_training_and_keeps_the_best(
     tiny: LaMPPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,8 +321,8 @@ def test_a_search_goes_on_and_its_file_is_read(
 
 def test_no_sentence_of_the_benchmark_is_tried() -> None:
     benchmark = {sentence.text for sentence in read_sentences()}
-    for action in actions():
-        sentences = sentences_of(action, 300, random.Random(0))
+    for action, asked in actions().items():
+        sentences = sentences_of([action, *asked.near], 300, random.Random(0))
         tried = {text.replace("{side}", side) for text in sentences for side in ("left", "right")}
         assert len(sentences) > 100 and not tried & benchmark
 

@@ -103,7 +103,9 @@ class Reply(BaseModel):
 
     motions: list[Shown]
     outside: bool = Field(default=False, description="the text is far from all captions that the models learnt")
-    notes: list[str] = Field(default=[], description="what of the prompt is not understood, or was made in other words")
+    notes: list[str] = Field(
+        default=[], description="what of the prompt is not understood, made in other words, or not seen"
+    )
 
 
 class Captions(BaseModel):

@@ -4,8 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from lamp.models.sentences.clauses import LONGEST, MOST_CLAUSES
 from lamp.models.sentences.verbs import any_form
+from lamp.utils.scores.following.body import Body
 
 Kind = Literal["metres", "steps", "degrees"]
 
@@ -133,16 +136,32 @@ def amount_of(text: str) -> tuple[str, Amount] | None:
 
 def repeated(text: str) -> list[str]:
     """A sentence as often as it says that it is done: "he bows twice" -> "he bows", "he bows"; otherwise once."""
+    once, times = counted(text)
+    again = 1 < times <= MOST_CLAUSES and _REPEATED.search(once) and not _SEVERAL.search(once)
+    return [once] * times if again else [text]
+
+
+def counted(text: str) -> tuple[str, int]:
+    """A sentence without what it says of how often it is done, and how often: "he bows twice" -> "he bows", 2."""
     whole = " ".join(text.split()).rstrip(" .!")
     match = _TIMES.search(whole) if len(whole) <= LONGEST else None
-    if match is None:
-        return [text]
-    once = whole[: match.start()]
+    once = whole[: match.start()] if match else ""
+    if match is None or _STUMP.search(once):
+        return text, 1
     words = {"twice": 2, "thrice": 3}
-    times = words[match[1].lower()] if match[1] else int(_number(match[2]))
-    if times > MOST_CLAUSES or _STUMP.search(once) or _SEVERAL.search(once) or not _REPEATED.search(once):
-        return [text]
-    return [once] * times
+    return once, words[match[1].lower()] if match[1] else int(_number(match[2]))
+
+
+def done_by(body: Body, amount: Amount) -> np.ndarray:
+    """How much (T,) of an amount is done by each frame of a motion."""
+    if amount.kind == "metres":
+        return np.linalg.norm((body.joint("pelvis") - body.joint("pelvis")[:1])[:, [0, 2]], axis=-1)
+    if amount.kind == "degrees":
+        return np.abs(np.rad2deg(body.heading - body.heading[:3].mean()))
+    steps = np.zeros(len(body))
+    for frame in body.step_frames:
+        steps[frame:] += 1
+    return steps
 
 
 def _number(word: str) -> float:

@@ -1,6 +1,7 @@
 """How fast: "he walks quickly" -> at 1.5 metres a second or more."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lamp.models.sentences.clauses import LONGEST
@@ -77,3 +78,11 @@ def pace_of(text: str) -> Pace | None:
     if not runs and not slow and not _HURRY.search(text):
         other = _FAST.sub(lambda found: "brisk" if _ADJECTIVE.match(text, found.start()) else "briskly", text)
     return Pace(PACES[fast, runs], fast, runs, other)
+
+
+def at_speed(speeds: Sequence[float], pace: Pace) -> int:
+    """Which of several speeds, in metres a second, is as asked: the first, of slow runs the fastest; or the nearest."""
+    enough = [way for way, speed in enumerate(speeds) if speed and (speed >= pace.speed) == pace.fast]
+    if enough:
+        return max(enough, key=lambda way: speeds[way]) if pace.runs and not pace.fast else enough[0]
+    return min(range(len(speeds)), key=lambda way: abs(speeds[way] - pace.speed))

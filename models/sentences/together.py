@@ -57,7 +57,8 @@ _ACTS = re.compile(
     r"(?<!\ba )(?<!\bthe )(?<!\bhis )(?<!\bher )(?<!\btheir )(?<!\bis )(?:\bwav(?:e|es|ed|ing)|\bpunch(?:es|ed|ing)?|"
     r"\bjab(?:s|bed|bing)?|\bboxing|\bdr[ai]nk(?:s|ing)?|\bsip(?:s|ping)?|\bclap(?:s|ped|ping)?|\bsalut(?:e|es|ed|ing)|"
     r"\bpoint(?:s|ed|ing)?|\bphon(?:es|ed|ing))\b|\btalk\w* on (?:the|his|her|their|an?) (?:tele)?phone\b|"
-    r"\bthrow\w* (?:a )?punch\w*",
+    rf"\bthrow\w* (?:a )?punch\w*|\b(?:stretch\w*|reach\w*|hold\w*|held) out {_HANDS}\b|\bextend\w* {_HANDS}\b|"
+    rf"\b(?:stretch\w*|hold\w*|held) {_HANDS} out\b|\breach\w* (?:out|forward) with {_HANDS}\b",
     re.IGNORECASE,
 )
 _NOT_ARMS = re.compile(

@@ -1,10 +1,12 @@
 """`Understanding`: what a pipeline makes of sentences before it makes motion."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import Tensor
 
 from lamp.models.lamp.known import KnownTexts
+from lamp.models.sentences.checks import Check, Tried
 from lamp.models.sentences.clauses import clauses
 from lamp.models.sentences.plan import Part, plan
 from lamp.models.sentences.wording import Wordings
@@ -51,7 +53,7 @@ class Understanding:
         return {text: steps_of(better) for text, better in told.items() if JOIN in better}
 
     def worded(self, text: str) -> str:
-        """The sentence in the words that these models follow best, see `Wordings`; as it is, if these are several."""
+        """The sentence in the words that these models follow best, see `Wordings`; as it is, if these are a recipe."""
         told = text if self.wordings is None else self.wordings.worded(text)
         return text if JOIN in told else told
 
@@ -59,10 +61,24 @@ class Understanding:
         """Text condition of sentences as they are `worded`."""
         return self.text([self.worded(text) for text in texts])
 
-    def wording(self, texts: Sequence[str]) -> dict[str, dict[str, str]]:
-        """For a motion's `meta`: which of its sentences were `worded`, and how; nothing if none was."""
-        told = {text: worded for text in texts if (worded := self.worded(text)) != text}
-        return {"wording": told} if told else {}
+    def checks(self, texts: Sequence[str]) -> list[Check | None]:
+        """What a motion of each sentence must do, where that is known."""
+        return [None if self.wordings is None else self.wordings.check_of(text) for text in texts]
+
+    def condition_again(self, texts: Sequence[str]) -> Tensor:
+        """Text condition of sentences for further tries, see `Wordings.worded_again`."""
+        return self.text(texts if self.wordings is None else [self.wordings.worded_again(text) for text in texts])
+
+    def facts_of(self, texts: Sequence[str], tried: Sequence[Tried | None] = ()) -> dict[str, Any]:
+        """For a motion's `meta`: which of its sentences were made in other words, and what came of the checks; nothing
+        if there was nothing of it."""
+        told = {text: self.worded(text) for text in texts}
+        checks = [own for own in tried if own is not None]
+        if self.wordings is not None:
+            again = [own["sentence"] for own in checks if own["passed"] and own["tries"] > 1]
+            told |= {text: self.wordings.worded_again(text) for text in again}
+        told = {text: worded for text, worded in told.items() if worded != text}
+        return ({"wording": told} if told else {}) | ({"checks": checks} if checks else {})
 
     # What is told
 
@@ -114,6 +130,13 @@ def steps_of(recipe: str) -> list[Part]:
 
 
 def wording_notes(motions: Iterable[Motion]) -> list[str]:
-    """A line for each sentence that was made in other words than its own."""
+    """A line for each sentence that was made in other words than its own, and for each that may not be followed."""
+    motions = list(motions)
     told = {pair: None for motion in motions for pair in motion.meta.get("wording", {}).items()}
-    return [f"{shown(own)} was made as {shown(better, 200)}, which these models follow better" for own, better in told]
+    lines = [f"{shown(own)} was made as {shown(better, 200)}, which these models follow better" for own, better in told]
+    tried: list[Tried] = [own for motion in motions for own in motion.meta.get("checks", ())]
+    failed = {own["sentence"]: own["tries"] for own in tried if not own["passed"]}
+    lines += [
+        f"{shown(text)} may not be what is seen: joints do not show it in {n} tries" for text, n in failed.items()
+    ]
+    return lines

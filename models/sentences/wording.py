@@ -18,11 +18,14 @@ from functools import cached_property
 from pathlib import Path
 
 from lamp.models.hub import optional_file
+from lamp.models.sentences.amounts import counted
+from lamp.models.sentences.checks import ActionTest, Check, are_tests, test_of_side, test_of_times
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
 from lamp.utils.prompts import JOIN
 from lamp.utils.reading import reading
 from lamp.utils.run.provenance import digest
+from lamp.utils.scores.following.tests import mirrored
 
 WORDINGS_FILE = "rewording.json"
 """Beside the models of a folder."""
@@ -47,6 +50,7 @@ _TELLING = frozenset(
     "around across through".split()
 )
 """Limbs and directions: a sentence that has one which the nearest phrases lack says something else."""
+_BOTH = {"both", "two", "arms", "hands", "legs", "feet"}
 _LIMBS = {"hand": "arm", "foot": "leg"}
 _ARTICLES = frozenset("a an the his her their its my your our".split())
 _PLACES = frozenset("on in at from with under while".split())
@@ -64,13 +68,15 @@ class Wordings:
 
     Attributes:
         phrases: of every action, `{side}` for left or right; verbs in their base form.
-        followed: by action, the sentence that the generators follow best, `{side}` for left or right; or several with
-            " > " between, which are made one after the other, each with its frames ("a person stands still#24").
+        followed: by action, the sentence that the generators follow best, `{side}` for left or right; or a recipe of
+            several with " > " between, which are made one after the other, each with its frames (`steps_of`).
         without_side: the same of actions that fail only where a sentence tells no side ("a person waves").
         plain: actions of `followed` that most wordings do as well; what a sentence tells of them besides, such as an
             angry man, matters more, so it must not have other words than their phrases.
         verbs: forms of the phrases' verbs ("squats", "squatting") by the base form.
         same: words that are taken for another one.
+        again: of every action but those made by a recipe, the sentence that is followed best, for further tries.
+        tests: by action, what a motion of it must do: a test of the left side, and whether the body is upright.
     """
 
     phrases: Mapping[str, Sequence[str]]
@@ -79,6 +85,8 @@ class Wordings:
     plain: Sequence[str]
     verbs: Mapping[str, Sequence[str]]
     same: Mapping[str, str]
+    again: Mapping[str, str]
+    tests: Mapping[str, ActionTest]
 
     @classmethod
     def load(cls, source: str | Path, *models: str) -> "Wordings | None":
@@ -96,7 +104,8 @@ class Wordings:
             return None
         with reading(path, "list of wordings"):
             found = read_json(path)
-        if not isinstance(found, dict) or not all(check(found.get(name)) for name, check in _CHECKS.items()):
+            good = isinstance(found, dict) and all(check(found.get(name)) for name, check in _CHECKS.items())
+        if not good:
             raise UserError(f"{path} is no list of wordings; fetch it again or remove it")
         if found.get("models") != [name.split("@")[-1] for name in models]:
             return None
@@ -108,20 +117,45 @@ class Wordings:
         return digest([json.dumps([getattr(self, name) for name in _CHECKS], sort_keys=True)])
 
     def worded(self, text: str) -> str:
-        """The sentence, or several with " > " between, in the words that are followed best; as it is, where it says
-        none of the actions, or more than one of them."""
-        sides = set(re.findall(r"\b(left|right)\b", text.lower())) if len(text) <= LONGEST else set()
-        action = self.action_of(text) if len(sides) < 2 else None
+        """The sentence, or a recipe, in the words that are followed best; as it is, where it says none of the actions,
+        or more than one of them."""
+        action, sides = self._read(text)
         if action is None:
             return text
         wording = self.followed.get(action, "" if sides else self.without_side.get(action, ""))
-        words = set(_split(text))
-        lost = words & {"both", "two"} if _SIDE in wording else sides
+        if action in self.plain and not set(map(self._base, _split(text))) <= self._vocabulary[action]:
+            return text
+        return self._of_sides(text, wording, sides)
+
+    def worded_again(self, text: str) -> str:
+        """The sentence for further tries, in the words of its action that are followed best, if that loses no side."""
+        action, sides = self._read(text)
+        return text if action is None else self._of_sides(text, self.again.get(action, ""), sides)
+
+    def _of_sides(self, text: str, wording: str, sides: set[str]) -> str:
+        """A wording in the place of a sentence of these sides; the sentence, where one of them would be lost."""
+        lost = _BOTH.intersection(_split(text)) if _SIDE in wording else sides
         if not wording or lost:
             return text
-        if action in self.plain and not set(map(self._base, words)) <= self._vocabulary[action]:
-            return text
-        return wording.replace(_SIDE, sides.pop() if sides else "right")
+        return wording.replace(_SIDE, next(iter(sides), "right"))
+
+    def check_of(self, text: str) -> Check | None:
+        """What a motion of the sentence must do; None where it says none of the actions, or more than one of them."""
+        once, times = counted(text)
+        action, sides = self._read(once)
+        if action is None or action not in self.tests:
+            return None
+        own = self.tests[action]
+        told = test_of_times(own["test"], times)
+        if told is None or (_BOTH.intersection(_split(once)) and mirrored(told) != told):
+            return None
+        return Check(text, action, test_of_side(told, next(iter(sides), None)), own["upright"])
+
+    def _read(self, text: str) -> tuple[str | None, set[str]]:
+        """The action of a sentence, and its sides, one at most; no action, where the sentence is one of a recipe."""
+        sides = set(re.findall(r"\b(left|right)\b", text.lower())) if len(text) <= LONGEST else set()
+        one = len(sides) < 2 and text not in self._steps
+        return self.action_of(text) if one else None, sides
 
     def action_of(self, text: str) -> str | None:
         """The action whose two nearest phrases are nearest, if they are near.
@@ -153,6 +187,12 @@ class Wordings:
         return best if _telling(terms) <= _telling(said) else None
 
     # Words
+
+    @cached_property
+    def _steps(self) -> set[str]:
+        """Sentences of recipes, which are in the best words already."""
+        recipes = (recipe.split(JOIN) for recipe in self.followed.values() if JOIN in recipe)
+        return {step.partition("#")[0] for recipe in recipes for step in recipe}
 
     @cached_property
     def _forms(self) -> dict[str, str]:
@@ -264,5 +304,7 @@ _CHECKS = {
     "plain": _is_list,
     "verbs": _is_table_of_lists,
     "same": _is_table,
+    "again": _is_table,
+    "tests": are_tests,
 }
 """What each attribute of `Wordings` must be in the file."""

@@ -14,7 +14,9 @@ a test for each action), and takes the sentence that is followed most:
 
 So actions that nearly all wordings do as well stay as users type them, and those that `MOST` do, where a sentence says
 more than an action, such as who does it. Captions of actions of one hand or foot nearly always say which, and without a
-side the model does something in between: such sentences get the best wording with a side. Sentences of the benchmark
+side the model does something in between: such sentences get the best wording with a side. The file holds the tests as
+well, by which pipelines check what they made (`models.sentences.checks`), and for further tries the best wording of
+each action. Sentences of the benchmark
 (`eval_follow.py`) take no part, but an action's test may be the same as there. Takes about a minute an action on one
 core; a stopped command goes on with the actions that its state lacks. `lamp.models.sentences.wording` reads the file.
 """
@@ -33,6 +35,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lamp.models.pipeline import LaMPPipeline
+from lamp.models.sentences.checks import Check, test_of_side
 from lamp.models.sentences.understanding import steps_of
 from lamp.models.sentences.wording import WORDINGS_FILE, Wordings
 from lamp.models.sequences import Told
@@ -44,21 +47,20 @@ from lamp.utils.files import atomic_path, read_json, write_json
 from lamp.utils.motion import Motion
 from lamp.utils.prompts import JOIN
 from lamp.utils.reading import reading
-from lamp.utils.scores.following.body import Body, smooth
+from lamp.utils.scores.following.body import Body
 from lamp.utils.scores.following.sentences import read_sentences
-from lamp.utils.scores.following.tests import Test, check_test, mirrored, passes
+from lamp.utils.scores.following.tests import Test, check_test
 
 TYPED = Path(__file__).with_name("typed_sentences.json")
 """Sentences that people might type, written without sight of the wordings; "means" are the actions that count as
 right, none for what is no single action of these. Rules were made with "dev" in sight; of "test" only counts were
 looked at."""
 TABLE = Path(__file__).with_name("followed_wordings.json")
-"""By action: a test (of the left side, where there are sides); "upright", where the trunk must not tilt by `TILT`;
-"also", phrases of it that captions of training lack; "parts", other actions of which it may be made one after the
-other, tried in stage 2."""
-TILT = 50
-"""Degrees. Tests ask for what makes an action; who turns round in a somersault, or bows with raised hands, would
-pass them."""
+"""By action: a test (of the left side, where there are sides); "upright", where the trunk must stay so: who turns
+round in a somersault, or bows with raised hands, would pass the test; "check", a test that asks less, where generated
+motions are to be checked by another one; "also", phrases of it that captions of training lack; "near", actions whose
+wordings are tried as well; "parts", other sentences that are tried in stage 2: of actions in order of which it may be
+made, or that are followed at certain lengths."""
 WIDE = ((120, 8), (600, 32))
 SEEDS, SURE = 2, 3
 ENOUGH = 0.8
@@ -82,23 +84,25 @@ class Asked:
     test: Test
     upright: bool = False
     also: Sequence[str] = ()
+    near: Sequence[str] = ()
+    check: Test | None = None
     parts: Sequence[str] = ()
 
     def passes(self, motion: Motion, mirror: bool) -> bool:
         """Whether a motion does it, of the right side if `mirror`."""
-        body = Body.of(motion.joints, motion.fps)
-        if self.upright and smooth(body.tilt, 5).max() > TILT:
-            return False
-        return passes(mirrored(self.test) if mirror else self.test, body)
+        test = test_of_side(self.test, "right" if mirror else "left")
+        return Check("", "", test, self.upright).passes(Body.of(motion.joints, motion.fps))
 
 
-def sentences_of(action: str, count: int, rng: random.Random) -> list[str]:
-    """Different sentences of an action in training's wordings, `{side}` left in; none of the benchmark."""
+def sentences_of(actions: Sequence[str], count: int, rng: random.Random) -> list[str]:
+    """Different sentences of actions in training's wordings, `{side}` left in; none of the benchmark."""
+    known = WORDINGS["actions"]
+    phrases = [phrase for action in actions if action in known for phrase in known[action]["train"]]
     benchmark = {entry.text for entry in read_sentences()}
     found: dict[str, None] = {}
     for _ in range(10 * count):
         tense = "progressive" if rng.random() < 0.3 else "present"
-        subject, phrase = rng.choice(SUBJECTS["train"]), rng.choice(WORDINGS["actions"][action]["train"])
+        subject, phrase = rng.choice(SUBJECTS["train"]), rng.choice(phrases)
         text = sentence(subject, phrase, tense, rng)
         if not MOOD.search(phrase):
             found[text] = None
@@ -153,7 +157,7 @@ class Found(NamedTuple):
 def best_of(pipe: LaMPPipeline, action: str, asked: Asked) -> Found:
     """What is found of an action."""
     number = zlib.crc32(action.encode())
-    texts = sentences_of(action, WIDE[-1][0], random.Random(number))
+    texts = sentences_of([action, *asked.near], WIDE[-1][0], random.Random(number))
     wide: list[float] = []
     for count, kept in WIDE:
         wide += followed(pipe, texts[len(wide) : count], asked, [number % 1000], FEW)
@@ -176,7 +180,8 @@ def phrases_and_verbs(table: Mapping[str, Asked]) -> dict[str, Any]:
     """What sentences are recognised by: phrases of all actions, and forms of their verbs."""
     verbs: set[str] = set()
     phrases = {}
-    for action, wordings in WORDINGS["actions"].items():
+    for action in {**WORDINGS["actions"], **table}:
+        wordings = WORDINGS["actions"].get(action, {"train": (), "heldout": ()})
         own = [*wordings["train"], *wordings["heldout"], *(table[action].also if action in table else ())]
         verbs.update(verb for phrase in own for verb in re.findall(r"\*(\w+)", phrase))
         phrases[action] = [re.sub(r"\{(their|they|them|themself)\}", "their", own.replace("*", "")) for own in own]
@@ -235,6 +240,10 @@ def rewording(results: Mapping[str, Found], table: Mapping[str, Asked]) -> dict[
         "followed": {action: results[action].text for action in kept},
         "without_side": {action: found.text for action, found in results.items() if found.sided and not found.gains},
         "plain": [action for action in kept if results[action].usual >= MOST],
+        "again": {action: found.text for action, found in results.items() if JOIN not in found.text},
+        "tests": {
+            action: {"test": asked.check or asked.test, "upright": asked.upright} for action, asked in table.items()
+        },
         **phrases_and_verbs(table),
     }
 

@@ -15,6 +15,8 @@ LEG = HUMANML3D.bone_lengths[4] + HUMANML3D.bone_lengths[7]
 """Length of the standard body's leg, hip to ankle, metres (0.83)."""
 STANDING = 0.72
 """Height of the hips above which a body stands, metres; upright ones have 0.78 to 0.93 in captures."""
+TILT = 50
+"""Degrees by which an upright trunk tilts at most."""
 SIDES = ("left", "right")
 SHORTEST = 8
 """Frames that a motion needs to be judged."""
@@ -118,6 +120,11 @@ class Body:
         """Degrees (T,) between the trunk, pelvis to neck, and the vertical."""
         trunk = self.joint("neck") - self.joint("pelvis")
         return np.rad2deg(np.arccos(np.clip(trunk[:, 1] / np.linalg.norm(trunk, axis=-1), -1, 1)))
+
+    @property
+    def upright(self) -> bool:
+        """Whether the trunk never tilts by more than `TILT`, single frames left out."""
+        return bool(smooth(self.tilt, 5).max() <= TILT)
 
     @cached_property
     def bend(self) -> np.ndarray:
