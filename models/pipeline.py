@@ -20,7 +20,7 @@ from lamp.models.model_files import make_config, read_facts
 from lamp.models.planned import Planned
 from lamp.models.sentences.checks import until_passed
 from lamp.models.sentences.wording import Wordings
-from lamp.models.sequences import MIN_FRAMES, other_noise
+from lamp.models.sequences import MIN_FRAMES, noise_in_try
 from lamp.models.t2m.length import LengthEstimator
 from lamp.models.t2m.masked import MaskedTransformer
 from lamp.models.t2m.residual import ResidualTransformer
@@ -312,9 +312,10 @@ class LaMPPipeline(Planned):
         tokens = self._tokens(frames, condition, noise)
         facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
 
-        def make(rows: list[int], another: str) -> list[Motion]:
-            told = self.condition_again([facts[row]["prompt"] for row in rows]) if another else condition[rows]
-            codes = maker.make(told, tokens[rows], [other_noise(noise[row], another) for row in rows])
+        def make(rows: list[int], number: int) -> list[Motion]:
+            again = [facts[row]["prompt"] for row in rows]
+            told = condition[rows] if number == 1 else self.condition_in_try(again, number)
+            codes = maker.make(told, tokens[rows], [noise_in_try(noise[row], number) for row in rows])
             own = [facts[row] for row in rows]
             if alone:
                 return in_sheets(

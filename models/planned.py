@@ -15,7 +15,7 @@ from lamp.models.sentences.checks import Check, until_passed
 from lamp.models.sentences.pace import at_speed
 from lamp.models.sentences.plan import WAYS, Part, is_plain
 from lamp.models.sentences.together import Arms
-from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups, joints_of, noise_of, other_noise, shares
+from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups, joints_of, noise_in_try, noise_of, shares
 from lamp.models.t2m.editor import Editor
 from lamp.utils.kinematics.arms import arms_on
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
@@ -249,11 +249,11 @@ class Planned(Sequences):
         ]
         places, first = list(arms), made[len(simple) :]
 
-        def with_arms(chosen: list[int], another: str) -> list[Tensor | None]:
+        def with_arms(chosen: list[int], number: int) -> list[Tensor | None]:
             clips = [first[k] for k in chosen]
-            if another:
-                again = [other_noise(arms_noise[k], another) for k in chosen]
-                condition = self.condition_again([hands[k] for k in chosen])
+            if number > 1:
+                again = [noise_in_try(arms_noise[k], number) for k in chosen]
+                condition = self.condition_in_try([hands[k] for k in chosen], number)
                 clips = self._made(editor, condition, [ARMS_FRAMES // self.unit] * len(chosen), again)
             at = [places[k] for k in chosen]
             return [self._with_arms(editor, rows[i], clip, arms[i]) for i, clip in zip(at, clips)]

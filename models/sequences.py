@@ -129,9 +129,9 @@ class Sequences(Editing):
             noise: a seed for each.
         """
 
-        def make(rows: list[int], another: str) -> list[Tensor]:
-            own = [other_noise(noise[row], another) for row in rows]
-            told = self.condition_again([texts[row] for row in rows]) if another else condition[rows]
+        def make(rows: list[int], number: int) -> list[Tensor]:
+            own = [noise_in_try(noise[row], number) for row in rows]
+            told = condition[rows] if number == 1 else self.condition_in_try([texts[row] for row in rows], number)
             made = editor.maker.make(told, tokens[rows], own)
             return [codes[:count] for codes, count in zip(made, tokens[rows].tolist())]
 
@@ -288,9 +288,9 @@ def noise_of(texts: Sequence[str], seeds: Sequence[int], places: Iterable[object
     return [zlib.crc32(f"{own} {place} {text}".encode()) for place, own, text in zip(places, seeds, texts)]
 
 
-def other_noise(noise: int, another: str) -> int:
-    """A seed for another try, by the try's name; the same one for the first, which has none."""
-    return zlib.crc32(f"{noise}{another}".encode()) if another else noise
+def noise_in_try(noise: int, number: int) -> int:
+    """The seed of one of the tries (`until_passed`), of which the first has the seed itself."""
+    return noise if number == 1 else zlib.crc32(f"{noise} try {number}".encode())
 
 
 def shares(wanted: Sequence[int], total: int, least: int) -> list[int]:

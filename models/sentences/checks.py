@@ -17,6 +17,8 @@ from lamp.utils.scores.following.tests import Test, check_test, mirrored
 
 TRIES = 6
 """Motions that are made of a sentence at most."""
+IN_OTHER_WORDS = (2, 4)
+"""Tries in which a sentence has other words: at some length the best ones of all may always fail."""
 
 Made = TypeVar("Made")
 
@@ -77,27 +79,27 @@ def test_of_times(test: Test, times: int) -> Test | None:
 
 def until_passed(
     checks: Sequence[Check | None],
-    make: Callable[[list[int], str], Sequence[Made]],
+    make: Callable[[list[int], int], Sequence[Made]],
     passes: Callable[[Check, Made], bool],
 ) -> tuple[list[Made], list[Tried | None]]:
     """Make something of each sentence, and anew what does not pass its check; where nothing does, the first is kept.
 
     Args:
         checks: of each sentence; None where there is nothing to check.
-        make: of some sentences by their numbers; the second argument tells the noise of a try from that of others.
+        make: of some sentences by their places, in a try, from 1 on.
         passes: whether what was made passes its check.
 
     Returns:
         What was made, and what came of each check.
     """
-    made = list(make(list(range(len(checks))), ""))
+    made = list(make(list(range(len(checks))), 1))
     asked = {row: check for row, check in enumerate(checks) if check is not None}
     tries = dict.fromkeys(asked, 1)
     failed = [row for row, check in asked.items() if not passes(check, made[row])]
     for number in range(2, TRIES + 1):
         if not failed:
             break
-        for row, again in zip(failed, make(failed, f" try {number}"), strict=True):
+        for row, again in zip(failed, make(failed, number), strict=True):
             tries[row] = number
             if passes(asked[row], again):
                 made[row] = again

@@ -73,6 +73,13 @@ _BETWEEN = re.compile(
 )
 _AND_AFTER = re.compile(rf",?\s+(?:and|but)\s+(?=[^,]*\b(?:{_LATER})$)", re.IGNORECASE)
 _AFTER = re.compile(rf"^after\s+(?:first\s+)?({_WHOSE}[^,]*),\s+(.+)$", re.IGNORECASE)
+_DEEDS = "bow jump hop kick punch wave squat spin turn walk run jog stretch"
+_AFTER_A = re.compile(
+    rf"^after (?:an?|the|one|his|her|their) (?:(?!of\b)\w+ )?({'|'.join(_DEEDS.split())}),? "
+    r"(?=(?:he|she|they|it|an?|the|some\w+)\b)",
+    re.IGNORECASE,
+)
+"""What is done first, as a noun: "after a bow, she waves"."""
 _BEFORE = re.compile(rf"^(?:before|prior to)\s+({_WHOSE}[^,]*),\s+(.+)$", re.IGNORECASE)
 _REVERSED = re.compile(rf"^([^,]+),?\s+(?:but (?:only )?)?after\s+(?:first\s+)?({_WHOSE}[^,]*)$", re.IGNORECASE)
 _BUT_FIRST = re.compile(r"^([^,;.]+)(?:,?\s+but (?:first|before that)|[.;]\s+before that),?\s+(.+)$", re.IGNORECASE)
@@ -82,12 +89,13 @@ _WHOLE = re.compile(
     r"\ball (?:while|the while)\b|,\s*(?:all|both|while|always|meanwhile)\b|\bat the same time\b|\bsimultaneously\b|"
     r"\bas if\b|\blike\b.*\bafter\b|^(?:while|when|whenever|as|if|with|without|in|on|at|there)\b|\bthere (?:is|are)\b|"
     r"\bshows\b|\b(?:almost|nearly)\b|\bcatch\w* (?:him|her|it|them)sel\w+|\bbut stops? before\b|"
-    r"\bup (?:again )?(?:twice|\w+ times)$|"
+    r"\bup (?:again )?(?:twice|\w+ times)$|\bturn\w* (?:a?round|about|back)\b.*\b(?:walk|run|jog|go|come)e?s? back\b|"
     r"[.]\s+(?:his|her|their|its) (?:left |right )?(?:arms?|hands?|legs?)\b|"
     r"\blook(?:s|ed)? (?!(?:left|right|up|down|around|at|behind|back|over|to|both|in|out|forward|for)\b)\w+",
     re.IGNORECASE,
 )
 """What speaks of the sentence as a whole, or makes its order uncertain."""
+_BREAKS_INTO = re.compile(r"\bbreaks? (?:in)?to an? (run|jog|sprint|walk)\b", re.IGNORECASE)
 _BEGINS = re.compile(r"^(.*?)\b(?:starts|begins|opens) (?:by|with) (?=\w+ing\b)", re.IGNORECASE)
 
 _WHO = {
@@ -122,6 +130,8 @@ def clauses(text: str) -> list[str]:
     whole = " ".join(text.split())
     if len(whole) > LONGEST or _WHOLE.search(whole):
         return [text]
+    whole = _AFTER_A.sub(lambda found: f"{SUBJECT} {third_person(found[1].lower())}, then ", whole)
+    whole = _BREAKS_INTO.sub(lambda found: third_person(found[1].lower()), whole)
     ordered = _ordered(whole.rstrip(" .!;,"))
     parts = [clause for part in ordered for clause in _divided(part, len(ordered) > 1)]
     if not 1 < len(parts) <= MOST_CLAUSES:

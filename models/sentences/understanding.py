@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from lamp.models.lamp.known import KnownTexts
-from lamp.models.sentences.checks import Check, Tried
+from lamp.models.sentences.checks import IN_OTHER_WORDS, Check, Tried
 from lamp.models.sentences.clauses import clauses
 from lamp.models.sentences.plan import Part, plan
 from lamp.models.sentences.wording import Wordings
@@ -65,19 +65,22 @@ class Understanding:
         """What a motion of each sentence must do, where that is known."""
         return [None if self.wordings is None else self.wordings.check_of(text) for text in texts]
 
-    def condition_again(self, texts: Sequence[str]) -> Tensor:
-        """Text condition of sentences for further tries, see `Wordings.worded_again`."""
-        return self.text(texts if self.wordings is None else [self.wordings.worded_again(text) for text in texts])
+    def in_try(self, text: str, number: int) -> str:
+        """The sentence in the words of one of the tries (`until_passed`), which count from 1."""
+        if self.wordings is not None and number in IN_OTHER_WORDS:
+            return self.wordings.worded_otherwise(text)
+        return self.worded(text)
+
+    def condition_in_try(self, texts: Sequence[str], number: int) -> Tensor:
+        """Text condition of sentences in one of the tries."""
+        return self.text([self.in_try(text, number) for text in texts])
 
     def facts_of(self, texts: Sequence[str], tried: Sequence[Tried | None] = ()) -> dict[str, Any]:
         """For a motion's `meta`: which of its sentences were made in other words, and what came of the checks; nothing
         if there was nothing of it."""
-        told = {text: self.worded(text) for text in texts}
         checks = [own for own in tried if own is not None]
-        if self.wordings is not None:
-            again = [own["sentence"] for own in checks if own["passed"] and own["tries"] > 1]
-            told |= {text: self.wordings.worded_again(text) for text in again}
-        told = {text: worded for text, worded in told.items() if worded != text}
+        tries = dict.fromkeys(texts, 1) | {own["sentence"]: own["tries"] for own in checks if own["passed"]}
+        told = {text: words for text, number in tries.items() if (words := self.in_try(text, number)) != text}
         return ({"wording": told} if told else {}) | ({"checks": checks} if checks else {})
 
     # What is told

@@ -75,7 +75,7 @@ class Wordings:
             angry man, matters more, so it must not have other words than their phrases.
         verbs: forms of the phrases' verbs ("squats", "squatting") by the base form.
         same: words that are taken for another one.
-        again: of every action but those made by a recipe, the sentence that is followed best, for further tries.
+        again: of every action but those made by a recipe, the sentence that is followed best, for some further tries.
         tests: by action, what a motion of it must do: a test of the left side, and whether the body is upright.
     """
 
@@ -127,10 +127,13 @@ class Wordings:
             return text
         return self._of_sides(text, wording, sides)
 
-    def worded_again(self, text: str) -> str:
-        """The sentence for further tries, in the words of its action that are followed best, if that loses no side."""
+    def worded_otherwise(self, text: str) -> str:
+        """The sentence for some of the further tries: as it is, where `worded` has put it into other words; else in the
+        words of its action that are followed best, if that loses no side."""
         action, sides = self._read(text)
-        return text if action is None else self._of_sides(text, self.again.get(action, ""), sides)
+        if action is None or self.worded(text) != text:
+            return text
+        return self._of_sides(text, self.again.get(action, ""), sides)
 
     def _of_sides(self, text: str, wording: str, sides: set[str]) -> str:
         """A wording in the place of a sentence of these sides; the sentence, where one of them would be lost."""
