@@ -133,13 +133,13 @@ def steps_of(recipe: str) -> list[Part]:
 
 
 def wording_notes(motions: Iterable[Motion]) -> list[str]:
-    """A line for each sentence that was made in other words than its own, and for each that may not be followed."""
+    """A line for each sentence that was made in other words than its own, and for each whose check no motion passed."""
     motions = list(motions)
     told = {pair: None for motion in motions for pair in motion.meta.get("wording", {}).items()}
     lines = [f"{shown(own)} was made as {shown(better, 200)}, which these models follow better" for own, better in told]
     tried: list[Tried] = [own for motion in motions for own in motion.meta.get("checks", ())]
     failed = {own["sentence"]: own["tries"] for own in tried if not own["passed"]}
     lines += [
-        f"{shown(text)} may not be what is seen: joints do not show it in {n} tries" for text, n in failed.items()
+        f"{shown(text)} is not what joints show in any of {n} motions, so this is a guess" for text, n in failed.items()
     ]
     return lines
