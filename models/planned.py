@@ -26,6 +26,8 @@ from lamp.utils.scores.following.body import Body
 
 STILL = Part("a person stands still", "a person stands still")
 """What comes after an amount that ends a sentence."""
+TURN, LARGE_TURN = "a person turns around", 150
+"""What is tried as well for turns of so many degrees or more: who is told an angle walks in a curve, which is less."""
 STILL_FRAMES = 32
 """Of `STILL`, where nobody says how long the motion is to be."""
 ARMS_FRAMES = 80
@@ -334,7 +336,10 @@ class Planned(Sequences):
         assert part.amount is not None
         # One of them as fast as asked, others as fast as they are.
         others = replace(part, pace=None)
-        asked = [(place, others if way else part, f" {way}" if way else "") for way in range(WAYS)]
+        ways = [part, *[others] * (WAYS - 1)]
+        if part.amount.kind == "degrees" and part.amount.value >= LARGE_TURN:
+            ways[1::2] = [replace(others, text=TURN)] * len(ways[1::2])
+        asked = [(place, own, f" {way}" if way else "") for way, own in enumerate(ways)]
         clips = self._codes(editor, asked, [room] * WAYS, seed)
         bodies = [Body.of(joints_of(editor, codes)) for codes in clips]
         done = [done_by(body, part.amount) for body in bodies]

@@ -1,19 +1,22 @@
 """Motions made part by part: arms of one clip on another, clips cut where so much is done, clips as fast as asked."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import puppet
 import pytest
 import torch
+from torch import Tensor
 
 from lamp.models.editing import SEAM_TOKENS
 from lamp.models.pipeline import LaMPPipeline
-from lamp.models.planned import STILL
+from lamp.models.planned import STILL, TURN
 from lamp.models.sentences.amounts import Amount, done_by
 from lamp.models.sentences.pace import Pace, at_speed
 from lamp.models.sentences.plan import Part, plan
 from lamp.models.sequences import shares
+from lamp.models.t2m.editor import Editor
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.utils.kinematics.arms import arms_on, lifted
 from lamp.utils.kinematics.features import FeatureLayout
@@ -160,6 +163,29 @@ def test_amounts_grow_with_what_is_done() -> None:
     metres, steps = (done_by(body, Amount(kind, 1.0)) for kind in ("metres", "steps"))
     assert metres[0] == 0 and metres[-1] == pytest.approx(body.distance) and steps[-1] == body.steps
     assert (np.diff(steps) >= 0).all()
+
+
+def test_turns_are_to_the_side_that_is_told() -> None:
+    body = Body.of(puppet.walking(100))
+    turned = np.linspace(0.0, np.pi, len(body))
+    body.__dict__["heading"] = turned  # to the left
+    done = {side: done_by(body, Amount("degrees", 180.0, side))[-1] for side in ("left", "right", None)}
+    assert done["left"] == done[None] == -done["right"] == pytest.approx(180, abs=4)
+
+
+def test_large_turns_are_tried_in_other_words(tiny: LaMPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    codes = tiny._codes
+
+    def seen(editor: Editor, parts: list[tuple[int, Part, str]], *more: Any) -> list[Tensor]:
+        asked.append([own.text for _, own, _ in parts])
+        return codes(editor, parts, *more)
+
+    monkeypatch.setattr(tiny, "_codes", seen)
+    small, large = "a person turns left by 90 degrees", "a person turns left by 180 degrees"
+    for text in (small, large):
+        tiny(text, 80)
+    assert asked[0] == [small] * 4 and [large, TURN, large, TURN] in asked
 
 
 def test_the_speed_that_is_as_asked_is_taken() -> None:

@@ -104,7 +104,22 @@ def test_most_wordings_of_things_at_once_are_known() -> None:
 def test_amounts_are_found(text: str, bare: str, kind: str, value: float) -> None:
     made = amount_of(text)
     assert made is not None and made[0] == bare
-    assert made[1] == Amount(made[1].kind, pytest.approx(value)) and made[1].kind == kind
+    assert made[1] == Amount(made[1].kind, pytest.approx(value), made[1].side) and made[1].kind == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("a person turns 90 degrees to the left", "left"),
+        ("he turns right by 180 degrees", "right"),
+        ("she spins by 360 degrees", None),
+        ("he turns leftwards by 45 degrees", "left"),
+        ("a person walks two metres to the left", None),
+    ],
+)
+def test_turns_have_a_side(text: str, side: str | None) -> None:
+    made = amount_of(text)
+    assert made is not None and made[1].side == side
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from lamp.models.sentences.clauses import LONGEST, MOST_CLAUSES
+from lamp.models.sentences.together import Side
 from lamp.models.sentences.verbs import any_form
 from lamp.utils.scores.following.body import Body
 
@@ -18,12 +19,14 @@ class Amount:
     """An amount that can be measured while a motion goes on.
 
     Attributes:
-        kind: metres from the first place to the last, steps, or degrees by which the body turns to either side.
+        kind: metres from the first place to the last, steps, or degrees by which the body turns.
         value: how many.
+        side: to which the body turns; None: to either.
     """
 
     kind: Kind
     value: float
+    side: Side | None = None
 
 
 _NUMBERS = {
@@ -126,7 +129,9 @@ def amount_of(text: str) -> tuple[str, Amount] | None:
     if re.search(r"\band\b", after if match.re is _ANGLE else text, re.IGNORECASE):
         return None
     if match.re is _ANGLE:
-        return (text, Amount("degrees", value)) if _TURNS.search(text) else None
+        told = set(re.findall(r"\b(left|right)(?:wards?)?\b", text.lower()))
+        side: Side | None = None if len(told) != 1 else "left" if "left" in told else "right"
+        return (text, Amount("degrees", value, side)) if _TURNS.search(text) else None
     if not _TRAVELS.search(text) or (match[1].lower() in ("a", "an") and not _BEFORE_A.search(before)):
         return None
     if match.re is _STEPS:
@@ -157,7 +162,8 @@ def done_by(body: Body, amount: Amount) -> np.ndarray:
     if amount.kind == "metres":
         return np.linalg.norm((body.joint("pelvis") - body.joint("pelvis")[:1])[:, [0, 2]], axis=-1)
     if amount.kind == "degrees":
-        return np.abs(np.rad2deg(body.heading - body.heading[:3].mean()))
+        turned = np.rad2deg(body.heading - body.heading[:3].mean())
+        return {"left": turned, "right": -turned, None: np.abs(turned)}[amount.side]
     steps = np.zeros(len(body))
     for frame in body.step_frames:
         steps[frame:] += 1
