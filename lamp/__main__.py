@@ -54,7 +54,12 @@ def main() -> None:
         print(f"error: lamp has no command {given!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         raise SystemExit(2)
     sys.argv = [f"lamp {given}", *sys.argv[2:]]
-    import_module(f"lamp.{COMMANDS[given]}").main()
+    try:
+        script = import_module(f"lamp.{COMMANDS[given]}")
+    except KeyboardInterrupt:  # a script's own `main` answers Ctrl-C from its beginning on
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    script.main()
 
 
 if __name__ == "__main__":

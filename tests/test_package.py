@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lamp import __main__ as command
 from lamp.utils.errors import UserError
 from lamp.utils.home import shipped_models
 
@@ -127,3 +128,14 @@ def test_shipped_models_are_found_or_missed_by_name(tmp_path: Path, monkeypatch:
         shipped_models()
     (tmp_path / "tokenizer").mkdir()
     assert shipped_models() == tmp_path
+
+
+def test_ctrl_c_while_a_script_is_imported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "import_module", interrupted)
+    monkeypatch.setattr(sys, "argv", ["lamp", "generate"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 130 and capsys.readouterr().err == "interrupted\n"
