@@ -312,11 +312,11 @@ class LaMPPipeline(Planned):
         tokens = self._tokens(frames, condition, noise)
         facts = [self._facts(prompt, s) for prompt, s in zip(prompts, seeds) for _ in ways]
 
-        def make(rows: list[int], number: int) -> list[Motion]:
-            again = [facts[row]["prompt"] for row in rows]
-            told = condition[rows] if number == 1 else self.condition_in_try(again, number)
-            codes = maker.make(told, tokens[rows], [noise_in_try(noise[row], number) for row in rows])
+        def make(rows: list[int], numbers: list[int]) -> list[Motion]:
             own = [facts[row] for row in rows]
+            again = max(numbers) > 1
+            told = self.condition_in_try([fact["prompt"] for fact in own], numbers) if again else condition[rows]
+            codes = maker.make(told, tokens[rows], [noise_in_try(noise[row], n) for row, n in zip(rows, numbers)])
             if alone:
                 return in_sheets(
                     codes, tokens[rows], lambda some, long, at: self.decode(some, long, [own[i] for i in at])

@@ -251,11 +251,11 @@ class Planned(Sequences):
         ]
         places, first = list(arms), made[len(simple) :]
 
-        def with_arms(chosen: list[int], number: int) -> list[Tensor | None]:
+        def with_arms(chosen: list[int], numbers: list[int]) -> list[Tensor | None]:
             clips = [first[k] for k in chosen]
-            if number > 1:
-                again = [noise_in_try(arms_noise[k], number) for k in chosen]
-                condition = self.condition_in_try([hands[k] for k in chosen], number)
+            if max(numbers) > 1:
+                again = [noise_in_try(arms_noise[k], number) for k, number in zip(chosen, numbers)]
+                condition = self.condition_in_try([hands[k] for k in chosen], numbers)
                 clips = self._made(editor, condition, [ARMS_FRAMES // self.unit] * len(chosen), again)
             at = [places[k] for k in chosen]
             return [self._with_arms(editor, rows[i], clip, arms[i]) for i, clip in zip(at, clips)]

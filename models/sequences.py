@@ -129,9 +129,10 @@ class Sequences(Editing):
             noise: a seed for each.
         """
 
-        def make(rows: list[int], number: int) -> list[Tensor]:
-            own = [noise_in_try(noise[row], number) for row in rows]
-            told = condition[rows] if number == 1 else self.condition_in_try([texts[row] for row in rows], number)
+        def make(rows: list[int], numbers: list[int]) -> list[Tensor]:
+            own = [noise_in_try(noise[row], number) for row, number in zip(rows, numbers)]
+            again = max(numbers) > 1
+            told = self.condition_in_try([texts[row] for row in rows], numbers) if again else condition[rows]
             made = editor.maker.make(told, tokens[rows], own)
             return [codes[:count] for codes, count in zip(made, tokens[rows].tolist())]
 

@@ -15,7 +15,9 @@ from lamp.utils.scores.following import tests
 from lamp.utils.scores.following.body import Body
 from lamp.utils.scores.following.tests import Test, check_test, mirrored
 
-TRIES = 6
+ROUNDS = ((1,), (2, 3), (4, 5, 6))
+"""Tries that are made together: what is computed in vain takes less time than one after the other."""
+TRIES = ROUNDS[-1][-1]
 """Motions that are made of a sentence at most."""
 IN_OTHER_WORDS = (2, 4)
 """Tries in which a sentence has other words: at some length the best ones of all may always fail."""
@@ -79,38 +81,44 @@ def test_of_times(test: Test, times: int) -> Test | None:
 
 def until_passed(
     checks: Sequence[Check | None],
-    make: Callable[[list[int], int], Sequence[Made]],
+    make: Callable[[list[int], list[int]], Sequence[Made]],
     passes: Callable[[Check, Made], bool],
 ) -> tuple[list[Made], list[Tried | None]]:
     """Make something of each sentence, and anew what does not pass its check; where nothing does, the first is kept.
 
     Args:
         checks: of each sentence; None where there is nothing to check.
-        make: of some sentences by their places, in a try, from 1 on.
+        make: of some sentences by their places, each in one of its tries, from 1 on.
         passes: whether what was made passes its check.
 
     Returns:
         What was made, and what came of each check.
     """
-    made = list(make(list(range(len(checks))), 1))
-    asked = {row: check for row, check in enumerate(checks) if check is not None}
-    tries = dict.fromkeys(asked, 1)
-    failed = [row for row, check in asked.items() if not passes(check, made[row])]
-    for number in range(2, TRIES + 1):
-        if not failed:
+    made: dict[int, Made] = {}
+    tries = dict.fromkeys(range(len(checks)), 1)
+    failed = list(tries)
+    for numbers in ROUNDS:
+        asked = [(row, number) for row in failed for number in numbers]
+        if not asked:
             break
-        for row, again in zip(failed, make(failed, number), strict=True):
+        passed = set()
+        for (row, number), one in zip(asked, make(*map(list, zip(*asked))), strict=True):
+            check = checks[row]
+            if row in passed:
+                continue
             tries[row] = number
-            if passes(asked[row], again):
-                made[row] = again
-                failed = [other for other in failed if other != row]
+            if check is None or passes(check, one):
+                made[row] = one
+                passed.add(row)
+            made.setdefault(row, one)
+        failed = [row for row in failed if row not in passed]
     told = [
         None
         if check is None
         else Tried(sentence=check.sentence, action=check.action, tries=tries[row], passed=row not in failed)
         for row, check in enumerate(checks)
     ]
-    return made, told
+    return [made[row] for row in tries], told
 
 
 def are_tests(table: object) -> bool:

@@ -71,9 +71,9 @@ class Understanding:
             return self.wordings.worded_otherwise(text)
         return self.worded(text)
 
-    def condition_in_try(self, texts: Sequence[str], number: int) -> Tensor:
-        """Text condition of sentences in one of the tries."""
-        return self.text([self.in_try(text, number) for text in texts])
+    def condition_in_try(self, texts: Sequence[str], numbers: Sequence[int]) -> Tensor:
+        """Text condition of sentences, each in one of its tries."""
+        return self.text([self.in_try(text, number) for text, number in zip(texts, numbers)])
 
     def facts_of(self, texts: Sequence[str], tried: Sequence[Tried | None] = ()) -> dict[str, Any]:
         """For a motion's `meta`: which of its sentences were made in other words, and what came of the checks; nothing
