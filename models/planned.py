@@ -270,11 +270,6 @@ class Planned(Sequences):
             rows[i] = both
         return rows
 
-    def _made(self, editor: Editor, condition: Tensor, tokens: Sequence[int], noise: Sequence[int]) -> list[Tensor]:
-        """Codes (n, Q) by a text condition (B, cond_dim), `tokens` of each."""
-        rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
-        return [row[:count] for row, count in zip(rows, tokens)]
-
     def _at_pace(self, editor: Editor, part: Part, tokens: int, seed: int) -> Tensor:
         """Codes (`tokens`, Q) of the clip, of `WAYS`, that goes about as fast as asked; walks may be played faster.
 

@@ -133,10 +133,14 @@ class Sequences(Editing):
             own = [noise_in_try(noise[row], number) for row, number in zip(rows, numbers)]
             again = max(numbers) > 1
             told = self.condition_in_try([texts[row] for row in rows], numbers) if again else condition[rows]
-            made = editor.maker.make(told, tokens[rows], own)
-            return [codes[:count] for codes, count in zip(made, tokens[rows].tolist())]
+            return self._made(editor, told, tokens[rows].tolist(), own)
 
         return until_passed(checks, make, lambda check, codes: check.passes(Body.of(joints_of(editor, codes))))
+
+    def _made(self, editor: Editor, condition: Tensor, tokens: Sequence[int], noise: Sequence[int]) -> list[Tensor]:
+        """Codes (n, Q) by a text condition (B, cond_dim), `tokens` of each."""
+        rows = editor.maker.make(condition, torch.tensor(tokens, device=condition.device), noise)
+        return [row[:count] for row, count in zip(rows, tokens)]
 
     @torch.inference_mode()
     def each_in_order(
