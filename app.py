@@ -30,7 +30,7 @@ def main() -> None:
         from lamp.web.page import build_app
         from lamp.web.studio import Studio
 
-        studio = Studio.open(load_pipeline(options), options.library, options.queue)
+        studio = Studio.open(load_pipeline(options).with_precision(options.precision), options.library, options.queue)
         app = build_app(studio, options.host, options.queue)
         if options.host not in LOCAL:
             print(f"warning: --host {options.host} lets anyone who reaches this computer use the app", file=sys.stderr)

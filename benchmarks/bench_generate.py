@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.common import Bench, Part, run_script
 from benchmarks.machine import thread_counts
 from benchmarks.training import TRANSFORMER_QUICK, tokenizer_config
+from lamp.models.fast.int8 import is_exact
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.t2m.masked import MaskedConfig, MaskedTransformer
 from lamp.models.t2m.residual import ResidualConfig, ResidualTransformer
@@ -64,11 +65,13 @@ def generation_part(
 def parts(bench: Bench) -> list[Part]:
     """One prompt, and many in a batch."""
     frames, many = bench.pick(196, 24), bench.pick(32, 2)
+    kinds = {"": "float32", "_bf16": "bfloat16"}
+    if bench.device.type == "cpu" and is_exact():
+        kinds["_int8"] = "int8"
     return [
-        generation_part(bench, "generate_1", 1, frames),
-        generation_part(bench, "generate_32", many, frames),
-        generation_part(bench, "generate_1_bf16", 1, frames, precision="bfloat16"),
-        generation_part(bench, "generate_32_bf16", many, frames, precision="bfloat16"),
+        generation_part(bench, f"generate_{name}{suffix}", prompts, frames, precision=precision)
+        for suffix, precision in kinds.items()
+        for name, prompts in ((1, 1), (32, many))
     ]
 
 

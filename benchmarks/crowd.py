@@ -75,12 +75,13 @@ class Seen:
 
 
 @contextmanager
-def app(queue: int) -> Iterator[tuple[str, psutil.Process]]:
+def app(queue: int, precision: str = "float32") -> Iterator[tuple[str, psutil.Process]]:
     """The app's address and process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "app.py", "--port", str(port), "--queue", str(queue), "--gpu_id", "-1"]
+    words += ["--precision", precision]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             address = f"http://127.0.0.1:{port}"
@@ -233,10 +234,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, nargs="+", default=[3.0, 6.0], help="of the motions of these")
     parser.add_argument("--rounds", type=int, default=3, help="of prompts at once, whose median is told")
     parser.add_argument("--queue", type=int, default=WAITING, help="requests that may wait, as of the app")
+    parser.add_argument("--precision", default="float32", help="that of the app")
     parser.add_argument("--seed", type=int, default=0, help="of what the clients do")
     given = parser.parse_args()
     seen = Seen()
-    with app(max(given.queue, given.waiting)) as (address, process):
+    with app(max(given.queue, given.waiting), given.precision) as (address, process):
         post(address, "make", {"prompt": PROMPTS[0], "seconds": 3})  # the captioner is loaded, weights are packed
         for seconds in given.seconds if given.rounds else ():
             for name, more in WAYS.items():

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from lamp.models import matching
 from lamp.models.checkpoints import check_network, model_folder, read_run_options
-from lamp.models.fast import speed_up
+from lamp.models.fast import set_precision, speed_up
 from lamp.models.hub import is_model, optional_file
 from lamp.models.lamp.known import KnownTexts
 from lamp.models.lamp.model import LaMP
@@ -37,8 +38,6 @@ from lamp.utils.run.listing import list_runs
 from lamp.utils.scores.following.body import Body
 
 GUIDANCE_FILE = "guidance.json"
-
-
 KIT_GUIDANCE = Guidance(2.0, 2.0)
 
 
@@ -210,15 +209,17 @@ class LaMPPipeline(Planned):
         return self
 
     def with_precision(self, precision: str) -> "LaMPPipeline":
-        """This pipeline, its two transformers computing in `precision`, "float32" or "bfloat16", from now on.
+        """This pipeline, its two transformers computing in `precision` from now on: float32, bfloat16 or int8 (CPU).
 
-        In bfloat16 other codes are drawn here and there, so a seed gives another motion, and one that depends on the
-        size of the batch. The weights are rounded: only
-        loading them again gives back what float32 computed before.
+        In the last two other codes are drawn here and there, so a seed gives another motion; in bfloat16 one that
+        depends on the size of the batch. bfloat16 rounds the weights: only loading them again gives back those of
+        before.
+
+        Raises:
+            UserError: int8 is not possible here.
         """
-        for part in (self.masked, self.residual):
-            if part is not None:
-                part.to(getattr(torch, precision))
+        networks = [part for part in (self.masked, self.residual) if part is not None]
+        set_precision(networks, precision, partial(self, clauses=False))
         return self
 
     @torch.inference_mode()

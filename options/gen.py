@@ -35,9 +35,9 @@ class SamplingOptions(CommonOptions):
     """motions made of each prompt, of which the one is kept that LaMP finds most similar to it"""
     batch_size: int = 32
     """motions at a time"""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """numbers that the transformers compute with; bfloat16 is faster on hardware made for it, with other motions,
-    which also depend on what is generated in the same batch"""
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    """numbers that the transformers compute with; others than float32 are faster on hardware made for them and give
+    other motions, which in bfloat16 also depend on what is generated in the same batch; int8 is for the CPU"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from lamp.utils.errors import UserError
 
@@ -65,6 +66,8 @@ class AppOptions(ServeOptions):
     """folder that lamp index made, to search"""
     queue: int = 32
     """requests that may wait; further ones are refused"""
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    """numbers that the transformers compute with, see lamp generate --help"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -237,6 +237,7 @@ def test_long_motions_are_chunks_of_their_own() -> None:
         (["embed", "{folder}", "--out", "{tmp}/x", "--shard", "1"], "must be i/n"),
         (["embed", "{folder}", "--out", "{tmp}/x", "--num_beams", "3"], "--num_beams goes with caption"),
         (["generate", "{tmp}/p.txt", "--out", "{tmp}/x", "--windows"], "--windows goes with embed and caption"),
+        (["caption", "{folder}", "--out", "{tmp}/x", "--precision", "int8"], "--precision int8 goes with generate"),
         (["embed", "{folder}", "--out", "{tmp}/x", "--ray_workers", "3"], "goes with --ray"),
         (["embed", "{folder}", "--out", "{tmp}/x", "--models", "{tmp}/none"], "{tmp}/none"),
     ],

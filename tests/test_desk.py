@@ -94,6 +94,22 @@ def test_requests_of_a_kind_are_computed_together() -> None:
     assert batches == [[1, 3], [2], [4]]
 
 
+def test_requests_that_come_at_once_are_computed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the first one, which nobody is served before."""
+    monkeypatch.setattr("lamp.serve.desk.GATHER", 60)
+    monkeypatch.setattr("lamp.serve.desk.LONGEST", 60)
+    desk, batches = Desk(20), list[list[int]]()
+
+    def kept(items: Sequence[int], check: Callable[[], None]) -> list[int]:
+        batches.append(list(items))
+        return list(items)
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(desk.together, "", Kind("a", kept, 4), item) for item in (1, 2, 3, 4)]
+        assert [future.result(50) for future in futures] == [1, 2, 3, 4]
+    assert len(batches) == 1 and len(desk) == 0
+
+
 def test_other_kinds_and_turns_stay_apart() -> None:
     desk, batches = Desk(20), list[list[int]]()
 

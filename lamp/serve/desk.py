@@ -1,6 +1,7 @@
 """`Desk`: requests take turns, those of a kind together; few may wait, and each can be cancelled."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from lamp.utils.errors import UserError
 
 LOOK = 0.2
 """Seconds between looks at whether the desk was closed."""
+GATHER, LONGEST = 0.01, 0.1
+"""Seconds for which a turn waits for a further request, anew after each one that comes, and in all."""
 
 
 class BusyError(UserError):
@@ -111,9 +114,22 @@ class Desk:
         with self._in_line(mine):
             self._wait(mine)
             if not mine.results:
+                self._gather(mine, kind)
                 self._serve(mine, self._company(mine, kind), kind)
             self._check(mine)
             return mine.results[0]
+
+    def _gather(self, mine: _Place, kind: Kind[Any, Any]) -> None:
+        """Wait as long as requests keep coming: of those that come at once, the first would be computed alone."""
+        end = time.monotonic() + LONGEST
+        with self._moved:
+            there = 0
+            while there < len(self._line) and time.monotonic() < end:
+                there = len(self._line)
+                if sum(place.size for place in self._line if place.kind is not None) >= kind.most:
+                    break
+                self._moved.wait_for(lambda: len(self._line) > there, GATHER)  # noqa: B023
+        self._check(mine)
 
     def _company(self, mine: _Place, kind: Kind[Any, Any]) -> list[_Place]:
         """A request and those behind it that are computed with it."""
@@ -162,6 +178,7 @@ class Desk:
             if mine.job and any(other.job == mine.job for other in self._line):
                 raise UserError("your last request is still being answered; wait for it or cancel it")
             self._line.append(mine)
+            self._moved.notify_all()
         try:
             yield
         finally:

@@ -9,6 +9,7 @@ To turn all of it off, set the environment variable `LAMP_FAST=0`, or make and l
 | file | what it speeds up | where |
 | --- | --- | --- |
 | `linear` | oneDNN's products; packed weights where they do not change | CPU |
+| `int8`, `calibration` | products of 8-bit integers, where asked for (`--precision int8`): not the same results | CPU |
 | `dropout` | dropout from fewer random bits; training then draws other numbers than the plain network | CPU |
 | `convolution` | the tokenizer: channels-last kernels, fewer products | everywhere |
 | `transformer` | GELU within the product; no hidden states of padding, nor of words that there are not | CPU |
@@ -18,6 +19,7 @@ To turn all of it off, set the environment variable `LAMP_FAST=0`, or make and l
 | `loading` | no random weights where those of a file replace them | everywhere |
 """
 
+from lamp.models.fast.calibration import set_precision
 from lamp.models.fast.speed import disabled, speed_up, without_draws
 
-__all__ = ["disabled", "speed_up", "without_draws"]
+__all__ = ["disabled", "set_precision", "speed_up", "without_draws"]

@@ -7,7 +7,7 @@ build lacks them, the plain ones do the work.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from lamp.models.fast.int8 import Int8Linear, Levels
 
 DTYPES = (torch.float32, torch.bfloat16)
 FEW_ROWS = 16
@@ -74,7 +76,7 @@ class PackableLayer(nn.Module):
         unused = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
         return self.packs and not unused and self.weight.is_cpu and not self.weight.is_inference()
 
-    def packed(self, make: Callable[[], Packed], kind: str = "") -> Packed:
+    def packed(self, make: Callable[[], Packed], kind: Hashable = "") -> Packed:
         """What `make` made of the weights, made anew when these have changed or another `kind` is asked for."""
         state = _state(self._parameters.values()), kind
         found = _PACKED.get(self)
@@ -86,11 +88,23 @@ class PackableLayer(nn.Module):
 class FastLinear(PackableLayer, nn.Linear):
     """`nn.Linear` with the same parameters and, up to rounding, the same results."""
 
-    def forward(self, x: Tensor, gelu: Gelu = "", plus: Tensor | None = None) -> Tensor:
-        """(..., in) -> (..., out), through a GELU or with `plus` (..., out) added, free where weights are packed."""
+    levels: Levels | None = None
+    """Of what is read, where packed weights are to be those of 8 bits."""
+
+    def forward(
+        self, x: Tensor, gelu: Gelu = "", plus: Tensor | None = None, reader: "FastLinear | None" = None
+    ) -> Tensor:
+        """(..., in) -> (..., out), through a GELU or with `plus` (..., out) added, free where weights are packed.
+
+        Args:
+            reader: the only layer that reads the result; both may agree on another type of it.
+        """
         if not self.is_packed():
             y = _activated(linear(x, self.weight, self.bias), gelu)
             return y if plus is None else plus + y
+        if (levels := self.levels) is not None and x.numel():
+            short = self.packed(lambda: Int8Linear(self.weight, self.bias, gelu, levels), (gelu, levels))
+            return short(x, plus, None if reader is None else reader.levels)
         return self.packed(lambda: PackedLinear(self.weight, self.bias, gelu), gelu)(x, plus)
 
 
@@ -127,7 +141,7 @@ class _Linear(torch.autograd.Function):
 
 
 # Beside the modules, so that copies and state dicts of these stay free of them.
-_PACKED: "WeakKeyDictionary[nn.Module, tuple[tuple[State, str], Any]]" = WeakKeyDictionary()
+_PACKED: "WeakKeyDictionary[nn.Module, tuple[tuple[State, Hashable], Any]]" = WeakKeyDictionary()
 
 
 def _mark_changed(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:

@@ -24,7 +24,7 @@ class FastEncoderLayer(EncoderLayer):
         if self.training:
             return super().update(tokens, attended)
         tokens = self.norm1(self.out(attended, plus=tokens))
-        return self.norm2(self.linear2(self.linear1(tokens, "none"), plus=tokens))
+        return self.norm2(self.linear2(self.linear1(tokens, "none", reader=self.linear2), plus=tokens))
 
     def feed_forward(self, tokens: Tensor) -> Tensor:
         """Linear, GELU, dropout, linear: (..., D) -> (..., D)."""

@@ -82,6 +82,8 @@ class BulkOptions(ModelOptions, DecodingOptions):
             tasks = TASKS_OF.get(default.name)
             if tasks and self.task not in tasks and getattr(self, default.name) != default.default:
                 raise UserError(f"--{default.name} goes with {' and '.join(tasks)}, not with {self.task}; leave it out")
+        if self.task == "caption" and self.precision == "int8":
+            raise UserError("--precision int8 goes with generate, not with caption; use float32 or bfloat16")
         self.at_least(repeat_times=1, num_beams=1, num_captions=1, num_workers=0, ray_workers=0)
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UserError(f"--top_p {self.top_p} must be above 0 and not above 1")

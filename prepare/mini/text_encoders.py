@@ -7,7 +7,7 @@ Three text encoders, each frozen while a masked and a residual transformer of th
 sentence: LaMP's text condition; the text side of a LaMP that was trained by contrast alone on the same pairs, as CLIP
 is; and a sentence embedding that never saw motion. All start from the same weights of all-MiniLM-L6-v2, both LaMPs take
 as many steps, and so do all generators, with the same seeds. The table has means and standard deviations over seeds, by
-the same evaluator and by `eval_follow.py`. The same command goes on where it was stopped.
+the same evaluator and by `eval_follow.py --clauses no`. The same command goes on where it was stopped.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -24,6 +25,8 @@ from lamp.utils.errors import UserError, main_with_errors
 from lamp.utils.files import read_json, write_json
 
 Flags = dict[str, str | int | Path | tuple[int, ...] | tuple[str, ...]]
+Stages = dict[str, list[str]]
+"""Scripts with their flags in order, by a name each."""
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "options" / "mini"
 ENCODERS: dict[TextEncoder, str] = {
@@ -53,6 +56,7 @@ class Study:
         lamp_iterations, iterations: steps of each LaMP and of each transformer.
         repeats: repetitions of the evaluation.
         gpu: --gpu_id.
+        at_once: trainings side by side; each pair of generators is one, with its evaluation.
         further: other flags of LaMPs, generators, scores and follow.
     """
 
@@ -67,37 +71,47 @@ class Study:
     repeats: int
     gpu: int
     further: dict[str, Flags]
+    at_once: int = 1
 
     @property
     def runs(self) -> Path:
         """Folder of all runs."""
         return self.out / "checkpoints" / "mini"
 
-    def stages(self) -> dict[str, list[str]]:
-        """Scripts with their flags in order, by a name each."""
-        common = {"checkpoints_dir": self.out / "checkpoints", "gpu_id": self.gpu}
-        found = {}
+    @property
+    def common(self) -> Flags:
+        """Flags of every script."""
+        return {"checkpoints_dir": self.out / "checkpoints", "gpu_id": self.gpu}
+
+    def lamps(self) -> list[Stages]:
+        """The LaMPs' trainings, none of which waits for another one."""
+        found = []
         for name, left_out in LAMPS.items():
             size = {"vq_name": "tokenizer", "data_root": self.motion, "max_iter": self.lamp_iterations} | left_out
-            flags = {"config": CONFIGS / "lamp.json", "name": f"text_{name}"} | common | size | self.further["lamp"]
-            found[f"text_{name}"] = command("train_lamp", flags)
+            flags = {"config": CONFIGS / "lamp.json", "name": f"text_{name}"} | self.common | size
+            found.append({f"text_{name}": command("train_lamp", flags | self.further["lamp"])})
+        return found
+
+    def generators(self, encoder: str, seed: int) -> Stages:
+        """Training and evaluation of two transformers that read what a text encoder says."""
         late = (self.iterations * 3 // 4, self.iterations * 9 // 10)
-        schedule = {"max_iter": self.iterations, "milestones": late, "eval_iter": self.iterations, "animate_every_e": 0}
-        for seed, encoder in product(range(1, self.seeds + 1), ENCODERS):
-            reads = {"text_encoder": encoder, "lamp_name": f"text_{encoder if encoder in LAMPS else 'lamp'}"}
-            reads |= {"sentence_source": self.sentence_source, "condition": "sentence", "attention": "causal"}
-            for part in ("masked", "residual"):
-                name = f"{part}_{encoder}_{seed}"
-                flags = {"config": CONFIGS / f"{part}.json", "name": name, "vq_name": "tokenizer", "seed": seed}
-                flags |= common | reads | schedule | {"data_root": self.tokens} | self.further["generators"]
-                found[name] = command("train_t2m_transformer", flags)
-            models = {"name": f"masked_{encoder}_{seed}", "res_name": f"residual_{encoder}_{seed}"} | common
-            models |= {"dataset_name": "mini"}
-            measured = {"data_root": self.tests, "split": SPLITS, "repeat_times": self.repeats, "mm_batches": 0}
-            measured |= {"bert_model": "", "ext": "text_encoders"} | self.further["scores"]
-            found[f"scores_{encoder}_{seed}"] = command("eval_t2m_trans_res", models | measured)
-            place = {"output_dir": self.out, "ext": f"follow_{encoder}_{seed}"} | self.further["follow"]
-            found[f"follow_{encoder}_{seed}"] = [*command("eval_follow", models | place), "--no-sheet"]
+        shared = {"vq_name": "tokenizer", "data_root": self.tokens, "seed": seed, "condition": "sentence"}
+        shared |= {"max_iter": self.iterations, "milestones": late, "eval_iter": self.iterations, "animate_every_e": 0}
+        shared |= {"text_encoder": encoder, "lamp_name": f"text_{encoder if encoder in LAMPS else 'lamp'}"}
+        shared |= {"sentence_source": self.sentence_source, "attention": "causal"}
+        found = {}
+        for part in ("masked", "residual"):
+            name = f"{part}_{encoder}_{seed}"
+            flags = {"config": CONFIGS / f"{part}.json", "name": name} | self.common | shared
+            found[name] = command("train_t2m_transformer", flags | self.further["generators"])
+        models = {"name": f"masked_{encoder}_{seed}", "res_name": f"residual_{encoder}_{seed}"} | self.common
+        models |= {"dataset_name": "mini"}
+        measured = {"data_root": self.tests, "split": SPLITS, "repeat_times": self.repeats, "mm_batches": 0}
+        measured |= {"bert_model": "", "ext": "text_encoders"} | self.further["scores"]
+        found[f"scores_{encoder}_{seed}"] = command("eval_t2m_trans_res", models | measured)
+        # Sentences are given whole: by their parts much would be followed that the condition does not say.
+        place = {"output_dir": self.out, "ext": f"follow_{encoder}_{seed}", "clauses": "no"} | self.further["follow"]
+        found[f"follow_{encoder}_{seed}"] = [*command("eval_follow", models | place), "--no-sheet"]
         return found
 
     def row(self, encoder: str, seed: int) -> dict[str, float]:
@@ -117,6 +131,26 @@ def command(script: str, flags: Flags) -> list[str]:
     for key, value in flags.items():
         words += [f"--{key}", *(map(str, value) if isinstance(value, tuple) else (str(value),))]
     return words
+
+
+def run_all(chains: list[Stages], study: Study) -> None:
+    """Run chains of stages, `at_once` of them side by side.
+
+    Raises:
+        UserError: a stage failed; those that run are waited for, no further one begins.
+    """
+
+    def run_chain(stages: Stages) -> None:
+        for name, words in stages.items():
+            run(name, words, study)
+
+    with ThreadPoolExecutor(study.at_once) as pool:
+        try:
+            for done in as_completed([pool.submit(run_chain, stages) for stages in chains]):
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def run(name: str, words: list[str], study: Study) -> None:
@@ -170,10 +204,10 @@ def compare(study: Study, models: Path) -> list[str]:
         if not (models / name).is_dir():
             raise UserError(f"--models {models} has no {name}; name a folder like the shipped checkpoints/mini")
         shutil.copytree(models / name, study.runs / name, dirs_exist_ok=True)
-    for name, words in study.stages().items():
-        run(name, words, study)
-    lines = table(study)
     seeds = range(1, study.seeds + 1)
+    run_all(study.lamps(), study)
+    run_all([study.generators(encoder, seed) for seed, encoder in product(seeds, ENCODERS)], study)
+    lines = table(study)
     write_json(study.out / "rows.json", {name: [study.row(name, seed) for seed in seeds] for name in ENCODERS})
     (study.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return lines
@@ -194,6 +228,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--lamp_iterations", type=int, default=600, help="steps of each LaMP")
     parser.add_argument("--iterations", type=int, default=2000, help="steps of each transformer")
     parser.add_argument("--repeats", type=int, default=5, help="repetitions of the evaluation")
+    parser.add_argument("--at_once", type=int, default=1, help="trainings side by side; OMP_NUM_THREADS is for each")
     parser.add_argument("--gpu", type=int, default=-1, help="number of the GPU; -1: the CPU")
     return parser.parse_args(argv)
 
@@ -202,7 +237,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
 def main() -> None:
     """Compare and print the table."""
     args = parse_arguments(sys.argv[1:])
-    for flag in ("seeds", "lamp_iterations", "iterations", "repeats"):
+    for flag in ("seeds", "lamp_iterations", "iterations", "repeats", "at_once"):
         if getattr(args, flag) < 1:
             raise UserError(f"--{flag} {getattr(args, flag)} must be at least 1")
     given = {key: value for key, value in vars(args).items() if key != "models"}
