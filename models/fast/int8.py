@@ -64,11 +64,11 @@ class Int8Linear:
         """
         numbers = x if x.dtype == torch.uint8 else self.levels.read(x)
         scale, kind = (Levels(1.0, 0), torch.float32) if reader is None else (reader, torch.uint8)
-        activation = ("gelu", [], self.gelu) if self.gelu else ("none", [], "none")
         y: Tensor = torch.ops.onednn.qlinear_pointwise(
             *(numbers, self.levels.step, self.levels.zero),
             *(self._packed, self._steps, self._zeros, self.bias),
-            *(scale.step, scale.zero, kind, *activation),
+            *(scale.step, scale.zero, kind),
+            *("gelu" if self.gelu else "none", [], self.gelu or "none"),
         )
         return y if plus is None else y.add_(plus)
 

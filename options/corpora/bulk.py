@@ -59,6 +59,8 @@ class BulkOptions(ModelOptions, DecodingOptions):
     """folder or hub id with the models that the task needs; by default the shipped checkpoints/mini"""
     batch_size: int = 32
     """files or motions of a part of the results, computed together; a killed process loses one part at most"""
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"  # type: ignore[assignment]  # not int8 for captions
+    """numbers that the transformers (generate) or the language model (caption) compute with; int8: transformers, CPU"""
     repeat_times: int = 1
     """motions for each sentence"""
     joint_map: Path | None = None
