@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lamp.models import matching
 from lamp.models.editing import SEAM_TOKENS
-from lamp.models.sentences.amounts import Amount, done_by
+from lamp.models.sentences.amounts import Amount, done_by, turn_of
 from lamp.models.sentences.checks import Check, until_passed
 from lamp.models.sentences.pace import at_speed
 from lamp.models.sentences.plan import WAYS, Part, is_plain
@@ -26,8 +26,6 @@ from lamp.utils.scores.following.body import Body
 
 STILL = Part("a person stands still", "a person stands still")
 """What comes after an amount that ends a sentence."""
-TURN, LARGE_TURN = "a person turns around", 150
-"""What is tried as well for turns of so many degrees or more: who is told an angle walks in a curve, which is less."""
 STILL_FRAMES = 32
 """Of `STILL`, where nobody says how long the motion is to be."""
 ARMS_FRAMES = 80
@@ -332,8 +330,8 @@ class Planned(Sequences):
         # One of them as fast as asked, others as fast as they are.
         others = replace(part, pace=None)
         ways = [part, *[others] * (WAYS - 1)]
-        if part.amount.kind == "degrees" and part.amount.value >= LARGE_TURN:
-            ways[1::2] = [replace(others, text=TURN)] * len(ways[1::2])
+        if part.amount.kind == "degrees":  # who is told an angle may walk in a curve, which is less
+            ways[1::2] = [replace(others, text=turn_of(part.amount))] * len(ways[1::2])
         asked = [(place, own, f" {way}" if way else "") for way, own in enumerate(ways)]
         clips = self._codes(editor, asked, [room] * WAYS, seed)
         bodies = [Body.of(joints_of(editor, codes)) for codes in clips]

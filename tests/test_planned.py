@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lamp.models.editing import SEAM_TOKENS
 from lamp.models.pipeline import LaMPPipeline
-from lamp.models.planned import STILL, TURN
+from lamp.models.planned import STILL
 from lamp.models.sentences.amounts import Amount, done_by
 from lamp.models.sentences.pace import Pace, at_speed
 from lamp.models.sentences.plan import Part, plan
@@ -173,7 +173,7 @@ def test_turns_are_to_the_side_that_is_told() -> None:
     assert done["left"] == done[None] == -done["right"] == pytest.approx(180, abs=4)
 
 
-def test_large_turns_are_tried_in_other_words(tiny: LaMPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turns_are_tried_in_other_words(tiny: LaMPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     codes = tiny._codes
 
@@ -182,10 +182,15 @@ def test_large_turns_are_tried_in_other_words(tiny: LaMPPipeline, monkeypatch: p
         return codes(editor, parts, *more)
 
     monkeypatch.setattr(tiny, "_codes", seen)
-    small, large = "a person turns left by 90 degrees", "a person turns left by 180 degrees"
-    for text in (small, large):
+    told = {
+        "a person rotates left by 90 degrees": "a person turns to the left",
+        "a person turns 180 degrees": "a person turns around",
+        "a full 360 degree turn": "a person turns in a full circle",
+    }
+    for text in told:
         tiny(text, 80)
-    assert asked[0] == [small] * 4 and [large, TURN, large, TURN] in asked
+    for text, other in told.items():
+        assert [text, other, text, other] in asked
 
 
 def test_the_speed_that_is_as_asked_is_taken() -> None:

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lamp.models.pipeline import LaMPPipeline
@@ -16,11 +17,13 @@ from lamp.models.sentences.understanding import wording_notes
 from lamp.models.sentences.wording import WORDINGS_FILE, Wordings
 from lamp.prepare.mini import followed_wordings
 from lamp.prepare.mini.followed_wordings import (
+    LENGTHS,
     Asked,
     Found,
     actions,
     best_of,
     in_lines,
+    others_of,
     phrases_and_verbs,
     recognised,
     rewording,
@@ -145,7 +148,7 @@ MODELS = ("masked@abc", "residual@def")
 def write(folder: Path, **changes: object) -> Path:
     found = {"phrases": {"squat": ["squat", "squat down"]}, "verbs": {"squat": ["squats"]}, "same": {}}
     found |= {"models": ["abc", "def"], "followed": {"squat": SQUAT}, "without_side": {}, "plain": []}
-    found |= {"again": {"squat": SQUAT}, "tests": {"squat": {"test": {"squat": {}}, "upright": False}}}
+    found |= {"again": {"squat": [SQUAT]}, "tests": {"squat": {"test": {"squat": {}}, "upright": False}}}
     (folder / WORDINGS_FILE).write_text(json.dumps(found | changes))
     return folder
 
@@ -212,6 +215,7 @@ def test_files_of_any_content(tmp_path_factory: pytest.TempPathFactory, data: st
         if found is not None:
             found.worded("a person squats down to the left")
             found.check_of("a person squats down to the left")
+            assert found.worded_otherwise("a person squats")
 
     check(use, folder / WORDINGS_FILE, content)
 
@@ -290,23 +294,45 @@ def test_the_search_asks_for_sentences_of_training_and_keeps_the_best(
 ) -> None:
     asked: list[str] = []
 
-    def followed(_pipe: object, texts: list[str], *_: object) -> list[float]:
+    def followed(
+        _pipe: object, texts: list[str], _: object, seeds: list[int], lengths: tuple[int, ...] = LENGTHS
+    ) -> np.ndarray:
         asked.extend(texts)
-        return [float(text.startswith("someone")) for text in texts]
+        passed = [float(text.startswith("someone")) for text in texts]
+        return np.tile(np.array(passed)[:, None, None], (1, len(lengths), len(seeds)))
 
     monkeypatch.setattr(followed_wordings, "followed", followed)
     found = best_of(tiny, "squat", Asked({"squat": {}}))
-    assert found.text.startswith("someone ") and found.rate == 1 > found.usual > 0 and found.gains
+    assert found.text.startswith("someone ") and found.rate == 1 > found.usual > 0 and found.gains and not found.again
     count = followed_wordings.WIDE[0][0]
     assert len(set(asked[:count])) == count
     assert not any("{their}" in text or "*" in text for text in asked)
+
+
+def test_others_are_followed_where_the_best_one_is_not(tiny: LaMPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By length: one that adds nothing is left out, though it is followed more often."""
+    chances = {"best": [1, 1, 1, 0, 0], "like it": [1, 1, 1, 0, 0], "longest": [0, 0, 0, 0, 1], "worse": [0] * 5}
+    chances |= {"long": [0, 0, 0, 1, 1], "in > order": [1, 1, 1, 1, 1]}
+
+    def followed(_pipe: object, texts: list[str], _: object, seeds: list[int]) -> np.ndarray:
+        return np.array([[[float(own)] * len(seeds) for own in chances[text]] for text in texts])
+
+    monkeypatch.setattr(followed_wordings, "followed", followed)
+    deep = followed(None, list(chances), None, [1, 2])
+    assert others_of(tiny, Asked({"squat": {}}), "best", list(chances), deep) == ["long"]
+    chances["long"][4] = 0
+    deep = followed(None, list(chances), None, [1, 2])
+    assert others_of(tiny, Asked({"squat": {}}), "best", list(chances), deep) == ["longest", "long"]
+    assert Found("best", 0.6, 0.1, ["long"]).again == ["long"]
+    assert Found("best", 0.6, 0.5, ["long"]).again == ["best", "long"]
 
 
 def test_a_search_goes_on_and_its_file_is_read(
     tiny: LaMPPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []
-    results = {"squat": Found(SQUAT, 1.0, 0.4), "kick": Found(KICK, 1.0, 0.9), "jump": Found("he jumps", 0.9, 0.6)}
+    results = {"squat": Found(SQUAT, 1.0, 0.4, [KICK]), "kick": Found(KICK, 1.0, 0.9, [])}
+    results["jump"] = Found("he jumps", 0.9, 0.6, [])
     monkeypatch.setattr(followed_wordings, "best_of", lambda _pipe, action, _: tried.append(action) or results[action])
     table = {action: asked for action, asked in actions().items() if action in results}
     for _ in range(2):
@@ -316,6 +342,7 @@ def test_a_search_goes_on_and_its_file_is_read(
     (tmp_path / WORDINGS_FILE).write_text(text)
     found = Wordings.load(tmp_path, *MODELS)
     assert found is not None and found.plain == ["jump"] and found.without_side == {"kick": KICK}
+    assert found.again == {"squat": [KICK], "kick": [KICK]}
     assert found.followed == {"squat": SQUAT, "jump": "he jumps"} and max(map(len, text.splitlines())) < 6000
 
 
@@ -328,5 +355,6 @@ def test_no_sentence_of_the_benchmark_is_tried() -> None:
 
 
 def test_sides_are_judged_as_asked(tiny: LaMPPipeline) -> None:
-    rates = followed_wordings.followed(tiny, [KICK, "a person runs"], Asked({"kick": {"side": "left"}}), [1, 2])
-    assert len(rates) == 2 and all(0 <= rate <= 1 for rate in rates)
+    passed = followed_wordings.followed(tiny, [KICK, "a person runs"], Asked({"kick": {"side": "left"}}), [1, 2])
+    assert passed.shape == (2, len(LENGTHS), 2) and set(passed.flatten()) <= {0.0, 1.0}
+    assert followed_wordings.rates(passed) == passed.mean(axis=(1, 2)).tolist()

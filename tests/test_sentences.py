@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lamp.models.sentences.amounts import Amount, amount_of, repeated
+from lamp.models.sentences.amounts import Amount, amount_of, counted, repeated, turn_of
 from lamp.models.sentences.pace import pace_of
 from lamp.models.sentences.plan import WAYS, is_plain, plan
 from lamp.models.sentences.together import at_once
@@ -33,6 +33,9 @@ BOTH = ("left", "right")
         ("raise both arms while walking", "a person is walking", "a person raises both hands", BOTH, True),
         ("a person waves to the left while walking to the right", "a person is walking to the right",
          "a person waves to the left", (), False),
+        ("turn in place with your right hand in the air", "turn in place", "a person raises the right hand", ("right",),
+         True),
+        ("she walks with her arms over her head", "she walks", "a person raises both hands", BOTH, True),
     ],
 )  # fmt: skip
 def test_what_arms_do_meanwhile_is_found(text: str, body: str, arms: str, sides: tuple[str, ...], hold: bool) -> None:
@@ -76,6 +79,36 @@ def test_what_arms_do_meanwhile_is_found(text: str, body: str, arms: str, sides:
 )
 def test_what_is_not_plainly_at_once_stays_whole(text: str) -> None:
     assert at_once(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "once", "times"),
+    [
+        ("he bows twice", "he bows", 2),
+        ("two kicks with the left foot", "kicks with the left foot", 2),
+        ("she throws a couple of punches", "she punches", 2),
+        ("a person performs three squats", "a person squats", 3),
+        ("doing 4 jumps.", "jumps", 4),
+        ("two people kick", "two people kick", 1),
+        ("the two kicks", "the two kicks", 1),
+        ("he kicks two balls", "he kicks two balls", 1),
+        ("walks and does two kicks", "walks and does two kicks", 1),
+        ("he jumps over two jumps", "he jumps over two jumps", 1),
+    ],
+)
+def test_how_often_something_is_done_is_found(text: str, once: str, times: int) -> None:
+    assert counted(text) == (once, times)
+
+
+def test_a_turn_has_the_words_of_its_angle() -> None:
+    told = [
+        turn_of(Amount("degrees", value, side))
+        for value, side in ((45, "right"), (90, None), (180, "left"), (360, None))
+    ]
+    assert told == [
+        *("a person turns to the right", "a person turns to the left"),
+        *("a person turns around", "a person turns in a full circle"),
+    ]
 
 
 def test_most_wordings_of_things_at_once_are_known() -> None:

@@ -71,6 +71,12 @@ _TIMES = re.compile(
     r"(?: in a row| in total)?$",
     re.IGNORECASE,
 )
+_NOUNS = re.compile(
+    rf"^(?:(|.*?\s)(?:{any_form('do make perform throw give deliver execute')}|did|threw|gave|made)\s+)?"
+    r"(a couple of|two|three|four|five|six|[2-6]) ((?:kick|punche|jab|jump|hop|leap|bow|squat|spin|clap|wave)s)\b",
+    re.IGNORECASE,
+)
+"""Actions as nouns: "two kicks with the left foot"."""
 _STUMP = re.compile(r"(?:\d|\b(?:or|to|than|least|most|only|almost|nearly|about|once))$", re.IGNORECASE)
 """What is left of "two or three times"."""
 _SEVERAL = re.compile(r"\band\b|\bwhile\b|\bwith\b|[,;.]|\b(?:not|never|each|every|by)\b", re.IGNORECASE)
@@ -102,6 +108,8 @@ _OBJECT = re.compile(
     r"(?! (?:\d|full|half|complete|quarter))",
     re.IGNORECASE,
 )
+LARGE_TURN, FULL_TURN = 150, 270
+"""Degrees from which on a turn is called one around, and in a full circle."""
 MOST = 1000.0
 """Of any amount; more is no way that somebody goes."""
 
@@ -147,14 +155,26 @@ def repeated(text: str) -> list[str]:
 
 
 def counted(text: str) -> tuple[str, int]:
-    """A sentence without what it says of how often it is done, and how often: "he bows twice" -> "he bows", 2."""
+    """A sentence without what it says of how often it is done, and how often: "he bows twice" -> "he bows", 2; also
+    "he does two bows"."""
     whole = " ".join(text.split()).rstrip(" .!")
+    if len(whole) <= LONGEST and (noun := _NOUNS.match(whole)) and not _SEVERAL.search(before := noun[1] or ""):
+        return f"{before}{noun[3]}{whole[noun.end() :]}", 2 if noun[2].lower() == "a couple of" else int(
+            _number(noun[2])
+        )
     match = _TIMES.search(whole) if len(whole) <= LONGEST else None
     once = whole[: match.start()] if match else ""
     if match is None or _STUMP.search(once):
         return text, 1
     words = {"twice": 2, "thrice": 3}
     return once, words[match[1].lower()] if match[1] else int(_number(match[2]))
+
+
+def turn_of(amount: Amount) -> str:
+    """A sentence of a turn by about so many degrees, in which there is no other verb than those of training."""
+    if amount.value >= FULL_TURN:
+        return "a person turns in a full circle"
+    return "a person turns around" if amount.value >= LARGE_TURN else f"a person turns to the {amount.side or 'left'}"
 
 
 def done_by(body: Body, amount: Amount) -> np.ndarray:

@@ -19,7 +19,7 @@ ROUNDS = ((1,), (2, 3), (4, 5, 6))
 """Tries that are made together: what is computed in vain takes less time than one after the other."""
 TRIES = ROUNDS[-1][-1]
 """Motions that are made of a sentence at most."""
-IN_OTHER_WORDS = (2, 4)
+IN_OTHER_WORDS = (2, 4, 6)
 """Tries in which a sentence has other words: at some length the best ones of all may always fail."""
 
 Made = TypeVar("Made")

@@ -45,9 +45,12 @@ _BODY = re.compile(
     rf"\b(?:{any_form(_LEGS)}|ran|sat|knelt|went|(?:stands?|stood|standing) on (?:one|an?|his|her|their)\b)\b",
     re.IGNORECASE,
 )
-_WHOSE = r"(?:(?:up|an?|the|his|her|their|its|one|both|two|of|left|right) )*"
+_WHOSE = r"(?:(?:up|an?|the|his|her|their|its|my|your|one|both|two|of|left|right) )*"
 _HANDS = rf"{_WHOSE}(?:hands?|arms?|fists?)"
-_UP = r"(?:held )?(?:raised|up|uplifted|lifted|in the air|overhead|high|aloft|above (?:the|his|her|their) head)"
+_UP = (
+    r"(?:held )?(?:raised|up|uplifted|lifted|in the air|overhead|high|aloft|"
+    r"(?:above|over) (?:the|his|her|their|my|your) heads?)"
+)
 _RAISED = re.compile(
     rf"\b(?:rais|lift)\w* {_HANDS}\b|\b(?:hold|keep|held|kept|put)\w* {_HANDS} {_UP}\b|"
     rf"\b(?:hold|held)\w* up {_HANDS}\b|\b{_HANDS} (?:(?:is|are|being) )?{_UP}\b|\b(?:raised|lifted) {_HANDS}\b",

@@ -67,9 +67,10 @@ class Understanding:
 
     def in_try(self, text: str, number: int) -> str:
         """The sentence in the words of one of the tries (`until_passed`), which count from 1."""
-        if self.wordings is not None and number in IN_OTHER_WORDS:
-            return self.wordings.worded_otherwise(text)
-        return self.worded(text)
+        if self.wordings is None or number not in IN_OTHER_WORDS:
+            return self.worded(text)
+        others = self.wordings.worded_otherwise(text)
+        return others[IN_OTHER_WORDS.index(number) % len(others)]
 
     def condition_in_try(self, texts: Sequence[str], numbers: Sequence[int]) -> Tensor:
         """Text condition of sentences, each in one of its tries."""

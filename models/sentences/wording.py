@@ -75,7 +75,8 @@ class Wordings:
             angry man, matters more, so it must not have other words than their phrases.
         verbs: forms of the phrases' verbs ("squats", "squatting") by the base form.
         same: words that are taken for another one.
-        again: of every action but those made by a recipe, the sentence that is followed best, for some further tries.
+        again: by action, sentences for some further tries: the one that is followed best, where it is not among
+            `followed`, and others that are followed at other lengths.
         tests: by action, what a motion of it must do: a test of the left side, and whether the body is upright.
     """
 
@@ -85,7 +86,7 @@ class Wordings:
     plain: Sequence[str]
     verbs: Mapping[str, Sequence[str]]
     same: Mapping[str, str]
-    again: Mapping[str, str]
+    again: Mapping[str, Sequence[str]]
     tests: Mapping[str, ActionTest]
 
     @classmethod
@@ -127,13 +128,13 @@ class Wordings:
             return text
         return self._of_sides(text, wording, sides)
 
-    def worded_otherwise(self, text: str) -> str:
-        """The sentence for some of the further tries: as it is, where `worded` has put it into other words; else in the
-        words of its action that are followed best, if that loses no side."""
+    def worded_otherwise(self, text: str) -> list[str]:
+        """The sentence in other words than `worded` gives, for further tries: those of its action that lose no side,
+        and its own; at least one."""
         action, sides = self._read(text)
-        if action is None or self.worded(text) != text:
-            return text
-        return self._of_sides(text, self.again.get(action, ""), sides)
+        best = self.worded(text)
+        others = [self._of_sides(text, wording, sides) for wording in self.again.get(action or "", ())]
+        return [other for other in dict.fromkeys((*others, text)) if other != best] or [best]
 
     def _of_sides(self, text: str, wording: str, sides: set[str]) -> str:
         """A wording in the place of a sentence of these sides; the sentence, where one of them would be lost."""
@@ -307,7 +308,7 @@ _CHECKS = {
     "plain": _is_list,
     "verbs": _is_table_of_lists,
     "same": _is_table,
-    "again": _is_table,
+    "again": lambda table: table == {} or _is_table_of_lists(table),
     "tests": are_tests,
 }
 """What each attribute of `Wordings` must be in the file."""

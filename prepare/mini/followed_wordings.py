@@ -10,13 +10,14 @@ a test for each action), and takes the sentence that is followed most:
 2. of the best 8 of them, and of other actions in order that may be the same, `SEEDS` motions of each length from 60
    to 140 frames; where none reaches `ENOUGH`, the same once more with 600 sentences and the best 32;
 3. of the best three of these `SURE` motions of each length, with other seeds; the first one of most successes in 2 and
-   3 is taken, if its rate in 3 is `GAIN` above that of all sentences in 1.
+   3 is taken, if its rate in 3 is `GAIN` above that of all sentences in 1;
+4. where it is not followed nearly always, up to `OTHERS` further ones that are at lengths at which it is not.
 
 So actions that nearly all wordings do as well stay as users type them, and those that `MOST` do, where a sentence says
 more than an action, such as who does it. Captions of actions of one hand or foot nearly always say which, and without a
 side the model does something in between: such sentences get the best wording with a side. The file holds the tests as
 well, by which pipelines check what they made (`models.sentences.checks`), and for further tries the best wording of
-each action. Sentences of the benchmark
+each action and those of 4. Sentences of the benchmark
 (`eval_follow.py`) take no part, but an action's test may be the same as there. Takes about a minute an action on one
 core; a stopped command goes on with the actions that its state lacks. `lamp.models.sentences.wording` reads the file.
 """
@@ -65,6 +66,9 @@ WIDE = ((120, 8), (600, 32))
 SEEDS, SURE = 2, 3
 ENOUGH = 0.8
 GAIN, MOST = 0.2, 0.5
+OTHERS, ALWAYS, WORTH = 3, 0.9, 0.03
+"""Further sentences of an action at most, where the best one's rate is less than `ALWAYS`, each of which must raise the
+chance that one of all is followed, in the mean over lengths, by `WORTH`."""
 FEW, LENGTHS = (80, 120), (60, 80, 100, 120, 140)
 SIDE = "{side}"
 SAME = {"about": "around", "round": "around", "feet": "foot", "onto": "on"} | dict.fromkeys(
@@ -111,10 +115,10 @@ def sentences_of(actions: Sequence[str], count: int, rng: random.Random) -> list
 
 def followed(
     pipe: LaMPPipeline, texts: Sequence[str], asked: Asked, seeds: Sequence[int], lengths: Sequence[int] = LENGTHS
-) -> list[float]:
-    """Share of each sentence's motions that pass, of all lengths and seeds; sides take turns.
+) -> np.ndarray:
+    """Whether motions of sentences pass, (sentence, length, seed) of 1 and 0; sides take turns.
 
-    Lengths in which there is no time for all parts of a sentence are not counted: it is not told so then.
+    NaN at lengths in which there is no time for all parts of a sentence: it is not told so then.
     """
     trials = [(text, length, seed) for text in texts for length in lengths for seed in seeds]
     right = [(length // 20 + seed) % 2 == 1 for _, length, seed in trials]
@@ -133,15 +137,23 @@ def followed(
     for prompt, on_right, (text, _, _) in zip(prompts, right, trials):
         motion = next(joined if JOIN in prompt else single)
         good.append(np.nan if motion is None else float(asked.passes(motion, on_right and SIDE in text)))
-    return np.nanmean(np.array(good).reshape(len(texts), -1), axis=1).tolist()
+    return np.array(good).reshape(len(texts), len(lengths), len(seeds))
+
+
+def rates(passed: np.ndarray) -> list[float]:
+    """Share of each sentence's motions that pass, of what `followed` gives."""
+    found: list[float] = np.nanmean(passed.reshape(len(passed), -1), axis=1).tolist()
+    return found
 
 
 class Found(NamedTuple):
-    """The sentence of an action that is followed most, its rate with seeds of its own, and that of all sentences."""
+    """The sentence of an action that is followed most, its rate with seeds of its own, and that of all sentences; and
+    others that are followed where it is not."""
 
     text: str
     rate: float
     usual: float
+    others: Sequence[str] = ()
 
     @property
     def gains(self) -> bool:
@@ -153,6 +165,12 @@ class Found(NamedTuple):
         """Whether it names a side."""
         return SIDE in self.text
 
+    @property
+    def again(self) -> list[str]:
+        """What is left for further tries, of which none can be made of a recipe."""
+        texts = [*self.others] if self.gains else [self.text, *self.others]
+        return [text for text in texts if JOIN not in text]
+
 
 def best_of(pipe: LaMPPipeline, action: str, asked: Asked) -> Found:
     """What is found of an action."""
@@ -160,15 +178,50 @@ def best_of(pipe: LaMPPipeline, action: str, asked: Asked) -> Found:
     texts = sentences_of([action, *asked.near], WIDE[-1][0], random.Random(number))
     wide: list[float] = []
     for count, kept in WIDE:
-        wide += followed(pipe, texts[len(wide) : count], asked, [number % 1000], FEW)
+        wide += rates(followed(pipe, texts[len(wide) : count], asked, [number % 1000], FEW))
         some = [texts[place] for place in np.argsort(-np.array(wide), kind="stable")[:kept]] + list(asked.parts)
         deep = followed(pipe, some, asked, range(100, 100 + SEEDS))
-        if max(deep) >= ENOUGH:
+        if max(rates(deep)) >= ENOUGH:
             break
-    top = sorted(zip(deep, some), reverse=True)[:3]
-    sure = followed(pipe, [text for _, text in top], asked, range(200, 200 + SURE))
+    top = sorted(zip(rates(deep), some), reverse=True)[:3]
+    sure = rates(followed(pipe, [text for _, text in top], asked, range(200, 200 + SURE)))
     best = int(np.argmax([SEEDS * rate + SURE * again for (rate, _), again in zip(top, sure)]))
-    return Found(top[best][1], round(sure[best], 3), round(float(np.mean(wide)), 3))
+    text, rate, usual = top[best][1], round(sure[best], 3), round(float(np.mean(wide)), 3)
+    return Found(text, rate, usual, others_of(pipe, asked, text, some, deep) if rate < ALWAYS else [])
+
+
+def others_of(pipe: LaMPPipeline, asked: Asked, best: str, texts: Sequence[str], deep: np.ndarray) -> list[str]:
+    """Up to `OTHERS` sentences, each of which adds most to the chance that one of all is followed, by length.
+
+    Args:
+        pipe: the models.
+        asked: of the action.
+        best: its sentence.
+        texts: sentences, `best` among them.
+        deep: what `followed` gives of these; twice as many as are wanted are looked at again with other seeds.
+    """
+    chances = dict(zip(texts, np.nan_to_num(np.nanmean(deep, axis=2))))
+    alone = [text for text in texts if JOIN not in text and text != best]
+    shorter = covering(chances, best, alone, 2 * OTHERS)
+    seen = [best, *shorter]
+    again = followed(pipe, seen, asked, range(300, 300 + SURE))
+    places = [list(texts).index(text) for text in seen]
+    both = np.nan_to_num(np.nanmean(np.concatenate((deep[places], again), axis=2), axis=2))
+    return covering(dict(zip(seen, both)), best, shorter, OTHERS, WORTH)
+
+
+def covering(
+    chances: Mapping[str, np.ndarray], best: str, texts: Sequence[str], count: int, worth: float = 0.0
+) -> list[str]:
+    """Sentences that raise the chance (length,) that one of all is followed most, one after the other."""
+    missed, chosen = 1 - chances[best], list[str]()
+    while len(chosen) < count and (left := [text for text in texts if text not in chosen]):
+        gains = [float((missed * chances[text]).mean()) for text in left]
+        if max(gains) <= worth:
+            break
+        chosen.append(left[int(np.argmax(gains))])
+        missed = missed * (1 - chances[chosen[-1]])
+    return chosen
 
 
 def actions() -> dict[str, Asked]:
@@ -240,7 +293,7 @@ def rewording(results: Mapping[str, Found], table: Mapping[str, Asked]) -> dict[
         "followed": {action: results[action].text for action in kept},
         "without_side": {action: found.text for action, found in results.items() if found.sided and not found.gains},
         "plain": [action for action in kept if results[action].usual >= MOST],
-        "again": {action: found.text for action, found in results.items() if JOIN not in found.text},
+        "again": {action: found.again for action, found in results.items() if found.again},
         "tests": {
             action: {"test": asked.check or asked.test, "upright": asked.upright} for action, asked in table.items()
         },
