@@ -250,6 +250,36 @@ def test_a_motion_is_that_of_the_other_words(tiny: LaMPPipeline, asked: list[lis
     assert wording_notes([motion])[0].startswith("'a man does a squat' was made as")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("someone claps", ["claps"]),
+        ("He shrugs and walks off.", ["shrugs"]),
+        ("a man swam, then he waves and eats", ["swam", "eats"]),
+        ("she stands up on tiptoe", []),
+        ("he runs and then slows to a walk", []),
+        ("the clap of a hand", []),
+        ("he fell and got up", []),
+        ("a figure kneels down", []),
+        ("", []),
+    ],
+)
+def test_verbs_that_no_phrase_has_are_found(wordings: Wordings, text: str, words: list[str]) -> None:
+    assert wordings.unknown_verbs(text) == words
+
+
+def test_hardly_a_sentence_of_a_known_action_has_an_unknown_verb(wordings: Wordings) -> None:
+    typed = [text for entry in read_json(followed_wordings.TYPED) if entry["means"] for text in entry["test"]]
+    found = [text for text in typed if wordings.unknown_verbs(text)]
+    assert len(found) <= 0.01 * len(typed)
+
+
+def test_an_unknown_action_is_told() -> None:
+    pipe = LaMPPipeline.from_pretrained()
+    (note,) = pipe.notes(["a person walks", "someone claps"])
+    assert note.startswith("prompt 1 ('someone claps'): the models learnt no action that is called 'claps'")
+
+
 def test_what_is_like_no_caption_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     pipe = LaMPPipeline.from_pretrained()
     warn_of(pipe, ["a person walks", "eine Frau geht vorwärts und winkt"])

@@ -23,21 +23,25 @@ _BASES = (
     "put raise reach relax rest retreat return rise roll rotate run rush salute scratch shake shrug shuffle sidestep "
     "sit skip slap slide slip sneak spin sprint squat stagger stand start step stomp stoop stop straighten stretch "
     "stride stroll stumble swing swim take tap throw tiptoe toss touch tread trip trot turn twirl twist wait walk "
-    "wander wash wave wipe yawn talk sip pause slow do fold extend open close begin bring hold keep resume continue"
+    "wander wash wave wipe yawn talk sip pause slow do fold extend open close begin bring hold keep resume continue "
+    "ride drive ski skate surf cook write sing cough sneeze cry whistle sleep juggle hug kiss wrestle celebrate"
 ).split()
-_PAST = {
+PAST = {
     "ran": "run", "sat": "sit", "stood": "stand", "lay": "lie", "threw": "throw", "fell": "fall", "went": "go",
     "came": "come", "got": "get", "bent": "bend", "knelt": "kneel", "leapt": "leap", "swung": "swing", "spun": "spin",
     "took": "take", "rose": "rise", "shook": "shake", "crept": "creep", "caught": "catch", "gave": "give",
     "began": "begin", "held": "hold", "kept": "keep", "left": "leave", "swam": "swim", "fought": "fight",
+    "rode": "ride", "drove": "drive", "wrote": "write", "sang": "sing", "slept": "sleep",
 }  # fmt: skip
+"""What people did, of verbs with forms of their own."""
 _FINITE = (
     {third_person(base) for base in _BASES}
-    | set(_PAST) - {"left"}
+    | set(PAST) - {"left"}
     | {form for base in _BASES for form in ending(base, "ed")}
 )
 _GERUNDS = {form for base in _BASES for form in ending(base, "ing")}
-_VERBS = _FINITE | forms(_BASES)
+VERBS = _FINITE | forms(_BASES)
+"""Forms of what bodies do, whether models know it or not."""
 _AT_ONCE = {third_person(base) for base in "hold keep look balance limp play act point".split()}
 """Verbs that in a list, "stands, holds a cup, and looks up", often go on meanwhile."""
 _TRANSITIVE = (
@@ -219,7 +223,7 @@ def verb_of(clause: str) -> str:
     """The first verb of movement among the first words; "" without one. Nouns after numbers and articles are none."""
     words = words_of(clause)
     for place, word in enumerate(words[:5]):
-        if word in _VERBS and not (place and _COUNTED.fullmatch(words[place - 1])):
+        if word in VERBS and not (place and _COUNTED.fullmatch(words[place - 1])):
             return word
     return ""
 

@@ -88,7 +88,7 @@ class Understanding:
 
     def notes(self, prompts: Sequence[str]) -> list[str]:
         """What these models will not understand of prompts: a line for each prompt and matter."""
-        return self.cut_prompts(prompts) + self.foreign_prompts(prompts)
+        return self.cut_prompts(prompts) + self.foreign_prompts(prompts) + self.unknown_actions(prompts)
 
     def unlike_prompts(self, prompts: Sequence[str]) -> list[str]:
         """A line for each prompt that is like no caption of LaMP's training, where its folder says what these were."""
@@ -99,6 +99,16 @@ class Understanding:
             f"prompt {i} ({shown(prompt, 40)}) is like no caption that the models learnt, so the motion is a guess"
             for i, (prompt, close) in enumerate(zip(prompts, alike))
             if close < self.known.threshold
+        ]
+
+    def unknown_actions(self, prompts: Sequence[str]) -> list[str]:
+        """A line for each prompt with a verb that none of the phrases has by which these models know actions."""
+        told = ((i, prompt, self.wordings.unknown_verbs(prompt)) for i, prompt in enumerate(prompts) if self.wordings)
+        return [
+            f"prompt {i} ({shown(prompt, 40)}): the models learnt no action that is called {shown(words[0])}, so that "
+            "is a guess"
+            for i, prompt, words in told
+            if words
         ]
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[str]:
