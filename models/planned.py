@@ -11,7 +11,7 @@ from torch import Tensor
 from lamp.models import matching
 from lamp.models.editing import SEAM_TOKENS
 from lamp.models.sentences.amounts import Amount, done_by, turn_of
-from lamp.models.sentences.checks import Check, until_passed
+from lamp.models.sentences.checks import Check, Tried, until_passed
 from lamp.models.sentences.pace import at_speed
 from lamp.models.sentences.plan import WAYS, Part, is_plain
 from lamp.models.sentences.together import Arms
@@ -157,7 +157,8 @@ class Planned(Sequences):
         if tokens is None:
             return None
         others = {i: parts[i] for i in range(len(parts)) if i not in long}
-        clips = long | self._clips(editor, others, tokens, seed, best_of)
+        made, tried = self._clips(editor, others, tokens, seed, best_of)
+        clips = long | made
         rows, texts = [clips[i] for i in range(len(parts))], [part.whole for part in parts]
         # What arms do besides would be lost in other words of the body's action.
         condition = self.text([self.worded(part.whole) if part.plain else part.whole for part in parts])
@@ -172,7 +173,7 @@ class Planned(Sequences):
         if motion is None:
             return None
         said = [part.text for part in parts] + [part.arms.text for part in parts if part.arms is not None]
-        motion.meta.update(prompt=text, **self.facts_of(said))
+        motion.meta.update(prompt=text, **self.facts_of(said, tried))
         if len(parts) == 1:
             del motion.meta["sentences"]
         if best_of > 1:
@@ -210,10 +211,11 @@ class Planned(Sequences):
 
     def _clips(
         self, editor: Editor, parts: dict[int, Part], tokens: Sequence[int], seed: int, best_of: int
-    ) -> dict[int, Tensor]:
-        """Codes (n, Q) of parts by their places, each the best of `best_of` for LaMP; `tokens` of all places."""
+    ) -> tuple[dict[int, Tensor], list[Tried]]:
+        """Codes (n, Q) of parts by their places, each the best of `best_of` for LaMP, and what came of their checks."""
         asked = [(i, part, f" {way}" if way else "") for way in range(best_of) for i, part in parts.items()]
-        codes = self._codes(editor, asked, [tokens[i] for i, _, _ in asked], seed)
+        codes, tried = self._codes(editor, asked, [tokens[i] for i, _, _ in asked], seed)
+        chosen = list(range(len(parts)))
         if best_of > 1 and parts:
             made = [
                 self.decode(row[None], torch.tensor([len(row)], device=row.device), [self._facts(part.whole, seed)])[0]
@@ -221,13 +223,14 @@ class Planned(Sequences):
             ]
             alike = matching.similarities(self.text, self.tokenizer, made, [part.whole for _, part, _ in asked])
             best = torch.tensor(alike).reshape(best_of, len(parts)).argmax(0).tolist()
-            codes = [codes[way * len(parts) + place] for place, way in enumerate(best)]
-        return dict(zip(parts, codes))
+            chosen = [way * len(parts) + place for place, way in enumerate(best)]
+        return dict(zip(parts, (codes[row] for row in chosen))), [own for row in chosen for own in tried[row]]
 
     def _codes(
         self, editor: Editor, asked: Sequence[tuple[int, Part, str]], tokens: Sequence[int], seed: int
-    ) -> list[Tensor]:
-        """Codes (n, Q) of parts, each with its place and the name of the way it is made; arms are put in."""
+    ) -> tuple[list[Tensor], list[list[Tried]]]:
+        """Codes (n, Q) of parts, each with its place and the name of the way it is made, arms put in; and what came of
+        the checks of each."""
         noise = noise_of([part.text + way for _, part, way in asked], [seed] * len(asked), [at for at, _, _ in asked])
         arms = {i: part.arms for i, (_, part, _) in enumerate(asked) if part.arms is not None}
         names = [own.text + asked[i][2] for i, own in arms.items()]
@@ -236,12 +239,15 @@ class Planned(Sequences):
         bodies, hands = [asked[i][1].text for i in simple], [own.text for own in arms.values()]
         counts = [tokens[i] for i in simple] + [ARMS_FRAMES // self.unit] * len(arms)
         made: list[Tensor] = []
+        results: list[list[Tried]] = [[] for _ in asked]
         if counts:
             condition = self.condition(bodies + hands)
             lengths = torch.tensor(counts, device=condition.device)
             own_noise = [noise[i] for i in simple] + arms_noise
             checks = self.checks(bodies) + [None] * len(arms)
-            made, _ = self._checked(editor, bodies + hands, checks, condition, lengths, own_noise)
+            made, tried = self._checked(editor, bodies + hands, checks, condition, lengths, own_noise)
+            for i, own in zip(simple, tried):
+                results[i] += [] if own is None else [own]
         clips = iter(made[: len(simple)])
         rows = [
             next(clips) if part.pace is None else self._at_pace(editor, part, tokens[i], noise[i])
@@ -262,11 +268,12 @@ class Planned(Sequences):
             # How the trunk tilts is the body's part.
             return codes is not None and replace(check, upright=False).passes(Body.of(joints_of(editor, codes)))
 
-        for i, both in zip(places, until_passed(self.checks(hands), with_arms, shown)[0]):
+        for i, both, own in zip(places, *until_passed(self.checks(hands), with_arms, shown)):
+            results[i] += [] if own is None else [own]
             if both is None:  # the arms do nothing, or would enter the body: all in one go
                 (both,) = self._made(editor, self.text([asked[i][1].whole]), [tokens[i]], noise[i : i + 1])
             rows[i] = both
-        return rows
+        return rows, results
 
     def _at_pace(self, editor: Editor, part: Part, tokens: int, seed: int) -> Tensor:
         """Codes (`tokens`, Q) of the clip, of `WAYS`, that goes about as fast as asked; walks may be played faster.
@@ -333,7 +340,7 @@ class Planned(Sequences):
         if part.amount.kind == "degrees":  # who is told an angle may walk in a curve, which is less
             ways[1::2] = [replace(others, text=turn_of(part.amount))] * len(ways[1::2])
         asked = [(place, own, f" {way}" if way else "") for way, own in enumerate(ways)]
-        clips = self._codes(editor, asked, [room] * WAYS, seed)
+        clips, _ = self._codes(editor, asked, [room] * WAYS, seed)
         bodies = [Body.of(joints_of(editor, codes)) for codes in clips]
         done = [done_by(body, part.amount) for body in bodies]
         enough: list[tuple[Tensor, int]] = []

@@ -76,6 +76,8 @@ def test_the_shipped_models_do_two_things_at_once(shipped: LaMPPipeline) -> None
     body = Body.of(motion.joints)
     assert motion.text == motion.meta["prompt"] == AT_ONCE and len(motion) == 100 and "sentences" not in motion.meta
     assert walk(body, share=0.7) and wave(body, "right")
+    checks = {own["action"]: own["passed"] for own in motion.meta["checks"]}  # of the body, then of the arms on it
+    assert checks == {"walk": True, "wave": True}
     assert hand_up(Body.of(shipped("he runs with both arms raised", 80, seed=1)[0].joints), "both")
 
 
@@ -126,7 +128,7 @@ def test_a_turn_is_that_of_an_upright_clip(tiny: LaMPPipeline, monkeypatch: pyte
     monkeypatch.setattr("lamp.models.planned.done_by", lambda body, _: np.linspace(0.0, 200.0, len(body)))
     editor, turn = tiny._editor(2, True, {}), "a person turns by 90 degrees"
     (part,) = plan(turn)
-    clips = tiny._codes(editor, [(0, part, f" {way}" if way else "") for way in range(4)], [20] * 4, 0)
+    clips, _ = tiny._codes(editor, [(0, part, f" {way}" if way else "") for way in range(4)], [20] * 4, 0)
     for upright in ([True], [False, False, True], [False] * 4):
         answers = iter(upright)
         monkeypatch.setattr(Body, "upright", property(lambda _, answers=answers: next(answers)))
