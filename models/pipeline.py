@@ -211,9 +211,8 @@ class LaMPPipeline(Planned):
     def with_precision(self, precision: str) -> "LaMPPipeline":
         """This pipeline, its two transformers computing in `precision` from now on: float32, bfloat16 or int8 (CPU).
 
-        In the last two other codes are drawn here and there, so a seed gives another motion; in bfloat16 one that
-        depends on the size of the batch. bfloat16 rounds the weights: only loading them again gives back those of
-        before.
+        In the last two other codes are drawn here and there, so a seed gives another motion, and one that depends on
+        what is computed in the same batch. bfloat16 rounds the weights: only loading them again gives back the others.
 
         Raises:
             UserError: int8 is not possible here.

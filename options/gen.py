@@ -37,7 +37,7 @@ class SamplingOptions(CommonOptions):
     """motions at a time"""
     precision: Literal["float32", "bfloat16", "int8"] = "float32"
     """numbers that the transformers compute with; others than float32 are faster on hardware made for them and give
-    other motions, which in bfloat16 also depend on what is generated in the same batch; int8 is for the CPU"""
+    other motions, which also depend on what is generated in the same batch; int8 is for the CPU"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

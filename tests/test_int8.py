@@ -68,11 +68,41 @@ def test_the_next_layer_may_read_numbers() -> None:
 
 
 @exact
-def test_a_motion_is_the_same_alone_and_among_others(short: LaMPPipeline) -> None:
-    together = short(TEXTS, [40, 60, 24], seed=3)
-    for text, frames, made in zip(TEXTS, (40, 60, 24), together):
-        alone = short(text, frames, seed=3)[0]
-        np.testing.assert_allclose(alone.joints, made.joints, atol=1e-4)
+def test_rows_do_not_depend_on_others() -> None:
+    torch.manual_seed(2)
+    x, plain = torch.randn(640, 64), torch.nn.Linear(64, 48)
+    with torch.inference_mode():
+        layer = Int8Linear(plain.weight, plain.bias, "none", Levels.of(-4, 4))
+        for rows in (1, 7, 40, 333):
+            assert torch.equal(layer(x[:rows]), layer(x)[:rows])
+
+
+@exact
+def test_what_is_refused_leaves_everything_as_it_was(short: LaMPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = short("a person walks", 40)[0].joints
+    monkeypatch.setattr(calibration, "is_exact", lambda: False)
+    with pytest.raises(UserError):
+        short.with_precision("int8")
+    np.testing.assert_array_equal(short("a person walks", 40)[0].joints, before)
+
+
+@exact
+def test_other_types_and_inference_mode(short: LaMPPipeline) -> None:
+    before = short("a person walks", 40)[0].joints
+    with torch.inference_mode():
+        short.with_precision("float32").with_precision("int8")
+    with torch.no_grad():
+        assert all(layer.is_packed() for layer in short.masked.modules() if isinstance(layer, FastLinear))
+    np.testing.assert_array_equal(short("a person walks", 40)[0].joints, before)
+    short.masked.to(torch.bfloat16)
+    assert np.isfinite(short("a person walks", 40)[0].joints).all()
+
+
+@exact
+def test_nothing_is_printed(recwarn: pytest.WarningsRecorder) -> None:
+    int8.is_exact.cache_clear()
+    assemble(tiny_parts()).with_precision("int8")("a person walks", 40)
+    assert not [str(own.message) for own in recwarn if "deprecated" in str(own.message)]
 
 
 @exact
@@ -100,7 +130,7 @@ def test_float32_gives_back_the_bits_of_before() -> None:
 def test_where_it_is_not_possible_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with disabled():
         plain = assemble(tiny_parts())
-    with pytest.raises(UserError, match="not LAMP_FAST=0"):
+    with pytest.raises(UserError, match="leave LAMP_FAST=0 out"):
         plain.with_precision("int8")
     pipe = assemble(tiny_parts())
     with pytest.raises(UserError, match="choose one of float32, bfloat16, int8"):
@@ -114,7 +144,7 @@ def test_a_processor_that_cuts_sums_is_found(monkeypatch: pytest.MonkeyPatch) ->
     """Sums of two products in 16 bits with saturation, as AVX2 without VNNI makes them."""
 
     def cut(self: Int8Linear, x: torch.Tensor) -> torch.Tensor:
-        products = x.int()[:, None, :] * torch.full((len(self._steps), x.shape[1]), 127)
+        products = self.levels.read(x).int()[:, None, :] * torch.full((len(self._steps), x.shape[1]), 127)
         pairs = (products[..., ::2] + products[..., 1::2]).clamp(-(2**15), 2**15 - 1)
         return pairs.sum(-1) * self._steps
 

@@ -94,6 +94,13 @@ def test_what_is_not_plainly_at_once_stays_whole(text: str) -> None:
         ("he kicks two balls", "he kicks two balls", 1),
         ("walks and does two kicks", "walks and does two kicks", 1),
         ("he jumps over two jumps", "he jumps over two jumps", 1),
+        ("he is doing two squats", "he is doing two squats", 1),
+        ("someone will do three squats", "someone will do three squats", 1),
+        ("two squats per minute", "two squats per minute", 1),
+        ("two bows on her dress", "two bows on her dress", 1),
+        ("two kicks, one with each leg", "two kicks, one with each leg", 1),
+        ("a person does two squats then jumps", "a person does two squats then jumps", 1),
+        ("he gives two bows three times", "he gives two bows", 3),
     ],
 )
 def test_how_often_something_is_done_is_found(text: str, once: str, times: int) -> None:

@@ -126,7 +126,8 @@ class Desk:
             there = 0
             while there < len(self._line) and time.monotonic() < end:
                 there = len(self._line)
-                if sum(place.size for place in self._line if place.kind is not None) >= kind.most:
+                alike = [place.size for place in self._line if place.kind is not None and place.kind.key == kind.key]
+                if sum(alike) >= kind.most:
                     break
                 self._moved.wait_for(lambda: len(self._line) > there, GATHER)  # noqa: B023
         self._check(mine)

@@ -34,21 +34,30 @@ def set_precision(networks: Sequence[nn.Module], precision: str, use: Callable[[
     if precision not in get_args(Precision):
         raise UserError(f"precision {precision!r}: choose one of {', '.join(get_args(Precision))}")
     layers = [module for network in networks for module in network.modules() if isinstance(module, FastLinear)]
+    if precision == "int8":
+        _check_int8(layers)
     for layer in layers:
         layer.levels = None
-    for network in networks:
-        network.to(torch.bfloat16 if precision == "bfloat16" else torch.float32)
+    with torch.inference_mode(False):  # else they would be tensors that nobody can pack
+        for network in networks:
+            network.to(torch.bfloat16 if precision == "bfloat16" else torch.float32)
     if precision != "int8":
         return
-    if not layers or any(not layer.weight.is_cpu or not layer.packs for layer in layers):
-        raise UserError("--precision int8 is for the CPU (--gpu_id -1) and needs the fast layers (not LAMP_FAST=0)")
-    if not is_exact():
-        raise UserError("--precision int8 needs a processor with VNNI or AMX, and PyTorch with oneDNN; use float32")
     ranges: dict[FastLinear, tuple[float, float]] = {}
     with observed(layers, ranges):
         use(TYPICAL, TYPICAL_FRAMES)
     for layer, span in ranges.items():
         layer.levels = Levels.of(*span)
+
+
+def _check_int8(layers: Sequence[FastLinear]) -> None:
+    """Refuse what cannot be computed in 8 bits here."""
+    if not layers or any(not layer.packs for layer in layers):
+        raise UserError("--precision int8 needs the fast layers; leave LAMP_FAST=0 out")
+    if any(not layer.weight.is_cpu for layer in layers):
+        raise UserError("--precision int8 is for the CPU; give --gpu_id -1")
+    if not is_exact():
+        raise UserError("--precision int8 needs a processor with VNNI or AMX, and PyTorch with oneDNN; use float32")
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 Weights are rounded once, by a step for each row, and what a layer reads by a step and a zero point for each layer
 (Jacob et al. 2018, sections 2.1 and 3), which come of the range that it had in a few motions made with float32: see
-`calibration`. Neither depends on what is computed beside, and sums of integers are exact, so a motion is the same alone
-or among others. The operators used here are those that PyTorch's compiler emits.
+`calibration`. Neither depends on what is computed beside, and sums of integers are exact. But what layers read differs
+in its last bit by the length to which a batch is padded, and where that crosses a border between two steps, another
+code may be drawn: so a motion depends on longer ones beside it. The operators used here are those that PyTorch's
+compiler emits.
 """
 
 import functools
@@ -32,7 +34,7 @@ class Levels:
 
     def read(self, x: Tensor) -> Tensor:
         """Numbers (uint8) of a float32 tensor."""
-        return torch.quantize_per_tensor(x, self.step, self.zero, torch.quint8).int_repr()
+        return x.mul(1 / self.step).add_(self.zero).round_().clamp_(0, MOST).to(torch.uint8)
 
 
 class Int8Linear:
@@ -82,7 +84,7 @@ def is_exact() -> bool:
     with torch.inference_mode():
         try:
             layer = Int8Linear(torch.ones(rows, width), None, "", Levels(1.0, 0))
-            found = layer(torch.full((rows, width), MOST, dtype=torch.uint8))
+            found = layer(torch.full((rows, width), float(MOST)))
         except (AttributeError, RuntimeError, NotImplementedError):  # other builds lack the operators, or this type
             return False
         # Sums of two products are kept in 16 bits by processors without such units, and are cut there.

@@ -102,7 +102,8 @@ class FastLinear(PackableLayer, nn.Linear):
         if not self.is_packed():
             y = _activated(linear(x, self.weight, self.bias), gelu)
             return y if plus is None else plus + y
-        if (levels := self.levels) is not None and x.numel():
+        readable = x.dtype in (torch.float32, torch.uint8) and self.weight.dtype == torch.float32
+        if (levels := self.levels) is not None and readable and x.numel():
             short = self.packed(lambda: Int8Linear(self.weight, self.bias, gelu, levels), (gelu, levels))
             return short(x, plus, None if reader is None else reader.levels)
         return self.packed(lambda: PackedLinear(self.weight, self.bias, gelu), gelu)(x, plus)

@@ -72,11 +72,13 @@ _TIMES = re.compile(
     re.IGNORECASE,
 )
 _NOUNS = re.compile(
-    rf"^(?:(|.*?\s)(?:{any_form('do make perform throw give deliver execute')}|did|threw|gave|made)\s+)?"
-    r"(a couple of|two|three|four|five|six|[2-6]) ((?:kick|punche|jab|jump|hop|leap|bow|squat|spin|clap|wave)s)\b",
+    r"^(?:(|.*?\s)(?:does|did|performs|performed|makes|made|throws|threw|gives|gave)\s+|(?:doing|throwing|performing)\s+)?"
+    r"(a couple of|two|three|four|five|six|[2-6]) ((?:kick|punche|jab|jump|hop|leap|bow|squat|spin|clap|wave)s)"
+    r"((?: (?:with|to|using) (?:the|his|her|their|its|one) (?:left |right )?(?:foot|leg|hand|fist|arm|left|right))?"
+    r"(?: (?:forwards?|in place|on the spot|in a row))?)$",
     re.IGNORECASE,
 )
-"""Actions as nouns: "two kicks with the left foot"."""
+"""Actions as nouns, of third persons or of none: "two kicks with the left foot"."""
 _STUMP = re.compile(r"(?:\d|\b(?:or|to|than|least|most|only|almost|nearly|about|once))$", re.IGNORECASE)
 """What is left of "two or three times"."""
 _SEVERAL = re.compile(r"\band\b|\bwhile\b|\bwith\b|[,;.]|\b(?:not|never|each|every|by)\b", re.IGNORECASE)
@@ -159,9 +161,7 @@ def counted(text: str) -> tuple[str, int]:
     "he does two bows"."""
     whole = " ".join(text.split()).rstrip(" .!")
     if len(whole) <= LONGEST and (noun := _NOUNS.match(whole)) and not _SEVERAL.search(before := noun[1] or ""):
-        return f"{before}{noun[3]}{whole[noun.end() :]}", 2 if noun[2].lower() == "a couple of" else int(
-            _number(noun[2])
-        )
+        return f"{before}{noun[3]}{noun[4]}", 2 if noun[2][0] in "aA" else int(_number(noun[2]))
     match = _TIMES.search(whole) if len(whole) <= LONGEST else None
     once = whole[: match.start()] if match else ""
     if match is None or _STUMP.search(once):

@@ -15,7 +15,7 @@ MOST_CLAUSES = 8
 LONGEST = 400
 """Characters of the longest sentence that is looked at."""
 
-_BASES = (
+BASES = (
     "act aim back balance bend block boil bounce bow box brush bump carry catch chop circle clap climb come crawl "
     "creep cross crouch curtsy dance dive dodge drink drop duck eat exercise fall fight fling fly gallop gesture get "
     "give go grab hit hop hurl hurry jab jog jump kick kneel lay lean leap leave lie lift limp look lower lunge march "
@@ -35,12 +35,12 @@ PAST = {
 }  # fmt: skip
 """What people did, of verbs with forms of their own."""
 _FINITE = (
-    {third_person(base) for base in _BASES}
+    {third_person(base) for base in BASES}
     | set(PAST) - {"left"}
-    | {form for base in _BASES for form in ending(base, "ed")}
+    | {form for base in BASES for form in ending(base, "ed")}
 )
-_GERUNDS = {form for base in _BASES for form in ending(base, "ing")}
-VERBS = _FINITE | forms(_BASES)
+_GERUNDS = {form for base in BASES for form in ending(base, "ing")}
+VERBS = _FINITE | forms(BASES)
 """Forms of what bodies do, whether models know it or not."""
 _AT_ONCE = {third_person(base) for base in "hold keep look balance limp play act point".split()}
 """Verbs that in a list, "stands, holds a cup, and looks up", often go on meanwhile."""
@@ -200,7 +200,7 @@ def sentence_of(clause: str, before: list[str]) -> str:
         return clause
     if words[0] in _GERUNDS:
         return f"{SUBJECT} is {clause}"
-    if words[0] in _BASES and words[0] not in _FINITE:
+    if words[0] in BASES and words[0] not in _FINITE:
         return clause
     return f"{SUBJECT} {clause}" if words[0] in _FINITE or words[0] in ("is", "does") else ""
 

@@ -105,8 +105,8 @@ class Understanding:
         """A line for each prompt with a verb that none of the phrases has by which these models know actions."""
         told = ((i, prompt, self.wordings.unknown_verbs(prompt)) for i, prompt in enumerate(prompts) if self.wordings)
         return [
-            f"prompt {i} ({shown(prompt, 40)}): the models learnt no action that is called {shown(words[0])}, so that "
-            "is a guess"
+            f"prompt {i} ({shown(prompt, 40)}): the models learnt no action that is called "
+            f"{' or '.join(map(shown, words))}, so that is a guess"
             for i, prompt, words in told
             if words
         ]

@@ -20,7 +20,7 @@ from pathlib import Path
 from lamp.models.hub import optional_file
 from lamp.models.sentences.amounts import counted
 from lamp.models.sentences.checks import ActionTest, Check, are_tests, test_of_side, test_of_times
-from lamp.models.sentences.clauses import PAST, VERBS
+from lamp.models.sentences.clauses import BASES, PAST, VERBS
 from lamp.models.sentences.verbs import forms
 from lamp.utils.errors import UserError
 from lamp.utils.files import read_json
@@ -56,8 +56,11 @@ _BOTH = {"both", "two", "arms", "hands", "legs", "feet"}
 _LIMBS = {"hand": "arm", "foot": "leg"}
 _ARTICLES = frozenset("a an the his her their its my your our".split())
 _PLACES = frozenset("on in at from with under while".split())
-_NO_VERBS = forms("slow continue resume".split())
-"""What is no action of its own."""
+_NO_VERBS = forms("slow continue resume fold".split())
+"""What is no action of its own, or more often something else ("folded arms")."""
+_DENIED = re.compile(r"n['\u2019]t\b|\b(?:not|never|without)\b", re.IGNORECASE)
+_BEFORE_BASE = ("", "and", "then", "to", "or")
+"""Before a verb in its base form, which after other words may be a noun: "a big hug"."""
 _MORE = re.compile(
     r"\d|n['\u2019]t\b|\b(?:not|no|nobody|never|without|cannot|almost|nearly|fails?|failed|refuses?|refused|loses?|lost|once"
     r"|twice|times|degrees?|met(?:er|re)s?|seconds?|steps)\b",
@@ -197,9 +200,14 @@ class Wordings:
     def unknown_verbs(self, text: str) -> list[str]:
         """Verbs of what bodies do in a sentence, which no phrase has."""
         words = _split(text[:LONGEST])
-        pairs = itertools.pairwise(["", *words])
-        verbs = [word for before, word in pairs if word in VERBS - _NO_VERBS and before not in _ARTICLES | {"on"}]
-        return [word for word in dict.fromkeys(verbs) if self._base(PAST.get(word, word)) not in self.verbs]
+        if _DENIED.search(text):
+            return []
+        found = dict.fromkeys(
+            word
+            for before, word in itertools.pairwise(["", *words])
+            if word in VERBS - _NO_VERBS and before not in _ARTICLES and (word not in BASES or before in _BEFORE_BASE)
+        )
+        return [word for word in found if self._base(PAST.get(word, word)) not in self.verbs]
 
     # Words
 
