@@ -56,8 +56,8 @@ _BOTH = {"both", "two", "arms", "hands", "legs", "feet"}
 _LIMBS = {"hand": "arm", "foot": "leg"}
 _ARTICLES = frozenset("a an the his her their its my your our".split())
 _PLACES = frozenset("on in at from with under while".split())
-_NO_VERBS = forms("slow continue resume fold".split())
-"""What is no action of its own, or more often something else ("folded arms")."""
+_ACTIONS = VERBS - forms("slow continue resume fold".split())
+"""Verbs without those that are no action of their own, or more often something else ("folded arms")."""
 _DENIED = re.compile(r"n['\u2019]t\b|\b(?:not|never|without)\b", re.IGNORECASE)
 _BEFORE_BASE = ("", "and", "then", "to", "or")
 """Before a verb in its base form, which after other words may be a noun: "a big hug"."""
@@ -205,7 +205,7 @@ class Wordings:
         found = dict.fromkeys(
             word
             for before, word in itertools.pairwise(["", *words])
-            if word in VERBS - _NO_VERBS and before not in _ARTICLES and (word not in BASES or before in _BEFORE_BASE)
+            if word in _ACTIONS and before not in _ARTICLES and (word not in BASES or before in _BEFORE_BASE)
         )
         return [word for word in found if self._base(PAST.get(word, word)) not in self.verbs]
 

@@ -137,7 +137,7 @@ def run_all(chains: list[Stages], study: Study) -> None:
     """Run chains of stages, `at_once` of them side by side.
 
     Raises:
-        UserError: a stage failed; those that run are waited for, no further one begins.
+        UserError: a stage failed; chains that have begun go on to their ends, no further one begins.
     """
 
     def run_chain(stages: Stages) -> None:
