@@ -86,6 +86,8 @@ def app(queue: int, precision: str = "float32") -> Iterator[tuple[str, psutil.Pr
         try:
             address = f"http://127.0.0.1:{port}"
             for _ in range(600):
+                if process.poll() is not None:
+                    raise SystemExit(f"the app ended with exit code {process.returncode}; {' '.join(words)} says why")
                 try:
                     urllib.request.urlopen(f"{address}/openapi.json", timeout=1).read()
                     break

@@ -4,19 +4,24 @@ CLIP ViT-B/32 is the paper's baseline. A sentence embedding that never saw motio
 trained by contrast alone, as CLIP is, on the same pairs, tell what LaMP's own training gives.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
 
 from lamp.models.checkpoints import model_folder, read_run_options
 from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
 from lamp.utils.errors import UserError
+from lamp.utils.files import atomic_path
 from lamp.utils.sentence_model import SentenceModel
 
 TextEncoder = Literal["lamp", "contrastive", "sentence", "clip"]
@@ -201,6 +206,39 @@ class CachedCondition:
         for start in range(0, len(in_order), SHEET):
             sheet = in_order[start : start + SHEET]
             self._sheets.update(dict.fromkeys(sheet, sheet))
+
+    def keep_in(self, folder: Path) -> None:
+        """Encode all expected sentences now, unless a run before left their conditions in `folder`; leave them there.
+
+        What is read was made by the same encoder: its first sheet is encoded again, and if a single bit differs, so
+        are all others. Where nothing is remembered, nothing is kept either.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        if not self.remembers or not (texts := list(self._sheets)):
+            return
+        digest = hashlib.sha256("\0".join((self.identity, str(self.words), *texts)).encode()).hexdigest()[:16]
+        path = folder / f"conditions-{digest}.safetensors"
+        device = self._one(texts[0]).device
+        known = self._read(path, texts, device)
+        if known is not None and all(torch.equal(known[text], self._known[text]) for text in self._sheets[texts[0]]):
+            self._known = known
+            return
+        for text in tqdm(texts, desc="text conditions", unit="sentence", leave=False):
+            self._one(text)
+        rows = [self._known[text].cpu().reshape(-1, self.dim) for text in texts]
+        with atomic_path(path) as aside:
+            save_file({"rows": torch.cat(rows), "lengths": torch.tensor(list(map(len, rows)))}, aside)
+
+    def _read(self, path: Path, texts: Sequence[str], device: torch.device) -> dict[str, Tensor] | None:
+        """Conditions of sentences from a file of `keep_in`; None if there is none that can be used."""
+        try:
+            kept = load_file(path, str(device))
+            rows = kept["rows"].split(kept["lengths"].tolist())
+            return dict(zip(texts, rows if self.words else [row[0] for row in rows], strict=True))
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, IndexError):
+            return None
 
     def _size(self, text: str) -> int:
         """About how many bytes the condition of a sentence takes: a vector, or one for each word, [CLS] and [SEP]."""

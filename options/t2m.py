@@ -1,6 +1,7 @@
 """Options of the generators' training: masked and residual transformer, length estimator."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from lamp.models.layers import Condition
@@ -35,6 +36,9 @@ class GeneratorOptions(TrainOptions):
     condition: Condition = "sentence"
     """what is read of a text: LaMP's one vector for the sentence, or one for each word, which goes with
     --attention full; all parts of a system read the same"""
+    conditions_dir: Path | None = None
+    """folder that keeps what the text encoder says of the data's captions: trainings with the same encoder, one after
+    the other, encode them once; without it, each training encodes them as it needs them"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

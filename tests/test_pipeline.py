@@ -2,12 +2,14 @@
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lamp.models.lamp.model import LaMP, LaMPConfig
 from lamp.models.lamp.text import TextTokenizer
@@ -202,6 +204,43 @@ def test_cached_conditions_do_not_depend_on_what_was_seen_before(pipe):
     assert torch.equal(in_order(texts), resumed(texts))
     assert torch.equal(CachedCondition(pipe.text)(["not expected"]), resumed(["not expected"]))
     assert sorted(calls) == [1, 22, 64, 64]  # each sentence once, many at a time
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_conditions_that_are_kept_are_those_that_the_encoder_gives(pipe, tmp_path, words):
+    texts = [f"a person walks {'slowly ' * (i % 7)}and turns {i} times" for i in range(150)]
+    calls: list[int] = []
+    encoder = _Counted(LaMPCondition(pipe.text.lamp, words), calls)
+    first, second = (CachedCondition(encoder, texts) for _ in range(2))
+    first.keep_in(tmp_path)
+    (path,) = tmp_path.iterdir()
+    calls.clear()
+    second.keep_in(tmp_path)
+    assert calls == [64]  # the look whether the file still fits
+    plain = CachedCondition(encoder, texts)
+    assert torch.equal(plain(texts), first(texts)) and torch.equal(plain(texts), second(texts))
+    # Of another encoder by the same name, or damaged: made anew.
+    for damage in (lambda rows: rows + 1, lambda rows: rows[:1], None):
+        if damage is None:
+            path.write_bytes(b"not a file of numbers")
+        else:
+            save_file(load_file(path) | {"rows": damage(load_file(path)["rows"]).contiguous()}, path)
+        other = CachedCondition(encoder, texts)
+        other.keep_in(tmp_path)
+        assert torch.equal(plain(texts), other(texts))
+        assert [kept.name for kept in tmp_path.iterdir()] == [path.name]
+
+
+class _Counted:
+    """A text encoder that writes down how many sentences it is asked for."""
+
+    def __init__(self, encoder: LaMPCondition, calls: list[int]) -> None:
+        self.encoder, self.calls = encoder, calls
+        self.dim, self.words, self.identity = encoder.dim, encoder.words, "lamp@0"
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        self.calls.append(len(texts))
+        return self.encoder(texts)
 
 
 def test_cached_conditions_are_bounded(pipe):

@@ -41,7 +41,10 @@ def load_frozen(options: GeneratorOptions, spec: DatasetSpec, device: torch.devi
         names = chain(load_split(spec, "train"), load_split(spec, "val"))
         texts = (caption.text for name in names for caption in cache.captions.get(name, ()))
     words, bfloat16 = options.condition == "words", options.mixed_precision == "bf16"
-    return tokenizer, CachedCondition(load_text_encoder(vars(options), root, words, device, bfloat16), texts)
+    text = CachedCondition(load_text_encoder(vars(options), root, words, device, bfloat16), texts)
+    if options.conditions_dir is not None:
+        text.keep_in(options.conditions_dir)
+    return tokenizer, text
 
 
 def check_tokens(cache: ShardedMotions, spec: DatasetSpec, tokenizer: RVQVAE) -> None:

@@ -58,6 +58,7 @@ class Study:
         gpu: --gpu_id.
         at_once: trainings side by side; each pair of generators is one, with its evaluation.
         further: other flags of LaMPs, generators, scores and follow.
+        mixed_precision: of every training, as --mixed_precision.
     """
 
     motion: Path
@@ -72,6 +73,7 @@ class Study:
     gpu: int
     further: dict[str, Flags]
     at_once: int = 1
+    mixed_precision: str = "no"
 
     @property
     def runs(self) -> Path:
@@ -88,6 +90,7 @@ class Study:
         found = []
         for name, left_out in LAMPS.items():
             size = {"vq_name": "tokenizer", "data_root": self.motion, "max_iter": self.lamp_iterations} | left_out
+            size |= {"mixed_precision": self.mixed_precision}
             flags = {"config": CONFIGS / "lamp.json", "name": f"text_{name}"} | self.common | size
             found.append({f"text_{name}": command("train_lamp", flags | self.further["lamp"])})
         return found
@@ -99,6 +102,7 @@ class Study:
         shared |= {"max_iter": self.iterations, "milestones": late, "eval_iter": self.iterations, "animate_every_e": 0}
         shared |= {"text_encoder": encoder, "lamp_name": f"text_{encoder if encoder in LAMPS else 'lamp'}"}
         shared |= {"sentence_source": self.sentence_source, "attention": "causal"}
+        shared |= {"mixed_precision": self.mixed_precision, "conditions_dir": self.out / "conditions"}
         found = {}
         for part in ("masked", "residual"):
             name = f"{part}_{encoder}_{seed}"
@@ -229,6 +233,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=2000, help="steps of each transformer")
     parser.add_argument("--repeats", type=int, default=5, help="repetitions of the evaluation")
     parser.add_argument("--at_once", type=int, default=1, help="trainings side by side; OMP_NUM_THREADS is for each")
+    parser.add_argument("--mixed_precision", choices=("no", "bf16"), default="no", help="of every training")
     parser.add_argument("--gpu", type=int, default=-1, help="number of the GPU; -1: the CPU")
     return parser.parse_args(argv)
 
