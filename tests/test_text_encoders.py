@@ -1,5 +1,6 @@
 """The comparison of text encoders at tiny size: what it trains, and what it tells of it."""
 
+import contextlib
 import importlib
 import json
 import re
@@ -65,7 +66,8 @@ def test_three_text_encoders_end_in_one_table(
     def here(module: str, flags: list[str], log: Path) -> int:
         called.append(module)
         monkeypatch.setattr(sys, "argv", [module, *flags])
-        importlib.import_module(module.removeprefix("lamp.")).main()
+        with open(log, "w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+            importlib.import_module(module.removeprefix("lamp.")).main()
         return 0
 
     monkeypatch.setattr(text_encoders, "call", here)
@@ -92,5 +94,9 @@ def test_a_stage_that_fails_names_its_log(
     monkeypatch.setattr(text_encoders, "call", lambda *_: 2)
     with pytest.raises(UserError, match=r"text_lamp ended with exit code 2; .*text_lamp\.log says why"):
         text_encoders.compare(other, study[1])
+    monkeypatch.setattr(text_encoders, "call", lambda *given: given[2].write_text("interrupted: state saved\n") * 0)
+    with pytest.raises(UserError, match="text_lamp was stopped before its end"):
+        text_encoders.compare(other, study[1])
+    assert not any((other.out / "done").iterdir())
     with pytest.raises(UserError, match="has no tokenizer"):
         text_encoders.compare(other, tmp_path)

@@ -15,7 +15,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -85,14 +85,14 @@ class Study:
         """Flags of every script."""
         return {"checkpoints_dir": self.out / "checkpoints", "gpu_id": self.gpu}
 
-    def lamps(self) -> list[Stages]:
-        """The LaMPs' trainings, none of which waits for another one."""
-        found = []
+    def lamps(self) -> dict[str, Stages]:
+        """The LaMPs' trainings by name, none of which waits for another one."""
+        found = {}
         for name, left_out in LAMPS.items():
             size = {"vq_name": "tokenizer", "data_root": self.motion, "max_iter": self.lamp_iterations} | left_out
             size |= {"mixed_precision": self.mixed_precision}
             flags = {"config": CONFIGS / "lamp.json", "name": f"text_{name}"} | self.common | size
-            found.append({f"text_{name}": command("train_lamp", flags | self.further["lamp"])})
+            found[name] = {f"text_{name}": command("train_lamp", flags | self.further["lamp"])}
         return found
 
     def generators(self, encoder: str, seed: int) -> Stages:
@@ -137,20 +137,29 @@ def command(script: str, flags: Flags) -> list[str]:
     return words
 
 
-def run_all(chains: list[Stages], study: Study) -> None:
-    """Run chains of stages, `at_once` of them side by side.
+def run_all(study: Study) -> None:
+    """Run all stages, `at_once` chains of them side by side; generators wait for the LaMP that they read.
 
     Raises:
         UserError: a stage failed; chains that have begun go on to their ends, no further one begins.
     """
 
-    def run_chain(stages: Stages) -> None:
+    def run_chain(stages: Stages, lamp: Future[None] | None) -> None:
+        if lamp is not None:
+            lamp.result()
         for name, words in stages.items():
             run(name, words, study)
 
     with ThreadPoolExecutor(study.at_once) as pool:
+        # First in, first out: a chain waits only for what has begun. Those that need no LaMP come before the others.
+        lamps = {name: pool.submit(run_chain, stages, None) for name, stages in study.lamps().items()}
+        encoders = sorted(ENCODERS, key=lambda encoder: encoder in lamps)
+        chains = [
+            pool.submit(run_chain, study.generators(encoder, seed), lamps.get(encoder))
+            for encoder, seed in product(encoders, range(1, study.seeds + 1))
+        ]
         try:
-            for done in as_completed([pool.submit(run_chain, stages) for stages in chains]):
+            for done in as_completed([*lamps.values(), *chains]):
                 done.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -161,7 +170,7 @@ def run(name: str, words: list[str], study: Study) -> None:
     """Run a script in a process of its own, from where it was stopped, unless it is done.
 
     Raises:
-        UserError: it failed; its output is in a file.
+        UserError: it failed or was stopped; its output is in a file.
     """
     done, log = study.out / "done" / name, study.out / "logs" / f"{name}.log"
     if done.exists():
@@ -172,6 +181,9 @@ def run(name: str, words: list[str], study: Study) -> None:
     print(f"{name} ...", flush=True)
     if code := call(f"lamp.{script}", flags, log):
         raise UserError(f"{name} ended with exit code {code}; {log} says why; the same command goes on")
+    # A training that a signal stops saves its state and ends with 0, too.
+    if script.startswith("train_") and "\nfinished" not in log.read_text(encoding="utf-8"):
+        raise UserError(f"{name} was stopped before its end; the same command goes on")
     done.touch()
 
 
@@ -209,8 +221,7 @@ def compare(study: Study, models: Path) -> list[str]:
             raise UserError(f"--models {models} has no {name}; name a folder like the shipped checkpoints/mini")
         shutil.copytree(models / name, study.runs / name, dirs_exist_ok=True)
     seeds = range(1, study.seeds + 1)
-    run_all(study.lamps(), study)
-    run_all([study.generators(encoder, seed) for seed, encoder in product(seeds, ENCODERS)], study)
+    run_all(study)
     lines = table(study)
     write_json(study.out / "rows.json", {name: [study.row(name, seed) for seed in seeds] for name in ENCODERS})
     (study.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
