@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lamp.models import matching
 from lamp.models.editing import SEAM_TOKENS
-from lamp.models.sentences.amounts import Amount, done_by, turn_of
+from lamp.models.sentences.amounts import ABOUT, Amount, cut_of, done_by, goes, turns_of
 from lamp.models.sentences.checks import Check, Tried, until_passed
 from lamp.models.sentences.pace import at_speed
 from lamp.models.sentences.plan import WAYS, Part, is_plain
@@ -18,6 +18,7 @@ from lamp.models.sentences.together import Arms
 from lamp.models.sequences import MIN_FRAMES, Sequences, Told, in_groups, joints_of, noise_in_try, noise_of, shares
 from lamp.models.t2m.editor import Editor
 from lamp.utils.kinematics.arms import arms_on
+from lamp.utils.kinematics.features import mirror_joints
 from lamp.utils.kinematics.skeleton import HUMANML3D, MAX_FRAMES
 from lamp.utils.motion import Motion
 from lamp.utils.motion_features import motion_features
@@ -30,14 +31,14 @@ STILL_FRAMES = 32
 """Of `STILL`, where nobody says how long the motion is to be."""
 ARMS_FRAMES = 80
 """Of the clip of what arms do: the models know actions of the hands best at about this length."""
+TURN_FRAMES = 160
+"""Of clips that are cut after a turn, at least: in less the models do not turn around."""
 TRIES = 4
 """Lengths that are tried until an amount is as asked in the joined motion."""
 NEAR = {"metres": 0.05, "steps": 1.0, "degrees": 5.0}
 """Differences with which no further length is tried; after the last step a foot is drawn up to the other one."""
 MOST_FASTER, MOST_SLOWER = 1.35, 0.7
 """How many times as fast a clip may be played, as in training data (`prepare/mini/composition`)."""
-ABOUT = 0.2
-"""Part of an amount by which a clip may miss it at its end, where there is no time to stand still after it."""
 
 
 class Planned(Sequences):
@@ -312,9 +313,13 @@ class Planned(Sequences):
         made = arms_on(joints_of(editor, body), joints_of(editor, arms), how.sides, how.hold)
         if made is None:
             return None
+        return editor.encode(self._features(made))
+
+    def _features(self, joints: np.ndarray) -> Tensor:
+        """Motion features (T, D) of joints (T, J, 3)."""
         # T joints make T - 1 frames of features: the last one goes on as it went.
-        made = np.concatenate((made, 2 * made[-1:] - made[-2:-1])).astype(np.float32)
-        return editor.encode(motion_features(Motion(made, fps=self.fps), HUMANML3D))
+        joints = np.concatenate((joints, 2 * joints[-1:] - joints[-2:-1])).astype(np.float32)
+        return motion_features(Motion(joints, fps=self.fps), HUMANML3D)
 
     def _enough(
         self, editor: Editor, part: Part, place: int, room: int, shortest: int, most: int, seed: int
@@ -325,7 +330,7 @@ class Planned(Sequences):
             editor: of the models.
             part: with an amount.
             place: of the part.
-            room: tokens of the clips that are made.
+            room: tokens of the motion.
             shortest: tokens that it needs at least.
             most: tokens that there are.
             seed: of the motion.
@@ -333,33 +338,30 @@ class Planned(Sequences):
         Returns:
             Where none does so much in time, one that does about as much in all of `room`; None without one.
         """
-        assert part.amount is not None
+        amount = part.amount
+        assert amount is not None
+        turns = amount.kind == "degrees"
         # One of them as fast as asked, others as fast as they are.
         others = replace(part, pace=None)
         ways = [part, *[others] * (WAYS - 1)]
-        if part.amount.kind == "degrees":  # who is told an angle may walk in a curve, which is less
-            ways[1::2] = [replace(others, text=turn_of(part.amount))] * len(ways[1::2])
+        if turns:  # who is told an angle may walk in a curve, which is less
+            ways[1::2] = [replace(others, text=text) for text in turns_of(amount)]
         asked = [(place, own, f" {way}" if way else "") for way, own in enumerate(ways)]
-        clips, _ = self._codes(editor, asked, [room] * WAYS, seed)
+        long = max(room, TURN_FRAMES // self.unit) if turns else room
+        clips, _ = self._codes(editor, asked, [room if way == 1 else long for way in range(WAYS)], seed)
+        if amount.side is not None:  # who is told to turn around may do so to the other side
+            clips[1::2] = [self._to_side(editor, codes, amount) for codes in clips[1::2]]
         bodies = [Body.of(joints_of(editor, codes)) for codes in clips]
-        done = [done_by(body, part.amount) for body in bodies]
-        enough: list[tuple[Tensor, int]] = []
-        for codes, body, amount in zip(clips, bodies, done):
-            # A step ends where the next one begins.
-            reached = np.flatnonzero(
-                amount > part.amount.value if part.amount.kind == "steps" else amount >= part.amount.value
-            )
-            count = max(shortest, round(int(reached[0]) / self.unit)) if len(reached) else room
-            if count <= most:
-                enough.append((codes, count))
-                # A somersault turns the heading, too.
-                if part.amount.kind != "degrees" or body.part(0, count * self.unit).upright:
-                    return codes, count
-        if enough:
-            return enough[0]
-        off = [abs(float(amount[-1]) - part.amount.value) for amount in done]
-        nearest = int(np.argmin(off))
-        return (clips[nearest], room) if off[nearest] <= ABOUT * part.amount.value else None
+        way, count = cut_of(bodies, amount, goes(part.text), self.unit, (shortest, most, room)) or (0, 0)
+        return (clips[way][:room], count) if count else None
+
+    def _to_side(self, editor: Editor, codes: Tensor, turn: Amount) -> Tensor:
+        """Codes (n, Q) of a turn as they are, or of its mirror image where it goes to the other side."""
+        joints = joints_of(editor, codes)
+        if done_by(Body.of(joints), turn)[-1] >= 0:
+            return codes
+        mirrored = mirror_joints(torch.from_numpy(joints), HUMANML3D).numpy()
+        return editor.encode(self._features(mirrored))
 
     def _until_measured(
         self,

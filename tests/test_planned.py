@@ -1,6 +1,7 @@
 """Motions made part by part: arms of one clip on another, clips cut where so much is done, clips as fast as asked."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ from torch import Tensor
 from lamp.models.editing import SEAM_TOKENS
 from lamp.models.pipeline import LaMPPipeline
 from lamp.models.planned import STILL
-from lamp.models.sentences.amounts import Amount, done_by
+from lamp.models.sentences.amounts import HALF_TURN, Amount, done_by
+from lamp.models.sentences.checks import Check
 from lamp.models.sentences.pace import Pace, at_speed
 from lamp.models.sentences.plan import Part, plan
-from lamp.models.sequences import shares
+from lamp.models.sequences import joints_of, shares
 from lamp.models.t2m.editor import Editor
 from lamp.models.vq.model import RVQVAE, RVQConfig
 from lamp.utils.kinematics.arms import arms_on, lifted
-from lamp.utils.kinematics.features import FeatureLayout
+from lamp.utils.kinematics.features import FeatureLayout, features_to_joints
 from lamp.utils.scores.following.arms import hand_up, wave
 from lamp.utils.scores.following.body import Body
 from lamp.utils.scores.following.moves import walk
@@ -125,16 +127,17 @@ def test_an_amount_before_something_else_is_not_made_anew_as_a_whole(tiny: LaMPP
 
 @torch.inference_mode()
 def test_a_turn_is_that_of_an_upright_clip(tiny: LaMPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamp.models.planned.done_by", lambda body, _: np.linspace(0.0, 200.0, len(body)))
+    monkeypatch.setattr("lamp.models.sentences.amounts.done_by", lambda body, _: np.linspace(0.0, 200.0, len(body)))
     editor, turn = tiny._editor(2, True, {}), "a person turns by 90 degrees"
     (part,) = plan(turn)
-    clips, _ = tiny._codes(editor, [(0, part, f" {way}" if way else "") for way in range(4)], [20] * 4, 0)
-    for upright in ([True], [False, False, True], [False] * 4):
+    clips, _ = tiny._codes(editor, [(0, part, f" {way}" if way else "") for way in range(4)], [40] * 4, 0)
+    monkeypatch.setattr("lamp.models.sentences.amounts.in_place", lambda _: True)
+    for upright in ([True] * 4, [False, False, True, True], [False] * 4):
         answers = iter(upright)
         monkeypatch.setattr(Body, "upright", property(lambda _, answers=answers: next(answers)))
         found = tiny._enough(editor, part, 0, 20, 4, 20, 0)
         chosen = upright.index(True) if True in upright else 0
-        assert found is not None and torch.equal(found[0], clips[chosen]) and not list(answers)
+        assert found is not None and torch.equal(found[0], clips[chosen][:20]) and not list(answers)
 
 
 def test_best_of_several_goes_with_parts(tiny: LaMPPipeline) -> None:
@@ -186,13 +189,43 @@ def test_turns_are_tried_in_other_words(tiny: LaMPPipeline, monkeypatch: pytest.
     monkeypatch.setattr(tiny, "_codes", seen)
     told = {
         "a person rotates left by 90 degrees": "a person turns to the left",
-        "a person turns 180 degrees": "a person turns around",
         "a full 360 degree turn": "a person turns in a full circle",
     }
     for text in told:
         tiny(text, 80)
     for text, other in told.items():
         assert [text, other, text, other] in asked
+    text = "a person turns 180 degrees"
+    tiny(text, 80)
+    assert [text, "a person turns in a full circle", text, "a person turns around"] in asked
+
+
+@torch.inference_mode()
+def test_a_turn_to_the_other_side_is_mirrored(tiny: LaMPPipeline) -> None:
+    editor = tiny._editor(2, True, {})
+    (part,) = plan("a person turns by 90 degrees")
+    ((codes,), _) = tiny._codes(editor, [(0, part, "")], [20], 0)
+    turned = Body.of(joints_of(editor, codes)).turned
+    same, other = ("left", "right") if turned >= 0 else ("right", "left")
+    assert torch.equal(tiny._to_side(editor, codes, Amount("degrees", 90.0, same)), codes)
+    assert tiny._to_side(editor, codes, Amount("degrees", 90.0, other)).shape == codes.shape
+    # Before it is encoded, it is the mirror image.
+    seen: list[Tensor] = []
+    watched = SimpleNamespace(decode=editor.decode, encode=seen.append)
+    tiny._to_side(watched, codes, Amount("degrees", 90.0, other))
+    back = Body.of(features_to_joints(seen[0][None])[0].numpy()).turned
+    assert back == pytest.approx(-turned, abs=5)
+
+
+def test_who_turns_around_does_so_by_half_a_turn(tiny: LaMPPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Check("", "turn-around", {"turn": {}}, True)
+    monkeypatch.setattr(
+        type(tiny), "checks", lambda _, texts: [check if text.endswith("turns around") else None for text in texts]
+    )
+    first, second = tiny.parts("a person waves, then turns around")
+    assert first.amount is None and second.amount == Amount("degrees", HALF_TURN)
+    (part,) = tiny.parts("a person turns left by 90 degrees")
+    assert part.amount == Amount("degrees", 90.0, "left")
 
 
 def test_the_speed_that_is_as_asked_is_taken() -> None:

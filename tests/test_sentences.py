@@ -3,13 +3,16 @@
 import time
 from pathlib import Path
 
+import numpy as np
+import puppet
 import pytest
 
-from lamp.models.sentences.amounts import Amount, amount_of, counted, repeated, turn_of
+from lamp.models.sentences.amounts import Amount, amount_of, counted, cut_of, repeated, turns_of
 from lamp.models.sentences.pace import pace_of
 from lamp.models.sentences.plan import WAYS, is_plain, plan
 from lamp.models.sentences.together import at_once
 from lamp.utils.files import read_json
+from lamp.utils.scores.following.body import Body
 
 WORDINGS = Path(__file__).resolve().parent.parent / "prepare" / "mini" / "wordings.json"
 BOTH = ("left", "right")
@@ -109,13 +112,34 @@ def test_how_often_something_is_done_is_found(text: str, once: str, times: int) 
 
 def test_a_turn_has_the_words_of_its_angle() -> None:
     told = [
-        turn_of(Amount("degrees", value, side))
+        turns_of(Amount("degrees", value, side))
         for value, side in ((45, "right"), (90, None), (180, "left"), (360, None))
     ]
+    around, circle = "a person turns around", "a person turns in a full circle"
     assert told == [
-        *("a person turns to the right", "a person turns to the left"),
-        *("a person turns around", "a person turns in a full circle"),
+        ("a person turns to the right",) * 2,
+        ("a person turns to the left",) * 2,
+        (circle, around),
+        (circle, circle),
     ]
+
+
+def test_a_motion_is_cut_where_its_amount_is_done() -> None:
+    def turning(degrees: float, away: float = 0.0) -> Body:
+        body = Body.of(puppet.figure(80))
+        body.__dict__["heading"] = np.linspace(0.0, np.deg2rad(degrees), len(body))
+        body.joints[:, :, 0] += np.linspace(0.0, away, len(body))[:, None]
+        return body
+
+    around = Amount("degrees", 180.0)
+    counts = (3, 14, 20)
+    assert cut_of([turning(360), turning(300)], around, False, 4, counts) == (0, 10)
+    # Who strays comes last, unless they are to go; who is about there comes before who strays, and the nearest first.
+    assert cut_of([turning(360, 3.0), turning(300)], around, False, 4, counts) == (1, 12)
+    assert cut_of([turning(360, 3.0), turning(300)], around, True, 4, counts) == (0, 10)
+    assert cut_of([turning(360, 3.0), turning(150), turning(170)], around, False, 4, counts) == (2, 20)
+    assert cut_of([turning(100)], around, False, 4, counts) is None
+    assert cut_of([turning(190)], around, False, 4, counts) == (0, 20)  # too late for anything after it
 
 
 def test_most_wordings_of_things_at_once_are_known() -> None:

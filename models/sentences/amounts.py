@@ -1,6 +1,7 @@
 """How far, how many, how often: "he walks three metres" -> 3 metres, "she bows twice" -> "she bows", twice."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ from lamp.models.sentences.clauses import LONGEST, MOST_CLAUSES
 from lamp.models.sentences.together import Side
 from lamp.models.sentences.verbs import any_form
 from lamp.utils.scores.following.body import Body
+from lamp.utils.scores.following.moves import in_place
 
 Kind = Literal["metres", "steps", "degrees"]
 
@@ -110,8 +112,12 @@ _OBJECT = re.compile(
     r"(?! (?:\d|full|half|complete|quarter))",
     re.IGNORECASE,
 )
+HALF_TURN = 180.0
+"""Degrees of a turn around."""
 LARGE_TURN, FULL_TURN = 150, 270
-"""Degrees from which on a turn is called one around, and in a full circle."""
+"""Degrees from which on a turn is called one around, and in a full circle; of this a part makes the former, too."""
+ABOUT = 0.2
+"""Part of an amount by which a motion may miss it at its end, where there is no time to stand still after it."""
 MOST = 1000.0
 """Of any amount; more is no way that somebody goes."""
 
@@ -139,9 +145,7 @@ def amount_of(text: str) -> tuple[str, Amount] | None:
     if re.search(r"\band\b", after if match.re is _ANGLE else text, re.IGNORECASE):
         return None
     if match.re is _ANGLE:
-        told = set(re.findall(r"\b(left|right)(?:wards?)?\b", text.lower()))
-        side: Side | None = None if len(told) != 1 else "left" if "left" in told else "right"
-        return (text, Amount("degrees", value, side)) if _TURNS.search(text) else None
+        return (text, Amount("degrees", value, side_of(text))) if _TURNS.search(text) else None
     if not _TRAVELS.search(text) or (match[1].lower() in ("a", "an") and not _BEFORE_A.search(before)):
         return None
     if match.re is _STEPS:
@@ -170,11 +174,23 @@ def counted(text: str) -> tuple[str, int]:
     return once, words[match[1].lower()] if match[1] else int(_number(match[2]))
 
 
-def turn_of(amount: Amount) -> str:
-    """A sentence of a turn by about so many degrees, in which there is no other verb than those of training."""
-    if amount.value >= FULL_TURN:
-        return "a person turns in a full circle"
-    return "a person turns around" if amount.value >= LARGE_TURN else f"a person turns to the {amount.side or 'left'}"
+def goes(text: str) -> bool:
+    """Whether a sentence says that somebody goes somewhere."""
+    return bool(_TRAVELS.search(text))
+
+
+def side_of(text: str) -> Side | None:
+    """The side that a sentence names; None where it names none or both."""
+    told = set(re.findall(r"\b(left|right)(?:wards?)?\b", text.lower()))
+    return None if len(told) != 1 else "left" if "left" in told else "right"
+
+
+def turns_of(amount: Amount) -> tuple[str, str]:
+    """Sentences of turns by at least about so many degrees, in which there is no other verb than those of training."""
+    around, circle = "a person turns around", "a person turns in a full circle"
+    if amount.value >= LARGE_TURN:
+        return circle, around if amount.value < FULL_TURN else circle
+    return (f"a person turns to the {amount.side or 'left'}",) * 2
 
 
 def done_by(body: Body, amount: Amount) -> np.ndarray:
@@ -188,6 +204,42 @@ def done_by(body: Body, amount: Amount) -> np.ndarray:
     for frame in body.step_frames:
         steps[frame:] += 1
     return steps
+
+
+def cut_of(
+    bodies: Sequence[Body], amount: Amount, goes: bool, unit: int, counts: tuple[int, int, int]
+) -> tuple[int, int] | None:
+    """Which of several motions does an amount best, and after how many tokens.
+
+    Best is who does not tumble in a turn, for a somersault turns the heading, too; then who stays where they are in
+    it, unless they are to go; then who is done in time; then who is nearest; then the first.
+
+    Args:
+        bodies: in motion.
+        amount: to be done.
+        goes: the sentence says that somebody goes somewhere.
+        unit: frames of a token.
+        counts: tokens that it takes at least, may take at most, and that there are if nothing comes after it.
+
+    Returns:
+        None where none does so much in time, nor about as much with all tokens.
+    """
+    shortest, most, room = counts
+    turns, found = amount.kind == "degrees", []
+    for way, body in enumerate(bodies):
+        done = done_by(body, amount)
+        # A step ends where the next one begins.
+        reached = np.flatnonzero(done > amount.value if amount.kind == "steps" else done >= amount.value)
+        count = max(shortest, round(int(reached[0]) / unit)) if len(reached) else room
+        late = not len(reached) or count > most
+        off = abs(float(done[: room * unit][-1]) - amount.value) if late else 0.0
+        if off > ABOUT * amount.value:
+            continue
+        count = room if late else count
+        until = body.part(0, count * unit)
+        faults = (turns and not until.upright, turns and not goes and not in_place(until), late, off)
+        found.append((faults, way, count))
+    return min(found)[1:] if found else None
 
 
 def _number(word: str) -> float:

@@ -1,11 +1,13 @@
 """`Understanding`: what a pipeline makes of sentences before it makes motion."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from lamp.models.lamp.known import KnownTexts
+from lamp.models.sentences.amounts import HALF_TURN, Amount, side_of
 from lamp.models.sentences.checks import IN_OTHER_WORDS, Check, Tried
 from lamp.models.sentences.clauses import clauses
 from lamp.models.sentences.plan import Part, plan
@@ -17,6 +19,9 @@ from lamp.utils.kinematics.features import FeatureLayout
 from lamp.utils.kinematics.skeleton import HUMANML3D
 from lamp.utils.motion import Motion
 from lamp.utils.prompts import JOIN, in_other_script
+
+TURN_AROUND = "turn-around"
+"""The action that is measured in degrees, though nobody says so."""
 
 
 class Understanding:
@@ -30,8 +35,17 @@ class Understanding:
     def parts(self, text: str) -> list[Part]:
         """The parts of a sentence that these models can make; arms and amounts need HumanML3D's 22 joints."""
         if FeatureLayout.of_dim(self.tokenizer.config.input_width).num_joints == HUMANML3D.num_joints:
-            return plan(text)
+            return [self._measured(part) for part in plan(text)]
         return [Part(clause, clause) for clause in clauses(text)]
+
+    def _measured(self, part: Part) -> Part:
+        """A part in which somebody turns around, with the degrees that this means; every other one as it is."""
+        if part.amount is not None or part.pace is not None:
+            return part
+        (check,) = self.checks([part.text])
+        if check is None or check.action != TURN_AROUND:
+            return part
+        return replace(part, amount=Amount("degrees", HALF_TURN, side_of(part.text)))
 
     def divisions(self, text: str) -> list[list[Part]]:
         """Ways to divide a sentence, the best one first; the next ones need less time.
