@@ -32,7 +32,7 @@ STILL_FRAMES = 32
 ARMS_FRAMES = 80
 """Of the clip of what arms do: the models know actions of the hands best at about this length."""
 TURN_FRAMES = 160
-"""Of clips that are cut after a turn, at least: in less the models do not turn around."""
+"""Of clips that are cut after a turn around, at least: in less time the models hardly turn so far."""
 TRIES = 4
 """Lengths that are tried until an amount is as asked in the joined motion."""
 NEAR = {"metres": 0.05, "steps": 1.0, "degrees": 5.0}
@@ -340,14 +340,13 @@ class Planned(Sequences):
         """
         amount = part.amount
         assert amount is not None
-        turns = amount.kind == "degrees"
         # One of them as fast as asked, others as fast as they are.
         others = replace(part, pace=None)
         ways = [part, *[others] * (WAYS - 1)]
-        if turns:  # who is told an angle may walk in a curve, which is less
+        if amount.kind == "degrees":  # who is told an angle may walk in a curve, which is less
             ways[1::2] = [replace(others, text=text) for text in turns_of(amount)]
         asked = [(place, own, f" {way}" if way else "") for way, own in enumerate(ways)]
-        long = max(room, TURN_FRAMES // self.unit) if turns else room
+        long = max(room, TURN_FRAMES // self.unit) if amount.is_around else room
         clips, _ = self._codes(editor, asked, [room if way == 1 else long for way in range(WAYS)], seed)
         if amount.side is not None:  # who is told to turn around may do so to the other side
             clips[1::2] = [self._to_side(editor, codes, amount) for codes in clips[1::2]]

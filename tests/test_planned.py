@@ -130,7 +130,7 @@ def test_a_turn_is_that_of_an_upright_clip(tiny: LaMPPipeline, monkeypatch: pyte
     monkeypatch.setattr("lamp.models.sentences.amounts.done_by", lambda body, _: np.linspace(0.0, 200.0, len(body)))
     editor, turn = tiny._editor(2, True, {}), "a person turns by 90 degrees"
     (part,) = plan(turn)
-    clips, _ = tiny._codes(editor, [(0, part, f" {way}" if way else "") for way in range(4)], [40] * 4, 0)
+    clips, _ = tiny._codes(editor, [(0, part, f" {way}" if way else "") for way in range(4)], [20] * 4, 0)
     monkeypatch.setattr("lamp.models.sentences.amounts.in_place", lambda _: True)
     for upright in ([True] * 4, [False, False, True, True], [False] * 4):
         answers = iter(upright)

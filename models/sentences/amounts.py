@@ -30,6 +30,11 @@ class Amount:
     value: float
     side: Side | None = None
 
+    @property
+    def is_around(self) -> bool:
+        """Whether it is a turn around, neither to a side nor in a full circle."""
+        return self.kind == "degrees" and LARGE_TURN <= self.value < FULL_TURN
+
 
 _NUMBERS = {
     **{
@@ -189,7 +194,7 @@ def turns_of(amount: Amount) -> tuple[str, str]:
     """Sentences of turns by at least about so many degrees, in which there is no other verb than those of training."""
     around, circle = "a person turns around", "a person turns in a full circle"
     if amount.value >= LARGE_TURN:
-        return circle, around if amount.value < FULL_TURN else circle
+        return circle, around if amount.is_around else circle
     return (f"a person turns to the {amount.side or 'left'}",) * 2
 
 
