@@ -93,6 +93,8 @@ def app(queue: int, precision: str = "float32") -> Iterator[tuple[str, psutil.Pr
                     break
                 except OSError:
                     time.sleep(0.2)
+            else:
+                raise SystemExit("the app did not answer within two minutes")
             yield address, psutil.Process(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)

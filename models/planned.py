@@ -94,9 +94,9 @@ class Planned(Sequences):
                     motions[i] = self.planned(prompts[i], parts, frames[i], seed=seeds[i], best_of=best_of, **how)
                     done()
             for i in plans:
-                motion, as_said = motions[i], divisions[i][-1]
-                if motion is not None and plans[i] is not as_said:  # of several sentences in place of one
-                    steps = {text: JOIN.join(part.whole for part in own) for text, own in self.recipes(as_said).items()}
+                motion, recipes = motions[i], self.recipes(self.parts(prompts[i]))
+                if motion is not None and recipes and way == 0:  # several sentences in place of one
+                    steps = {text: JOIN.join(part.whole for part in own) for text, own in recipes.items()}
                     motion.meta["wording"] = motion.meta.get("wording", {}) | steps
         return motions
 
@@ -148,7 +148,8 @@ class Planned(Sequences):
                 # What is not measured again must not be made anew as a whole at its seams.
                 measured_again = ends and i == len(parts) - 2
                 shortest = SEAM_TOKENS * ((i > 0) + 1 + (not measured_again))
-                enough = self._enough(editor, part, i, room, shortest, room - least * (len(parts) - 1), seed)
+                alone = ends and len(parts) == 2
+                enough = self._enough(editor, part, i, room, shortest, room - least * (len(parts) - 1), seed, alone)
                 if enough is None:
                     return None
                 long[i], counts[i] = enough
@@ -173,7 +174,10 @@ class Planned(Sequences):
         motion = join(rows, tokens) if amount is None else self._until_measured(amount, rows, tokens, join)
         if motion is None:
             return None
-        said = [part.text for part in parts] + [part.arms.text for part in parts if part.arms is not None]
+        # Of an amount, clips in several words were tried.
+        said = [part.text for part in parts if part.amount is None] + [
+            part.arms.text for part in parts if part.arms is not None
+        ]
         motion.meta.update(prompt=text, **self.facts_of(said, tried))
         if len(parts) == 1:
             del motion.meta["sentences"]
@@ -322,21 +326,19 @@ class Planned(Sequences):
         return motion_features(Motion(joints, fps=self.fps), HUMANML3D)
 
     def _enough(
-        self, editor: Editor, part: Part, place: int, room: int, shortest: int, most: int, seed: int
+        self, editor: Editor, part: Part, place: int, room: int, shortest: int, most: int, seed: int, alone: bool
     ) -> tuple[Tensor, int] | None:
         """Codes (`room`, Q) of a clip, and after how many of them, `shortest` to `most`, a part's amount is done.
 
         Args:
-            editor: of the models.
-            part: with an amount.
-            place: of the part.
+            editor, seed: of the motion.
+            part, place: with an amount, and its place.
             room: tokens of the motion.
-            shortest: tokens that it needs at least.
-            most: tokens that there are.
-            seed: of the motion.
+            shortest, most: tokens that the part needs at least, and may take.
+            alone: nothing need come after it.
 
         Returns:
-            Where none does so much in time, one that does about as much in all of `room`; None without one.
+            Where none does so much in time, one that does about as much in all of `room`, if `alone`; or None.
         """
         amount = part.amount
         assert amount is not None
@@ -348,11 +350,12 @@ class Planned(Sequences):
         asked = [(place, own, f" {way}" if way else "") for way, own in enumerate(ways)]
         long = max(room, TURN_FRAMES // self.unit) if amount.is_around else room
         clips, _ = self._codes(editor, asked, [room if way == 1 else long for way in range(WAYS)], seed)
-        if amount.side is not None:  # who is told to turn around may do so to the other side
+        # Who is told to turn around may do so to the other side; what arms do there, too, is of one side already.
+        if amount.side is not None and part.arms is None:
             clips[1::2] = [self._to_side(editor, codes, amount) for codes in clips[1::2]]
         bodies = [Body.of(joints_of(editor, codes)) for codes in clips]
-        way, count = cut_of(bodies, amount, goes(part.text), self.unit, (shortest, most, room)) or (0, 0)
-        return (clips[way][:room], count) if count else None
+        cut = cut_of(bodies, amount, not goes(part.text), self.unit, shortest, most, room if alone else None)
+        return None if cut is None else (clips[cut[0]][:room], cut[1])
 
     def _to_side(self, editor: Editor, codes: Tensor, turn: Amount) -> Tensor:
         """Codes (n, Q) of a turn as they are, or of its mirror image where it goes to the other side."""

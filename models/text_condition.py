@@ -20,6 +20,7 @@ from tqdm import tqdm
 from lamp.models.checkpoints import model_folder, read_run_options
 from lamp.models.fast import speed_up
 from lamp.models.lamp.model import LaMP
+from lamp.models.model_files import BROKEN
 from lamp.utils.errors import UserError
 from lamp.utils.files import atomic_path
 from lamp.utils.sentence_model import SentenceModel
@@ -210,14 +211,20 @@ class CachedCondition:
     def keep_in(self, folder: Path) -> None:
         """Encode all expected sentences now, unless a run before left their conditions in `folder`; leave them there.
 
-        What is read was made by the same encoder: its first sheet is encoded again, and if a single bit differs, so
-        are all others. Where nothing is remembered, nothing is kept either.
+        A file of the same sentences and of an encoder with the same identity is tried: its first sheet is encoded
+        again, and if a single bit differs, so are all others. Where nothing is remembered, nothing is kept either.
 
         Raises:
-            UserError: the disk is full.
+            UserError: the folder cannot be made, or the disk is full.
         """
         if not self.remembers or not (texts := list(self._sheets)):
             return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--conditions_dir {folder} cannot be made ({error.strerror}); name another folder"
+            ) from error
         digest = hashlib.sha256("\0".join((self.identity, str(self.words), *texts)).encode()).hexdigest()[:16]
         path = folder / f"conditions-{digest}.safetensors"
         device = self._one(texts[0]).device
@@ -237,7 +244,7 @@ class CachedCondition:
             kept = load_file(path, str(device))
             rows = kept["rows"].split(kept["lengths"].tolist())
             return dict(zip(texts, rows if self.words else [row[0] for row in rows], strict=True))
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, IndexError):
+        except (SafetensorError, *BROKEN):
             return None
 
     def _size(self, text: str) -> int:

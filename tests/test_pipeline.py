@@ -231,6 +231,15 @@ def test_conditions_that_are_kept_are_those_that_the_encoder_gives(pipe, tmp_pat
         assert [kept.name for kept in tmp_path.iterdir()] == [path.name]
 
 
+def test_conditions_are_not_encoded_for_a_folder_that_cannot_be(pipe, tmp_path):
+    calls: list[int] = []
+    cached = CachedCondition(_Counted(LaMPCondition(pipe.text.lamp), calls), ["a person walks"])
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--conditions_dir .*file cannot be made .*name another"):
+        cached.keep_in(tmp_path / "file")
+    assert not calls
+
+
 class _Counted:
     """A text encoder that writes down how many sentences it is asked for."""
 

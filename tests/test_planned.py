@@ -135,7 +135,7 @@ def test_a_turn_is_that_of_an_upright_clip(tiny: LaMPPipeline, monkeypatch: pyte
     for upright in ([True] * 4, [False, False, True, True], [False] * 4):
         answers = iter(upright)
         monkeypatch.setattr(Body, "upright", property(lambda _, answers=answers: next(answers)))
-        found = tiny._enough(editor, part, 0, 20, 4, 20, 0)
+        found = tiny._enough(editor, part, 0, 20, 4, 20, 0, True)
         chosen = upright.index(True) if True in upright else 0
         assert found is not None and torch.equal(found[0], clips[chosen][:20]) and not list(answers)
 

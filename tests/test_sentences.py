@@ -131,15 +131,19 @@ def test_a_motion_is_cut_where_its_amount_is_done() -> None:
         body.joints[:, :, 0] += np.linspace(0.0, away, len(body))[:, None]
         return body
 
-    around = Amount("degrees", 180.0)
-    counts = (3, 14, 20)
-    assert cut_of([turning(360), turning(300)], around, False, 4, counts) == (0, 10)
+    around, limits = Amount("degrees", 180.0), (4, 3, 14, 20)
+    assert cut_of([turning(360), turning(300)], around, True, *limits) == (0, 10)
     # Who strays comes last, unless they are to go; who is about there comes before who strays, and the nearest first.
-    assert cut_of([turning(360, 3.0), turning(300)], around, False, 4, counts) == (1, 12)
-    assert cut_of([turning(360, 3.0), turning(300)], around, True, 4, counts) == (0, 10)
-    assert cut_of([turning(360, 3.0), turning(150), turning(170)], around, False, 4, counts) == (2, 20)
-    assert cut_of([turning(100)], around, False, 4, counts) is None
-    assert cut_of([turning(190)], around, False, 4, counts) == (0, 20)  # too late for anything after it
+    assert cut_of([turning(360, 3.0), turning(300)], around, True, *limits) == (1, 12)
+    assert cut_of([turning(360, 3.0), turning(300)], around, False, *limits) == (0, 10)
+    assert cut_of([turning(360, 3.0), turning(150), turning(170)], around, True, *limits) == (2, 20)
+    assert cut_of([turning(100)], around, True, *limits) is None
+    assert cut_of([turning(190)], around, True, *limits) == (0, 20)  # too late for anything after it
+    # Where something must come after it, only who is done in time counts.
+    assert cut_of([turning(360, 3.0), turning(170)], around, True, 4, 3, 14, None) == (0, 10)
+    jumps = turning(150)
+    jumps.heading[30] = np.deg2rad(200)
+    assert cut_of([jumps, turning(160)], around, True, *limits) == (1, 20)
 
 
 def test_most_wordings_of_things_at_once_are_known() -> None:

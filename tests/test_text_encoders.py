@@ -92,8 +92,11 @@ def test_a_stage_that_fails_names_its_log(
 ) -> None:
     other = Study(**{**vars(study[0]), "out": tmp_path / "other"})
     monkeypatch.setattr(text_encoders, "call", lambda *_: 2)
+    called: list[str] = []
+    monkeypatch.setattr(text_encoders, "call", lambda module, *_: called.append(module) or 2)
     with pytest.raises(UserError, match=r"text_lamp ended with exit code 2; .*text_lamp\.log says why"):
         text_encoders.compare(other, study[1])
+    assert called == ["lamp.train_lamp"]  # nothing else begins
     monkeypatch.setattr(text_encoders, "call", lambda *given: given[2].write_text("interrupted: state saved\n") * 0)
     with pytest.raises(UserError, match="text_lamp was stopped before its end"):
         text_encoders.compare(other, study[1])

@@ -32,7 +32,7 @@ class Amount:
 
     @property
     def is_around(self) -> bool:
-        """Whether it is a turn around, neither to a side nor in a full circle."""
+        """Whether it is a turn around, to either side: more than one to a side, and less than a full circle."""
         return self.kind == "degrees" and LARGE_TURN <= self.value < FULL_TURN
 
 
@@ -120,7 +120,7 @@ _OBJECT = re.compile(
 HALF_TURN = 180.0
 """Degrees of a turn around."""
 LARGE_TURN, FULL_TURN = 150, 270
-"""Degrees from which on a turn is called one around, and in a full circle; of this a part makes the former, too."""
+"""Degrees from which on a turn is called one around, and in a full circle."""
 ABOUT = 0.2
 """Part of an amount by which a motion may miss it at its end, where there is no time to stand still after it."""
 MOST = 1000.0
@@ -191,7 +191,7 @@ def side_of(text: str) -> Side | None:
 
 
 def turns_of(amount: Amount) -> tuple[str, str]:
-    """Sentences of turns by at least about so many degrees, in which there is no other verb than those of training."""
+    """Sentences of turns by about so many degrees or more (by one circle at most), in the verbs of training."""
     around, circle = "a person turns around", "a person turns in a full circle"
     if amount.value >= LARGE_TURN:
         return circle, around if amount.is_around else circle
@@ -212,37 +212,41 @@ def done_by(body: Body, amount: Amount) -> np.ndarray:
 
 
 def cut_of(
-    bodies: Sequence[Body], amount: Amount, goes: bool, unit: int, counts: tuple[int, int, int]
+    bodies: Sequence[Body], amount: Amount, stays: bool, unit: int, shortest: int, most: int, room: int | None
 ) -> tuple[int, int] | None:
     """Which of several motions does an amount best, and after how many tokens.
 
     Best is who does not tumble in a turn, for a somersault turns the heading, too; then who stays where they are in
-    it, unless they are to go; then who is done in time; then who is nearest; then the first.
+    it, if they are to stay; then who is done in time; then who is nearest; then the first.
 
     Args:
         bodies: in motion.
         amount: to be done.
-        goes: the sentence says that somebody goes somewhere.
+        stays: the sentence says nothing of going somewhere.
         unit: frames of a token.
-        counts: tokens that it takes at least, may take at most, and that there are if nothing comes after it.
+        shortest, most: tokens that it takes at least, and may take at most.
+        room: tokens that there are in all, where nothing need come after it; None: something must.
 
     Returns:
         None where none does so much in time, nor about as much with all tokens.
     """
-    shortest, most, room = counts
     turns, found = amount.kind == "degrees", []
     for way, body in enumerate(bodies):
         done = done_by(body, amount)
         # A step ends where the next one begins.
-        reached = np.flatnonzero(done > amount.value if amount.kind == "steps" else done >= amount.value)
-        count = max(shortest, round(int(reached[0]) / unit)) if len(reached) else room
-        late = not len(reached) or count > most
-        off = abs(float(done[: room * unit][-1]) - amount.value) if late else 0.0
-        if off > ABOUT * amount.value:
-            continue
-        count = room if late else count
+        enough = done > amount.value if amount.kind == "steps" else done >= amount.value
+        if turns:  # a heading may jump there for a moment
+            enough &= done[np.minimum(np.arange(len(done)) + 2 * unit, len(done) - 1)] >= (1 - ABOUT) * amount.value
+        reached = np.flatnonzero(enough)
+        count, off = max(shortest, round(int(reached[0]) / unit)) if len(reached) else most + 1, 0.0
+        if late := count > most:
+            if room is None:
+                continue
+            count, off = room, abs(float(done[: room * unit][-1]) - amount.value)
+            if off > ABOUT * amount.value:
+                continue
         until = body.part(0, count * unit)
-        faults = (turns and not until.upright, turns and not goes and not in_place(until), late, off)
+        faults = (turns and not until.upright, turns and stays and not in_place(until), late, off)
         found.append((faults, way, count))
     return min(found)[1:] if found else None
 

@@ -1,5 +1,6 @@
 """`Understanding`: what a pipeline makes of sentences before it makes motion."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,8 @@ from lamp.utils.prompts import JOIN, in_other_script
 
 TURN_AROUND = "turn-around"
 """The action that is measured in degrees, though nobody says so."""
+_AROUND = re.compile(r"\b(?:a?round|about|back|behind|half|(?:other|opposite) (?:way|side|direction))\b", re.IGNORECASE)
+_CIRCLE = re.compile(r"\b(?:circles?|full|all the way|completely|round and round|around and around)\b", re.IGNORECASE)
 
 
 class Understanding:
@@ -42,6 +45,8 @@ class Understanding:
         """A part in which somebody turns around, with the degrees that this means; every other one as it is."""
         if part.amount is not None or part.pace is not None:
             return part
+        if not _AROUND.search(part.text) or _CIRCLE.search(part.text):
+            return part
         (check,) = self.checks([part.text])
         if check is None or check.action != TURN_AROUND:
             return part
@@ -51,13 +56,14 @@ class Understanding:
         """Ways to divide a sentence, the best one first; the next ones need less time.
 
         In the first one is divided, too, what these models make best of several other actions: to lie down is to
-        stand, to crouch and to lie.
+        stand, to crouch and to lie. In the last one nothing is measured of which the sentence does not say how much.
         """
         parts = self.parts(text)
         recipes = self.recipes(parts)
-        if not recipes:
-            return [parts]
-        return [[own for part in parts for own in recipes.get(part.text, [part])], parts]
+        ways = [[own for part in parts for own in recipes.get(part.text, [part])], parts] if recipes else [parts]
+        typed = plan(text)
+        implied = any(own.amount != part.amount for own, part in zip(typed, parts))
+        return [*ways, typed] if implied else ways
 
     def recipes(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
         """Plain parts that are best made of several others, and these."""

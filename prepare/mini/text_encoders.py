@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from threading import Event
 
 from lamp.models.text_condition import SENTENCE_SOURCE, TextEncoder
 from lamp.utils.errors import UserError, main_with_errors
@@ -144,11 +145,19 @@ def run_all(study: Study) -> None:
         UserError: a stage failed; chains that have begun go on to their ends, no further one begins.
     """
 
+    failed = Event()
+
     def run_chain(stages: Stages, lamp: Future[None] | None) -> None:
         if lamp is not None:
             lamp.result()
-        for name, words in stages.items():
-            run(name, words, study)
+        if failed.is_set():
+            return
+        try:
+            for name, words in stages.items():
+                run(name, words, study)
+        except BaseException:
+            failed.set()
+            raise
 
     with ThreadPoolExecutor(study.at_once) as pool:
         # First in, first out: a chain waits only for what has begun. Those that need no LaMP come before the others.
@@ -182,8 +191,8 @@ def run(name: str, words: list[str], study: Study) -> None:
     if code := call(f"lamp.{script}", flags, log):
         raise UserError(f"{name} ended with exit code {code}; {log} says why; the same command goes on")
     # A training that a signal stops saves its state and ends with 0, too.
-    if script.startswith("train_") and "\nfinished" not in log.read_text(encoding="utf-8"):
-        raise UserError(f"{name} was stopped before its end; the same command goes on")
+    if script.startswith("train_") and "\nfinished" not in log.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(f"{name} was stopped before its end, see {log}; the same command goes on")
     done.touch()
 
 
