@@ -158,7 +158,7 @@ def test_other_skeletons_get_no_other_arms(tiny: LaMPPipeline) -> None:
             ).eval()
         }
     )
-    assert kit.parts(AT_ONCE) == [Part(AT_ONCE, AT_ONCE)]
+    assert kit.parts(AT_ONCE) == [Part(AT_ONCE, AT_ONCE)] and kit.divisions(FAR) == [[Part(FAR, FAR)]]
     assert [part.whole for part in kit.parts("a person walks, then bows")] == ["a person walks", "a person bows"]
     assert tiny.parts(AT_ONCE) == plan(AT_ONCE) != kit.parts(AT_ONCE)
 
@@ -222,8 +222,10 @@ def test_who_turns_around_does_so_by_half_a_turn(tiny: LaMPPipeline, monkeypatch
     monkeypatch.setattr(
         type(tiny), "checks", lambda _, texts: [check if text.endswith("turns around") else None for text in texts]
     )
-    first, second = tiny.parts("a person waves, then turns around")
+    text = "a person waves, then turns around"
+    first, second = tiny.parts(text)
     assert first.amount is None and second.amount == Amount("degrees", HALF_TURN)
+    assert tiny.divisions(text) == [[first, second], plan(text)]  # where there is no time to turn
     (part,) = tiny.parts("a person turns left by 90 degrees")
     assert part.amount == Amount("degrees", 90.0, "left")
 

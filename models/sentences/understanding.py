@@ -37,9 +37,16 @@ class Understanding:
 
     def parts(self, text: str) -> list[Part]:
         """The parts of a sentence that these models can make; arms and amounts need HumanML3D's 22 joints."""
-        if FeatureLayout.of_dim(self.tokenizer.config.input_width).num_joints == HUMANML3D.num_joints:
-            return [self._measured(part) for part in plan(text)]
-        return [Part(clause, clause) for clause in clauses(text)]
+        parts = self._typed(text)
+        return [self._measured(part) for part in parts] if self._has_bodies else parts
+
+    @property
+    def _has_bodies(self) -> bool:
+        return FeatureLayout.of_dim(self.tokenizer.config.input_width).num_joints == HUMANML3D.num_joints
+
+    def _typed(self, text: str) -> list[Part]:
+        """The parts of a sentence, of which nothing is measured but what the sentence says how much of."""
+        return plan(text) if self._has_bodies else [Part(clause, clause) for clause in clauses(text)]
 
     def _measured(self, part: Part) -> Part:
         """A part in which somebody turns around, with the degrees that this means; every other one as it is."""
@@ -61,9 +68,8 @@ class Understanding:
         parts = self.parts(text)
         recipes = self.recipes(parts)
         ways = [[own for part in parts for own in recipes.get(part.text, [part])], parts] if recipes else [parts]
-        typed = plan(text)
-        implied = any(own.amount != part.amount for own, part in zip(typed, parts))
-        return [*ways, typed] if implied else ways
+        typed = self._typed(text)
+        return ways if typed == parts else [*ways, typed]
 
     def recipes(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
         """Plain parts that are best made of several others, and these."""
