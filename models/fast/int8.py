@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 MOST = 255
 """Greatest number of what is read; weights are between -127 and 127."""
+FEW_ROWS = 16
+"""Fewer are filled up: with AMX their products scale in another order, and the last bit would depend on company."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class Int8Linear:
             reader: give the numbers of these, of the only layer that reads the result, instead of float32.
         """
         numbers = x if x.dtype == torch.uint8 else self.levels.read(x)
+        shape = numbers.shape[:-1]
+        if few := 0 < shape.numel() < FEW_ROWS:
+            numbers = F.pad(numbers.reshape(shape.numel(), -1), (0, 0, 0, FEW_ROWS - shape.numel()))
         scale, kind = (Levels(1.0, 0), torch.float32) if reader is None else (reader, torch.uint8)
         y: Tensor = torch.ops.onednn.qlinear_pointwise(
             *(numbers, self.levels.step, self.levels.zero),
@@ -72,6 +78,8 @@ class Int8Linear:
             *(scale.step, scale.zero, kind),
             *("gelu" if self.gelu else "none", [], self.gelu or "none"),
         )
+        if few:
+            y = y[: shape.numel()].reshape(*shape, -1)
         return y if plus is None else y.add_(plus)
 
 
