@@ -93,9 +93,9 @@ class Planned(Sequences):
                 if i not in ordered:
                     motions[i] = self.planned(prompts[i], parts, frames[i], seed=seeds[i], best_of=best_of, **how)
                     done()
-            for i in plans:
+            for i in plans if way == 0 else ():
                 motion, recipes = motions[i], self.recipes(self.parts(prompts[i]))
-                if motion is not None and recipes and way == 0:  # several sentences in place of one
+                if motion is not None and recipes:  # several sentences in place of one
                     steps = {text: JOIN.join(part.whole for part in own) for text, own in recipes.items()}
                     motion.meta["wording"] = motion.meta.get("wording", {}) | steps
         return motions
